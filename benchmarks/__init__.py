@@ -1,0 +1,1 @@
+"""Measurements of Afield beside its peers: ``python -m benchmarks``."""

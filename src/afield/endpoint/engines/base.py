@@ -1,0 +1,69 @@
+"""SEAM: an engine runs jobs, wherever it likes. As small as ``concurrent.futures.Executor``: bytes in, a future of bytes.
+
+What every engine promises, and ``afield.testing.engines`` checks:
+
+- Every future that ``submit`` returned is resolved exactly once: with an encoded
+  :class:`~afield.wire.jobs.Outcome`, or with one of the errors below. ``stop`` resolves all that are left.
+- A worker that dies costs only the job it was running; that one fails with :class:`~afield.errors.WorkerLost`, and the
+  engine goes on with others.
+- Jobs begin in the order of submission, as far as there is a free worker.
+- ``submit`` never blocks and never raises for what is wrong with one job; it raises
+  :class:`~afield.errors.ConfigurationError` for a job that this kind of engine can never run.
+- Only the event loop calls it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import msgspec
+
+from afield.wire.jobs import Job
+
+__all__ = ["Engine", "EngineStatus"]
+
+
+class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine says of itself in every heartbeat; names as published (reference: wire contract section 5.5)."""
+
+    engine_type: str
+    total_workers: int
+    idle_workers: int
+    pending_tasks: int  #: submitted, not begun
+    outstanding_tasks: int  #: submitted, not finished
+    managers: int = 1
+    active_managers: int = 1
+    scaling_enabled: bool = False
+    max_workers_per_node: int = 0
+    nodes_per_block: int = 1
+    min_blocks: int = 1
+    max_blocks: int = 1
+    #: whatever else this engine wants known
+    extra: dict[str, Any] = {}
+
+
+class Engine(Protocol):
+    """Runs jobs."""
+
+    async def start(self) -> None:
+        """Get ready to take jobs. Workers may still be on their way when it returns.
+
+        :raises ConfigurationError: this engine cannot work here as it is configured
+        """
+
+    def submit(self, job: Job) -> asyncio.Future[bytes]:
+        """Run one job; the future resolves with its encoded Outcome.
+
+        :raises ConfigurationError: this kind of engine can never run such a job; the message says why
+        """
+
+    @property
+    def capacity(self) -> int:
+        """How many submitted and unfinished jobs keep it busy. The agent keeps further ones waiting, not handed over."""
+
+    def status(self) -> EngineStatus:
+        """Right now."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Wait at most ``grace_s`` seconds for running jobs, then end everything. Afterwards nothing of it is left."""

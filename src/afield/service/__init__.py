@@ -1,0 +1,1 @@
+"""What an institution hosts: it takes tasks in, keeps them, hands them to endpoints, and gives results back."""

@@ -1,0 +1,175 @@
+"""What the service keeps. Times are unix seconds; ids are canonical text; payloads are opaque bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from afield.states import TaskState
+from afield.wire.messages import ErrorDetails
+
+__all__ = [
+    "EndpointRecord",
+    "FinishedTask",
+    "FunctionRecord",
+    "IdentityRecord",
+    "SubmitRecord",
+    "TaskGroupRecord",
+    "TaskOptions",
+    "TaskRecord",
+    "TaskView",
+    "TokenRecord",
+    "UserEndpointRecord",
+]
+
+
+class IdentityRecord(msgspec.Struct, frozen=True):
+    """Somebody who can be asked for."""
+
+    id: str
+    username: str
+    name: str
+    email: str
+    created_at: float
+
+
+class TokenRecord(msgspec.Struct, frozen=True):
+    """A bearer token. Only its SHA-256 is kept."""
+
+    digest: bytes
+    identity_id: str
+    label: str
+    created_at: float
+    expires_at: float | None = None
+
+
+class FunctionRecord(msgspec.Struct, frozen=True):
+    """A registered function. It never changes; registering again makes another."""
+
+    id: str
+    owner_id: str
+    name: str
+    #: one packed buffer: ``<length>\\n<strategy id>\\n<payload>``
+    code: bytes
+    created_at: float
+    description: str | None = None
+    metadata: dict[str, Any] | None = None
+    public: bool = False
+    group_id: str | None = None
+
+
+class EndpointRecord(msgspec.Struct, frozen=True):
+    """A core endpoint: what a machine's owner started."""
+
+    id: str
+    owner_id: str
+    name: str
+    created_at: float
+    display_name: str | None = None
+    #: as it registered: hostname, versions, template and schema text, ``afield_wire``
+    metadata: dict[str, Any] = {}
+    multi_user: bool = False
+    public: bool = False
+    high_assurance: bool = False
+    #: function ids that may run there; None: all
+    allowed_functions: list[str] | None = None
+    admins: list[str] = []
+    #: goes up when its queue credentials are revoked: those of earlier generations no longer log in
+    generation: int = 1
+    #: when it last registered
+    registered_at: float = 0.0
+    last_report_at: float = 0.0
+    #: seconds, from its last report; 0: it said goodbye
+    heartbeat_period: float = 0.0
+    locked_until: float = 0.0
+
+
+class UserEndpointRecord(msgspec.Struct, frozen=True):
+    """A user endpoint: one process for one identity and one configuration on a core endpoint."""
+
+    id: str
+    endpoint_id: str
+    identity_id: str
+    created_at: float
+    user_opts: dict[str, Any] = {}
+    user_runtime: dict[str, Any] = {}
+    #: highest version of the envelope that it reads
+    wire: int = 1
+    generation: int = 1
+    last_report_at: float = 0.0
+    heartbeat_period: float = 0.0
+    #: False after its goodbye
+    active: bool = False
+    #: its last report
+    state: dict[str, Any] = {}
+
+
+class TaskGroupRecord(msgspec.Struct, frozen=True):
+    """Tasks that one Executor watches together."""
+
+    id: str
+    owner_id: str
+    created_at: float
+    #: highest version of the envelope that everybody who watches it reads
+    wire: int = 1
+
+
+class TaskOptions(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a submit said for all its tasks."""
+
+    resource_specification: dict[str, Any] | None = None
+    result_serializers: tuple[str, ...] = ()
+
+
+class TaskRecord(msgspec.Struct, frozen=True):
+    """A task as it was accepted, with its payload."""
+
+    id: str
+    group_id: str
+    owner_id: str
+    endpoint_id: str
+    user_endpoint_id: str
+    function_id: str
+    payload: bytes
+    created_at: float
+    options: TaskOptions = TaskOptions()
+    state: TaskState = TaskState.WAITING_FOR_ENDPOINT
+
+
+class FinishedTask(msgspec.Struct, frozen=True):
+    """How a task ended."""
+
+    id: str
+    state: TaskState
+    completed_at: float
+    #: serialized value, or traceback text
+    data: bytes
+    error: ErrorDetails | None = None
+    details: dict[str, Any] | None = None
+    #: (unix nanoseconds, state, actor)
+    transitions: tuple[tuple[int, str, str], ...] = ()
+    exception: bytes | None = None
+
+
+class TaskView(msgspec.Struct, frozen=True):
+    """A task as it is now, without its payload; ``finished`` when it has ended."""
+
+    id: str
+    group_id: str
+    owner_id: str
+    endpoint_id: str
+    user_endpoint_id: str
+    function_id: str
+    state: TaskState
+    created_at: float
+    finished: FinishedTask | None = None
+
+
+class SubmitRecord(msgspec.Struct, frozen=True):
+    """An answered submit, kept for a while so that its repetition gets the same answer."""
+
+    #: digest of (identity, endpoint, idempotency key)
+    key: bytes
+    response: bytes
+    created_at: float

@@ -1,0 +1,140 @@
+"""SEAM: the one durable place.
+
+What every implementation promises, and ``afield.testing.store`` checks:
+
+- A method that writes returns when the write is durable: it survives the process and, where the disk keeps its word,
+  the machine. Writes that are under way together share a commit.
+- Each method is atomic: all of it happens or nothing.
+- Effects are seen in the order in which the calls were made, also by reads made after them.
+- A record that does not exist is None or absent, never an error. Ids are not checked for form; callers did that.
+- A store that cannot be used raises :class:`~afield.errors.DataDirectoryError` from ``open``; afterwards only what is
+  wrong with the database itself is raised, as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from afield.service.domain.records import (
+    EndpointRecord,
+    FinishedTask,
+    FunctionRecord,
+    IdentityRecord,
+    SubmitRecord,
+    TaskGroupRecord,
+    TaskRecord,
+    TaskView,
+    TokenRecord,
+    UserEndpointRecord,
+)
+
+__all__ = ["Store"]
+
+
+class Store(Protocol):
+    """All that the service keeps."""
+
+    async def open(self) -> None:
+        """Get ready: make or migrate the tables.
+
+        :raises DataDirectoryError: not writable, in use by another service, or written by a newer version
+        """
+
+    async def close(self) -> None:
+        """Finish what is under way and let go. Closing twice is fine."""
+
+    # -- who ---------------------------------------------------------------------------------------------------------
+
+    async def put_identity(self, identity: IdentityRecord) -> None:
+        """Add, or replace the one with this id."""
+
+    async def identity(self, identity_id: str) -> IdentityRecord | None:
+        """By id."""
+
+    async def put_token(self, token: TokenRecord) -> None:
+        """Add, or replace the one with this digest."""
+
+    async def token(self, digest: bytes) -> TokenRecord | None:
+        """By the SHA-256 of the token's text."""
+
+    async def delete_token(self, digest: bytes) -> None:
+        """Forget it; it no longer lets anybody in."""
+
+    # -- what --------------------------------------------------------------------------------------------------------
+
+    async def put_function(self, function: FunctionRecord) -> None:
+        """Add it."""
+
+    async def function(self, function_id: str) -> FunctionRecord | None:
+        """By id; a deleted one is None."""
+
+    async def functions(self, function_ids: Iterable[str]) -> dict[str, FunctionRecord]:
+        """Those of the ids that exist, deleted ones too: tasks that were accepted before still need them."""
+
+    async def delete_function(self, function_id: str) -> bool:
+        """Hide it from :meth:`function`; whether there was one."""
+
+    # -- where -------------------------------------------------------------------------------------------------------
+
+    async def put_endpoint(self, endpoint: EndpointRecord) -> None:
+        """Add, or replace the one with this id."""
+
+    async def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
+        """By id."""
+
+    async def endpoints(self, owner_id: str | None = None) -> list[EndpointRecord]:
+        """All, or one owner's; the oldest first."""
+
+    async def delete_endpoint(self, endpoint_id: str) -> bool:
+        """Remove it and its user endpoints; its tasks stay readable. Whether there was one."""
+
+    async def put_user_endpoint(self, user_endpoint: UserEndpointRecord) -> None:
+        """Add, or replace the one with this id."""
+
+    async def user_endpoint(self, user_endpoint_id: str) -> UserEndpointRecord | None:
+        """By id."""
+
+    async def user_endpoints(self, endpoint_id: str | None = None) -> list[UserEndpointRecord]:
+        """All, or one core endpoint's; the oldest first."""
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
+
+    async def put_task_group(self, group: TaskGroupRecord) -> None:
+        """Add, or replace the one with this id."""
+
+    async def task_group(self, group_id: str) -> TaskGroupRecord | None:
+        """By id."""
+
+    async def add_tasks(self, tasks: Sequence[TaskRecord], submit: SubmitRecord | None = None) -> None:
+        """Accept these tasks, and remember the answer under ``submit.key``, in one commit."""
+
+    async def submit(self, key: bytes, *, since: float) -> SubmitRecord | None:
+        """The answer to an earlier submit under this key that is not older than ``since``."""
+
+    async def finish_tasks(self, finished: Sequence[FinishedTask]) -> list[TaskView]:
+        """End tasks. The first end wins: ids that are unknown or already ended change nothing.
+
+        :return: the tasks that this call ended, with their ends, in the order given
+        """
+
+    async def tasks(self, task_ids: Iterable[str]) -> dict[str, TaskView]:
+        """Those of the ids that exist."""
+
+    async def group_tasks(self, group_id: str) -> list[TaskView]:
+        """All of a group without their ``finished`` part, the oldest first."""
+
+    async def waiting_tasks(self, user_endpoint_id: str, *, after: str = "", limit: int = 1000) -> list[TaskRecord]:
+        """Tasks of a user endpoint that have not ended, with payloads, by rising id, ids above ``after``."""
+
+    async def waiting_counts(self) -> dict[str, int]:
+        """For each user endpoint with tasks that have not ended, how many."""
+
+    async def undelivered(self, *, after: str = "", limit: int = 1000) -> list[TaskView]:
+        """Ended tasks whose result nobody has taken from its group's queue, by rising id, ids above ``after``."""
+
+    async def mark_delivered(self, task_ids: Iterable[str]) -> None:
+        """Somebody took the results of these tasks."""
+
+    async def delete_before(self, moment: float) -> int:
+        """Forget tasks that ended, or were accepted and never ended, before ``moment``; how many that were."""
