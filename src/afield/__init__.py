@@ -1,0 +1,1 @@
+"""Afield runs Python functions far from where they were written."""

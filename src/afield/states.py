@@ -1,9 +1,9 @@
 """The states of a task and how it moves between them, as data.
 
 Theory. A task only ever moves forward along the table below. Three kinds of party report where it is: the service (it
-accepted, it queued), the endpoint (it holds it, it waits for nodes), the worker (it began, it ended). Reports may arrive
-late, twice or in another order; so a move that the table does not hold changes nothing, it is not an error. The names
-are the published ones, because clients compare them; ``cancelled`` is ours.
+accepted, it queued), the endpoint (it holds it, it waits for nodes), the worker (it began, it ended). Reports may
+arrive late, twice or in another order; so a move that the table does not hold changes nothing, it is not an error. The
+names are the published ones, because clients compare them; ``cancelled`` is ours.
 
 Two rules:
 

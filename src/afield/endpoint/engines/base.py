@@ -1,4 +1,4 @@
-"""SEAM: an engine runs jobs, wherever it likes. As small as ``concurrent.futures.Executor``: bytes in, a future of bytes.
+"""SEAM: an engine runs jobs, wherever it likes: bytes in, a future of bytes, like ``concurrent.futures.Executor``.
 
 What every engine promises, and ``afield.testing.engines`` checks:
 
@@ -60,7 +60,7 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many submitted and unfinished jobs keep it busy. The agent keeps further ones waiting, not handed over."""
+        """How many submitted and unfinished jobs keep it busy; the agent keeps further ones to itself."""
 
     def status(self) -> EngineStatus:
         """Right now."""
