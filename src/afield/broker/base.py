@@ -13,7 +13,7 @@ What every implementation promises, and ``afield.testing.broker`` checks:
   arrived.
 - A connection uses only what its login allows; anything else raises :class:`~afield.errors.BrokerRefused` and, where
   the protocol says so, closes the channel and never somebody else's.
-- Nothing is called back after ``close`` or ``cancel`` has returned.
+- Nothing is called back after ``close`` or ``cancel`` has returned, nor before ``consume`` has.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ ExchangeKind = Literal["direct", "topic", "fanout"]
 
 @dataclass(frozen=True, slots=True)
 class Properties:
-    """The message properties that are used here; others pass through untouched."""
+    """The message properties that are used here; others pass through untouched.
+
+    :param headers: text, whole numbers, booleans, None, and lists and dicts of these; nothing else passes everywhere
+    """
 
     headers: Mapping[str, object] = field(default_factory=dict)
     content_type: str | None = None

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from afield.errors import WireError
+from afield.wire.malformed import MALFORMED
 
 __all__ = [
     "CONTENT_TYPE",
@@ -100,7 +101,7 @@ def decode_command(body: bytes) -> StartCommand:
     """
     try:
         command = _decode(body)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise WireError(f"a command is not what the service should have sent: {error}") from error
     if command.command != START:
         raise WireError(f"the service sent the command {command.command!r}, which this endpoint does not know")

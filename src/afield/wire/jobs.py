@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from afield.errors import WireError
+from afield.wire.malformed import MALFORMED
 
 __all__ = ["JOB_VERSION", "Job", "Outcome", "code_digest", "decode_job", "decode_outcome", "encode_job",
            "encode_outcome"]  # fmt: skip
@@ -81,7 +82,7 @@ def decode_job(body: bytes) -> Job:
     """
     try:
         job = _job(body)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise WireError(f"this is not a job that a worker of this version can read: {error}") from error
     if job.version != JOB_VERSION:
         raise WireError(
@@ -103,5 +104,5 @@ def decode_outcome(body: bytes) -> Outcome:
     """
     try:
         return _outcome(body)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise WireError(f"a worker answered with something that is not an outcome: {error}") from error

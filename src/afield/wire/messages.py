@@ -6,11 +6,14 @@ into them, let alone unpickles them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-__all__ = ["ErrorDetails", "Report", "Result", "Task", "Transition"]
+__all__ = ["ErrorDetails", "Nanoseconds", "Report", "Result", "Task", "Transition"]
+
+#: unix time; the bounds are those of every database's integers
+Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -31,7 +34,7 @@ class Task(msgspec.Struct, frozen=True):
 class Transition(msgspec.Struct, frozen=True):
     """One step of a task, reported by whoever saw it."""
 
-    timestamp: int  #: unix time in nanoseconds
+    timestamp: Nanoseconds
     state: str
     actor: str
 

@@ -79,8 +79,8 @@ class FunctionRegistered(msgspec.Struct):
     function_uuid: str
 
 
-class FunctionDocument(msgspec.Struct, omit_defaults=True):
-    """GET /v2/functions/{id}."""
+class FunctionDocument(msgspec.Struct):
+    """GET /v2/functions/{id}. Published clients hand it to the caller as it is, so every key is there, null or not."""
 
     function_uuid: str
     function_name: str
@@ -131,8 +131,8 @@ class EndpointSummary(msgspec.Struct):
     status: str = "offline"
 
 
-class EndpointDocument(msgspec.Struct, omit_defaults=True):
-    """GET /v2/endpoints/{id}."""
+class EndpointDocument(msgspec.Struct):
+    """GET /v2/endpoints/{id}. Published clients hand it to the caller as it is, so every key is there, null or not."""
 
     uuid: str
     name: str

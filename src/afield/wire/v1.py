@@ -9,16 +9,29 @@ their lengths count characters, not bytes (reference: the published wire contrac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from afield.errors import WireError
+from afield.wire.malformed import MALFORMED
 from afield.wire.messages import ErrorDetails, Report, Result, Task, Transition
+from afield.wire.plain import is_plain
 
 __all__ = ["VERSION", "decode", "encode_report", "encode_result", "encode_task", "split_buffers", "task_headers"]
 
 VERSION = b"\x01"
+
+#: What a published reader knows in ``task_statuses``. One that it does not know makes it refuse the whole result, and
+#: its SDK puts a result that it refused back into the queue, to refuse it again at once, for ever (reference: the
+#: published wire contract, section 4.4). So steps outside of these are left out.
+_STATES: Final = frozenset({
+    "received", "waiting-for-ep", "waiting-for-nodes", "waiting-for-launch", "execution-start", "execution-end",
+    "running", "success", "failed", "result-received", "result-enqueued",
+})  # fmt: skip
+_ACTORS: Final = frozenset({
+    "worker", "manager", "interchange", "endpoint", "result-processor", "web-service", "action-provider",
+})  # fmt: skip
 
 Headers = Mapping[str, object]
 
@@ -43,7 +56,7 @@ class _ResultData(msgspec.Struct):
     task_statuses: list[Transition] | None = None
 
 
-class _ReportData(msgspec.Struct):
+class _ReportData(msgspec.Struct, omit_defaults=True):
     endpoint_id: str
     global_state: dict[str, Any] | None = None
     ep_status_report: dict[str, Any] | None = None  # accepted alias of global_state
@@ -81,13 +94,14 @@ def encode_result(result: Result) -> bytes:
         data=_text(result.data),
         details=result.details,
         error_details=result.error,
-        task_statuses=list(result.statuses),
+        task_statuses=[step for step in result.statuses if step.state in _STATES and step.actor in _ACTORS],
     )
     return _pack("result", data)
 
 
 def encode_report(report: Report) -> bytes:
     """The body of a status report."""
+    # A null alias beside it would win at the published reader, so what is not set is left out.
     data = _ReportData(endpoint_id=report.endpoint_id, global_state=report.state, task_statuses={})
     return _pack("ep_status_report", data)
 
@@ -107,11 +121,10 @@ def decode(body: bytes, headers: Headers) -> Task | Result | Report:
             case "result":
                 return _read_result(_result(envelope.data))
             case "ep_status_report":
-                found = _report(envelope.data)
-                return Report(found.endpoint_id, found.global_state or found.ep_status_report or {})
+                return _read_report(_report(envelope.data))
             case other:
                 raise WireError(f"a message of type {other!r} came, which this end does not know; it is dropped")
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise WireError(f"a message is not what its sender should have sent: {error}") from error
 
 
@@ -120,11 +133,11 @@ def split_buffers(packed: bytes, count: int) -> list[bytes]:
 
     :raises WireError: when there are fewer, more, or a prefix is not a number
     """
-    text = packed.decode()
+    text = _text(packed)
     found, at = [], 0
     for _ in range(count):
         end = text.find("\n", at)
-        if end < 0 or not text[at:end].isdigit():
+        if end < 0 or not _is_length(text[at:end]):
             raise WireError(f"a packed buffer should begin with its length at character {at}, and does not")
         until = end + 1 + int(text[at:end])
         if until > len(text):
@@ -134,6 +147,20 @@ def split_buffers(packed: bytes, count: int) -> list[bytes]:
     if at != len(text):
         raise WireError(f"{len(text) - at} characters follow the {count} packed buffers")
     return found
+
+
+def _is_length(digits: str) -> bool:
+    # str.isdigit alone takes superscripts and other scripts' digits; int() refuses numbers of thousands of digits.
+    return len(digits) < 20 and digits.isascii() and digits.isdigit()
+
+
+def _read_report(data: _ReportData) -> Report:
+    state = data.ep_status_report if data.global_state is None else data.global_state
+    if state is None:
+        raise WireError(f"a status report of endpoint {data.endpoint_id} came without global_state")
+    if not is_plain(state):
+        raise WireError(f"a status report of endpoint {data.endpoint_id} holds an integer of more than 64 bits")
+    return Report(data.endpoint_id, state)
 
 
 def _read_task(data: _TaskData, headers: Headers) -> Task:
@@ -156,6 +183,8 @@ def _read_task(data: _TaskData, headers: Headers) -> Task:
 
 
 def _read_result(data: _ResultData) -> Result:
+    if data.details and not is_plain(data.details):
+        raise WireError(f"the details of the result of task {data.task_id} hold an integer of more than 64 bits")
     return Result(
         task_id=data.task_id,
         data=data.data.encode(),

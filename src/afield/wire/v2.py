@@ -13,7 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from afield.errors import WireError
-from afield.wire.messages import ErrorDetails, Result, Task, Transition
+from afield.wire.malformed import MALFORMED
+from afield.wire.messages import ErrorDetails, Nanoseconds, Result, Task, Transition
+from afield.wire.plain import is_plain
 
 __all__ = ["VERSION", "WIRE_HEADER", "decode", "encode_results", "encode_tasks"]
 
@@ -42,7 +44,7 @@ class _Result(msgspec.Struct, array_like=True, omit_defaults=True):
     data: bytes
     error: tuple[str, str] | None = None
     details: dict[str, Any] | None = None
-    statuses: list[tuple[int, str, str]] = []
+    statuses: list[tuple[Nanoseconds, str, str]] = []
     exception: bytes | None = None
 
 
@@ -94,10 +96,10 @@ def decode(body: bytes) -> Sequence[Task] | Sequence[Result]:
     """
     try:
         batch = _decode(memoryview(body)[1:])
-    except msgspec.MsgspecError as error:
+        if isinstance(batch, _Results):
+            return [_result(row) for row in batch.results]
+    except MALFORMED as error:
         raise WireError(f"a batch is not what its sender should have sent: {error}") from error
-    if isinstance(batch, _Results):
-        return [_result(row) for row in batch.results]
     codes = batch.codes
     if any(not 0 <= row.code < len(codes) for row in batch.tasks):
         raise WireError("a batch of tasks refers to a function that it does not hold")
@@ -109,6 +111,8 @@ def decode(body: bytes) -> Sequence[Task] | Sequence[Result]:
 
 
 def _result(row: _Result) -> Result:
+    if row.details and not is_plain(row.details):
+        raise WireError(f"the details of the result of task {row.task_id} hold more than JSON can say")
     return Result(
         task_id=row.task_id,
         data=row.data,

@@ -3,10 +3,12 @@
 What every engine promises, and ``afield.testing.engines`` checks:
 
 - Every future that ``submit`` returned is resolved exactly once: with an encoded
-  :class:`~afield.wire.jobs.Outcome`, or with one of the errors below. ``stop`` resolves all that are left.
+  :class:`~afield.wire.jobs.Outcome`, or with one of the errors below. ``stop`` resolves all that are left: with
+  :class:`NeverBegun` where it is certain that the job was not begun, else with :class:`~afield.errors.WorkerLost`.
 - A worker that dies costs only the job it was running; that one fails with :class:`~afield.errors.WorkerLost`, and the
   engine goes on with others.
-- Jobs begin in the order of submission, as far as there is a free worker.
+- Jobs begin in the order of submission, as far as there is a free worker; an engine that sends short jobs ahead to
+  its workers may shuffle those among each other.
 - ``submit`` never blocks and never raises for what is wrong with one job; it raises
   :class:`~afield.errors.ConfigurationError` for a job that this kind of engine can never run.
 - Only the event loop calls it.
@@ -19,9 +21,14 @@ from typing import Any, Protocol
 
 import msgspec
 
+from afield.errors import WorkerLost
 from afield.wire.jobs import Job
 
-__all__ = ["Engine", "EngineStatus"]
+__all__ = ["Engine", "EngineStatus", "NeverBegun"]
+
+
+class NeverBegun(WorkerLost):
+    """The engine was stopped, and this job had certainly not begun: it may run elsewhere or later."""
 
 
 class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +67,10 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many submitted and unfinished jobs keep it busy; the agent keeps further ones to itself."""
+        """How many submitted and unfinished jobs keep it busy; the agent keeps further ones to itself.
+
+        It may change whenever a job ends: read it each time.
+        """
 
     def status(self) -> EngineStatus:
         """Right now."""

@@ -111,7 +111,7 @@ class TaskGroupRecord(msgspec.Struct, frozen=True):
     id: str
     owner_id: str
     created_at: float
-    #: highest version of the envelope that everybody who watches it reads
+    #: highest version of the envelope that everybody who watches it reads; 0: nobody watches it, they ask instead
     wire: int = 1
 
 

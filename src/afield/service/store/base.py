@@ -4,7 +4,8 @@ What every implementation promises, and ``afield.testing.store`` checks:
 
 - A method that writes returns when the write is durable: it survives the process and, where the disk keeps its word,
   the machine. Writes that are under way together share a commit.
-- Each method is atomic: all of it happens or nothing.
+- Each method is atomic: all of it happens or nothing. Only ``delete_before``, which may have millions to forget, goes
+  in steps: each task is forgotten whole.
 - Effects are seen in the order in which the calls were made, also by reads made after them.
 - A record that does not exist is None or absent, never an error. Ids are not checked for form; callers did that.
 - A store that cannot be used raises :class:`~afield.errors.DataDirectoryError` from ``open``; afterwards only what is
@@ -29,7 +30,16 @@ from afield.service.domain.records import (
     UserEndpointRecord,
 )
 
-__all__ = ["Store"]
+__all__ = ["AlreadyStored", "Store"]
+
+
+class AlreadyStored(Exception):  # noqa: N818 - says what it is
+    """Something that may be stored once only is there: nothing of the call was done.
+
+    Seen when a submit is repeated while its first try is under way: ask :meth:`Store.submit` for the answer.
+
+    :param what: ``"task"`` or ``"submit"``
+    """
 
 
 class Store(Protocol):
@@ -64,7 +74,7 @@ class Store(Protocol):
     # -- what --------------------------------------------------------------------------------------------------------
 
     async def put_function(self, function: FunctionRecord) -> None:
-        """Add it."""
+        """Add it; one with this id that is there stays as it is."""
 
     async def function(self, function_id: str) -> FunctionRecord | None:
         """By id; a deleted one is None."""
@@ -107,7 +117,10 @@ class Store(Protocol):
         """By id."""
 
     async def add_tasks(self, tasks: Sequence[TaskRecord], submit: SubmitRecord | None = None) -> None:
-        """Accept these tasks, and remember the answer under ``submit.key``, in one commit."""
+        """Accept these tasks, and remember the answer under ``submit.key``, in one commit.
+
+        :raises AlreadyStored: one of the task ids or the key is there already; nothing was added
+        """
 
     async def submit(self, key: bytes, *, since: float) -> SubmitRecord | None:
         """The answer to an earlier submit under this key that is not older than ``since``."""
@@ -122,7 +135,7 @@ class Store(Protocol):
         """Those of the ids that exist."""
 
     async def group_tasks(self, group_id: str) -> list[TaskView]:
-        """All of a group without their ``finished`` part, the oldest first."""
+        """All of a group without their ``finished`` part, by rising id: the oldest first."""
 
     async def waiting_tasks(self, user_endpoint_id: str, *, after: str = "", limit: int = 1000) -> list[TaskRecord]:
         """Tasks of a user endpoint that have not ended, with payloads, by rising id, ids above ``after``."""
@@ -137,4 +150,7 @@ class Store(Protocol):
         """Somebody took the results of these tasks."""
 
     async def delete_before(self, moment: float) -> int:
-        """Forget tasks that ended, or were accepted and never ended, before ``moment``; how many that were."""
+        """Forget tasks that ended, or were accepted and never ended, before ``moment``; how many that were.
+
+        Answers to submits from before ``moment`` are forgotten too.
+        """

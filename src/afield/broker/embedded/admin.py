@@ -1,0 +1,66 @@
+"""What a service does to the queues of a broker that lives in its own process."""
+
+from __future__ import annotations
+
+from afield.broker.base import Binding, ExchangeKind, QueueSpec
+from afield.broker.embedded.core import Broker, Refusal
+from afield.errors import BrokerRefused
+
+__all__ = ["CoreAdmin"]
+
+
+class CoreAdmin:
+    """A :class:`~afield.broker.base.BrokerAdmin` on the core; nothing here ever waits."""
+
+    def __init__(self, core: Broker) -> None:
+        self._core = core
+
+    async def declare_exchange(self, name: str, kind: ExchangeKind) -> None:
+        """Make it exist.
+
+        :raises BrokerRefused: it exists, and is of another kind
+        """
+        self._usable()
+        try:
+            self._core.declare_exchange(name, kind)
+        except Refusal as error:
+            raise BrokerRefused(error.text) from error
+
+    async def declare_queue(self, spec: QueueSpec, *bindings: Binding) -> None:
+        """Make it and its bindings exist; what it holds stays.
+
+        :raises BrokerRefused: a binding speaks of an exchange that does not exist
+        """
+        self._usable()
+        try:
+            self._core.declare_queue(spec, bindings)
+        except Refusal as error:
+            raise BrokerRefused(error.text) from error
+
+    async def delete_queue(self, name: str) -> None:
+        """Remove it with what it holds; its consumers are told."""
+        self._usable()
+        self._core.delete_queue(name)
+
+    async def purge(self, name: str) -> int:
+        """Drop what waits in it and is not delivered; how many that were."""
+        self._usable()
+        return self._core.purge(name)
+
+    async def depth(self, name: str) -> int:
+        """How many messages wait in it, not counting delivered ones."""
+        self._usable()
+        return self._core.depth(name)
+
+    async def consumers(self, name: str) -> int:
+        """How many consume it."""
+        self._usable()
+        return self._core.consumers(name)
+
+    async def drop(self, login: str) -> int:
+        """End every connection of this login now; how many that were."""
+        self._usable()
+        return self._core.drop(login, f"the credentials of {login} were revoked")
+
+    def _usable(self) -> None:
+        """Where a subclass says, by raising BrokerUnreachable, that the broker cannot be reached just now."""

@@ -1,0 +1,269 @@
+"""PURE: what waits, where, and for whom: the records that the broker's core works on.
+
+The order of a queue is the order of arrival, for ever: each message gets a number when it comes in, and keeps it when
+it is put back. Whatever was delivered once has a lower number than whatever was not, so a queue is two parts: ``fresh``
+(never delivered: a deque, nothing is ever inserted in its middle) and ``returned`` (put back: a heap by number), and
+the next message is the first of ``returned``, or else of ``fresh``.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from afield.broker.base import Permissions
+
+__all__ = ["Cancelled", "Channel", "Confirmed", "Deliver", "Dropped", "Effect", "Message", "Queue", "Session"]
+
+#: Bytes of deliveries that may wait to be written to one session before it gets no more until they are gone. Large
+#: enough to fill a socket's buffer, small enough that no turn of the event loop is long.
+WINDOW: Final = 512 * 1024
+
+#: What a message costs beside its body, roughly; so that a million empty messages do not pass as nothing.
+_OVERHEAD: Final = 100
+
+
+class Message(msgspec.Struct):
+    """A message as the broker holds it; nobody looks inside ``properties`` and ``body``.
+
+    :param properties: :class:`~afield.broker.base.Properties`, or the bytes that came over the wire: whoever hands it
+        out turns it into the form that is wanted
+    """
+
+    exchange: str
+    routing_key: str
+    properties: object
+    body: bytes
+
+
+class Receipt(msgspec.Struct):
+    """What a publisher waits for: the acknowledgement by every confirm_on_ack queue that its message went to."""
+
+    session: Session
+    token: object
+    outstanding: int
+    ok: bool = True
+
+
+class Entry(msgspec.Struct):
+    """One message in one queue."""
+
+    number: int
+    message: Message
+    receipt: Receipt | None
+    redelivered: bool = False
+
+
+class Held(msgspec.Struct):
+    """Delivered and not yet acknowledged."""
+
+    entry: Entry
+    queue: Queue
+    consumer: Subscription | None
+
+
+class Deliver(msgspec.Struct):
+    """Effect: hand this to a consumer."""
+
+    consumer: Subscription
+    tag: int
+    message: Message
+    redelivered: bool
+
+
+class Confirmed(msgspec.Struct):
+    """Effect: tell the publisher that its message is safe, or (``ok`` false) that it was dropped."""
+
+    token: object
+    ok: bool
+
+
+class Cancelled(msgspec.Struct):
+    """Effect: tell a consumer that its queue is gone."""
+
+    consumer: Subscription
+
+
+class Dropped(msgspec.Struct):
+    """Effect: this session is over, by the broker's will; it holds nothing any more."""
+
+    reason: str
+
+
+Effect = Deliver | Confirmed | Cancelled | Dropped
+
+
+class Queue:
+    """Messages in order, and who wants them."""
+
+    __slots__ = (
+        "bindings",
+        "confirm_on_ack",
+        "consumers",
+        "deleted",
+        "exclusive",
+        "fresh",
+        "name",
+        "next_number",
+        "returned",
+    )
+
+    def __init__(self, name: str, *, confirm_on_ack: bool) -> None:
+        self.name = name
+        self.confirm_on_ack = confirm_on_ack
+        self.fresh: deque[Entry] = deque()
+        self.returned: list[tuple[int, Entry]] = []
+        self.next_number = 0
+        #: turn by turn: the first one is next
+        self.consumers: deque[Subscription] = deque()
+        self.exclusive: Subscription | None = None
+        #: (exchange, pattern)
+        self.bindings: set[tuple[str, str]] = set()
+        self.deleted = False
+
+    @property
+    def depth(self) -> int:
+        """How many messages wait in it."""
+        return len(self.fresh) + len(self.returned)
+
+    def push(self, message: Message, receipt: Receipt | None) -> None:
+        """Put a new message at the end."""
+        self.fresh.append(Entry(self.next_number, message, receipt))
+        self.next_number += 1
+
+    def put_back(self, entry: Entry) -> None:
+        """Put a message that was delivered back at its place."""
+        entry.redelivered = True
+        heapq.heappush(self.returned, (entry.number, entry))
+
+    def pop(self) -> Entry:
+        """Take the next message; there must be one."""
+        return heapq.heappop(self.returned)[1] if self.returned else self.fresh.popleft()
+
+    def able(self) -> Subscription | None:
+        """Whose turn it is among those that can take a message now."""
+        consumers = self.consumers
+        for _ in range(len(consumers)):
+            consumer = consumers[0]
+            if len(consumers) > 1:
+                consumers.rotate(-1)
+            if consumer.able():
+                return consumer
+        return None
+
+
+class Subscription:
+    """One consumer of one queue."""
+
+    __slots__ = ("channel", "name", "no_ack", "over", "owner", "prefetch", "queue", "unacked")
+
+    def __init__(self, channel: Channel, queue: Queue, name: str, *, prefetch: int, no_ack: bool) -> None:
+        self.channel = channel
+        self.queue = queue
+        #: what the protocol calls a consumer tag
+        self.name = name
+        self.prefetch = prefetch
+        self.no_ack = no_ack
+        self.unacked = 0
+        self.over = False
+        #: for whoever performs the deliveries; the core never looks at it
+        self.owner: object = None
+
+    def able(self) -> bool:
+        """Whether it can take a message now."""
+        channel = self.channel
+        session = channel.session
+        return (
+            session.waiting_bytes < WINDOW
+            and not session.paused
+            and channel.flowing
+            and (not self.prefetch or self.unacked < self.prefetch)
+        )
+
+
+class Channel:
+    """A numbering of deliveries within a session, and the consumers that share it."""
+
+    __slots__ = ("consumers", "flowing", "last_tag", "session", "unacked")
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.consumers: dict[str, Subscription] = {}
+        # Ordered by tag. Not a dict: taking from the front of one, again and again, is quadratic.
+        self.unacked: OrderedDict[int, Held] = OrderedDict()
+        self.last_tag = 0
+        #: false: the peer asked for a pause (Channel.Flow)
+        self.flowing = True
+
+    def take(self, tag: int, *, multiple: bool) -> list[Held] | None:
+        """Remove what this acknowledgement speaks of; None: there is no such delivery.
+
+        Tag 0 with ``multiple`` stands for everything (AMQP 0-9-1, basic.ack).
+        """
+        unacked = self.unacked
+        taken: list[Held] = []
+        if multiple and tag == 0:
+            taken += unacked.values()
+            unacked.clear()
+        elif tag not in unacked:
+            return None
+        elif multiple:
+            first = 0
+            while first != tag:
+                first, held = unacked.popitem(last=False)
+                taken.append(held)
+        else:
+            taken.append(unacked.pop(tag))
+        for held in taken:
+            if held.consumer is not None:
+                held.consumer.unacked -= 1
+        return taken
+
+
+class Session:
+    """One authenticated connection, as the core sees it.
+
+    Effects gather in ``outbox``; ``wake`` is called when there is a first one. Whoever owns the session takes them all
+    at once, performs them, and calls :meth:`~afield.broker.embedded.core.Broker.performed`.
+
+    :param peer: somebody else's, as opposed to the program's own
+    """
+
+    __slots__ = ("allowed", "channels", "outbox", "over", "paused", "peer", "permissions", "waiting_bytes", "wake")
+
+    def __init__(self, permissions: Permissions, wake: Callable[[], None], *, peer: bool) -> None:
+        self.permissions = permissions
+        self.wake = wake
+        self.peer = peer
+        self.outbox: list[Effect] = []
+        self.waiting_bytes = 0
+        #: true: what was performed has not left this process yet (a full socket)
+        self.paused = False
+        self.over = False
+        self.channels: dict[Channel, None] = {}
+        #: (exchange, routing key) pairs that were found to be allowed
+        self.allowed: set[tuple[str, str]] = set()
+
+    def emit(self, effect: Effect) -> None:
+        """Add an effect, unless nobody is there any more."""
+        if self.over:
+            return
+        if not self.outbox:
+            self.wake()
+        self.outbox.append(effect)
+
+    def deliver(self, consumer: Subscription, entry: Entry) -> None:
+        """Hand an entry to one of its consumers and remember it until it is acknowledged."""
+        channel = consumer.channel
+        channel.last_tag = tag = channel.last_tag + 1
+        if not consumer.no_ack:
+            channel.unacked[tag] = Held(entry, consumer.queue, consumer)
+            consumer.unacked += 1
+        self.waiting_bytes += len(entry.message.body) + _OVERHEAD
+        if not self.outbox:
+            self.wake()
+        self.outbox.append(Deliver(consumer, tag, entry.message, entry.redelivered))

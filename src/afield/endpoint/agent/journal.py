@@ -1,0 +1,102 @@
+"""Which tasks were begun and which are settled, on disk, so that no later life runs one twice.
+
+One line per fact, appended in order: ``+id`` is about to begin, ``-id`` has a result that is safe, ``~id`` came back
+from the engine untouched. The last fact about an id counts; a line without an end was cut off by a crash and never
+came into effect.
+
+A line is in the operating system's hands before a task begins, so the death of this process loses none. Towards the
+death of the machine it is synced soon after, not before: that would put a disk's latency into every call. So in the
+moments before a power cut a task may begin of which the next life knows nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+__all__ = ["COMPACT_AFTER", "Journal"]
+
+#: Lines after which the file is written anew with what still matters: about 2 MB.
+COMPACT_AFTER: Final = 50_000
+
+
+class Journal:
+    """The journal of one user endpoint. Only one process may have it open; its directory's lock sees to that.
+
+    :param path: its file; made if it is not there
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines = 0
+        self.begun, self.settled = self._read()
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _read(self) -> tuple[frozenset[str], tuple[str, ...]]:
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return frozenset(), ()
+        whole, cut = content[: content.rfind(b"\n") + 1], content[content.rfind(b"\n") + 1 :]
+        if cut:
+            os.truncate(self._path, len(whole))
+        facts: dict[str, str] = {}
+        for line in whole.decode("ascii", "replace").splitlines():
+            task_id = line[1:]
+            facts.pop(task_id, None)  # so that the order is that of the last facts
+            facts[task_id] = line[:1]
+            self._lines += 1
+        begun = frozenset(task_id for task_id, fact in facts.items() if fact == "+")
+        return begun, tuple(task_id for task_id, fact in facts.items() if fact == "-")
+
+    @property
+    def long(self) -> bool:
+        """Whether it should be compacted."""
+        return self._lines > COMPACT_AFTER
+
+    def mark_begun(self, task_ids: Iterable[str]) -> None:
+        """These are about to be handed to an engine."""
+        self._append("+", task_ids)
+
+    def mark_settled(self, task_ids: Iterable[str]) -> None:
+        """The results of these are safe."""
+        self._append("-", task_ids)
+
+    def mark_never_begun(self, task_ids: Iterable[str]) -> None:
+        """These came back from the engine untouched."""
+        self._append("~", task_ids)
+
+    def sync(self) -> None:
+        """Make what was written survive the machine. Blocks; may run in another thread beside the rest."""
+        os.fdatasync(self._fd)
+
+    def compact(self, begun: Iterable[str], settled: Iterable[str]) -> None:
+        """Write it anew with only these facts."""
+        lines = [f"+{task_id}\n" for task_id in begun] + [f"-{task_id}\n" for task_id in settled]
+        fresh = self._path.with_suffix(".new")
+        fd = os.open(fresh, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            _write_all(fd, "".join(lines).encode())
+            os.fdatasync(fd)
+            fresh.replace(self._path)
+            os.dup2(fd, self._fd, inheritable=False)  # the number stays, so that a sync under way harms nobody
+        finally:
+            os.close(fd)
+        self._lines = 0
+
+    def close(self) -> None:
+        """Sync and close."""
+        self.sync()
+        os.close(self._fd)
+
+    def _append(self, sign: str, task_ids: Iterable[str]) -> None:
+        lines = [f"{sign}{task_id}\n" for task_id in task_ids]
+        _write_all(self._fd, "".join(lines).encode())
+        self._lines += len(lines)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

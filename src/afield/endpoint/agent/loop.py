@@ -1,0 +1,394 @@
+"""The hands of a user endpoint: it waits, and performs what :mod:`afield.endpoint.agent.core` decides.
+
+::
+
+    queues ──TasksArrived──►┌──────┐──Run──────► journal, then engine ──TasksFinished─┐
+    pipe   ──StopRequested─►│ core │──Publish──► queues ──BatchConfirmed──────────────┤
+    clock  ──HeartbeatDue──►│      │──Keep─────► outbox ──BatchKept───────────────────┤
+                            └──────┘──Acknowledge ► queues                            │
+                                ▲──────────────────────────────────────────────────────┘
+
+All of it happens in one event loop, one event at a time; what blocks on a disk happens in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from afield.broker.base import Connector, Delivery
+from afield.endpoint.agent import commands as do
+from afield.endpoint.agent import events as on
+from afield.endpoint.agent.core import AgentCore, History, Policy
+from afield.endpoint.agent.journal import Journal
+from afield.endpoint.agent.orders import Order, Refresh, Start, Stop
+from afield.endpoint.agent.outbox import Outbox
+from afield.endpoint.agent.outcomes import Outcomes, failure
+from afield.endpoint.agent.queues import Queues
+from afield.endpoint.engines.base import Engine, NeverBegun
+from afield.errors import BrokerError, BrokerUnreachable, ConfigurationError, WireError
+from afield.wire import codec, v2
+from afield.wire.jobs import JOB_VERSION, Job, code_digest
+from afield.wire.messages import Report, Result, Task
+
+__all__ = ["Agent"]
+
+logger = logging.getLogger("afield.endpoint")
+
+#: How long after the first unsynced line the journal is synced, in seconds; see there.
+_SYNC_AFTER_S: Final = 0.05
+#: How long a goodbye may take, in seconds.
+_GOODBYE_S: Final = 2.0
+#: How long running tasks may go on when the broker has thrown us out, in seconds.
+_REFUSED_GRACE_S: Final = 5.0
+#: Digests of function code that are remembered.
+_DIGESTS_MOST: Final = 1024
+
+
+class Agent:
+    """One user endpoint's process, apart from the pipe to its manager.
+
+    :param start: what it was told
+    :param engine: where tasks run
+    :param connector: reaches the queues
+    :param journal: which tasks were begun, in this life and before
+    :param outbox: results that wait on the disk
+    :param clock: unix time in seconds
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        engine: Engine,
+        connector: Connector,
+        journal: Journal,
+        outbox: Outbox,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._start, self._engine, self._journal, self._outbox = start, engine, journal, outbox
+        self._started_at = clock()
+        settings = start.settings
+        kept, complaints = outbox.load()
+        for complaint in complaints:
+            logger.error(complaint)
+        policy = Policy(
+            frozenset(map(str.lower, settings.allowed_functions)) if settings.allowed_functions is not None else None,
+            settings.idle_heartbeats_soft,
+            settings.idle_heartbeats_hard,
+        )
+        self._core = AgentCore(policy, History(journal.begun, journal.settled, kept))
+        self._id = start.credentials.endpoint_id
+        self._outcomes = Outcomes(self._id)
+        self._queues = Queues(
+            connector,
+            start.credentials,
+            on_up=lambda: self.feed(on.ConnectionUp()),
+            on_delivery=self._delivered,
+            on_down=lambda: self.feed(on.ConnectionDown()),
+            on_refused=lambda why: self.stop(f"the broker refuses it: {why}", _REFUSED_GRACE_S),
+        )
+        self._sandboxes = (
+            Path(start.directory) / settings.engine.working_dir if settings.engine.run_in_sandbox else None
+        )
+        self._capacity = -1
+        self._digests: dict[bytes, bytes] = {}
+        self._done: list[tuple[str, asyncio.Future[bytes]]] = []
+        self._events: deque[on.Event] = deque()
+        self._feeding = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._beat: asyncio.TimerHandle | None = None
+        self._sync_due = False
+        self._over: asyncio.Future[int] | None = None
+        self._hands: dict[type, Callable[[Any], None]] = {
+            do.Run: self._run,
+            do.Publish: self._publish,
+            do.PublishKept: self._publish_kept,
+            do.Keep: self._keep,
+            do.DropKept: lambda command: self._outbox.drop(command.number),
+            do.MarkSettled: self._mark_settled,
+            do.MarkNeverBegun: lambda command: self._journal.mark_never_begun(command.task_ids),
+            do.Acknowledge: self._acknowledge,
+            do.SendHeartbeat: lambda _: self._spawn(self._heartbeat()),
+            do.StartGrace: lambda command: self._later(command.seconds, on.GraceOver()),
+            do.StartFlush: lambda command: self._later(command.seconds, on.FlushOver()),
+            do.StopEngine: lambda _: self._spawn(self._stop_engine()),
+            do.SayGoodbye: lambda _: self._spawn(self._goodbye()),
+            do.Exit: lambda command: self._end(command.code),
+            do.Tell: lambda command: logger.info(command.text),
+        }
+
+    async def run(self) -> int:
+        """Work until it is time to end; the exit status.
+
+        :raises ConfigurationError: the engine cannot work here as it is configured
+        :raises OSError: the disk refused what must be on it
+        """
+        self._over = asyncio.get_running_loop().create_future()
+        try:
+            await self._engine.start()
+            self._look_at_capacity()
+            self._queues.start()
+            self._heartbeat_later()
+            return await self._over
+        finally:
+            await self._close()
+
+    def ordered(self, order: Order) -> None:
+        """The manager says something."""
+        match order:
+            case Refresh(credentials):
+                self._queues.refresh(credentials)
+            case Stop(why, grace_s):
+                self.stop(why, grace_s)
+            case Start():
+                logger.warning("the manager said twice to start; the second time was ignored")
+
+    def stop(self, why: str, grace_s: float) -> None:
+        """End, giving running tasks this many seconds."""
+        self.feed(on.StopRequested(why, grace_s))
+
+    def feed(self, event: on.Event) -> None:
+        """Something happened. What it leads to has been begun when this returns."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._events:
+                for command in self._core.handle(self._events.popleft()):
+                    self._hands[type(command)](command)
+        except OSError as error:
+            # The journal or the outbox is on a disk that refuses. Going on could run a task twice.
+            self._fail(error)
+        finally:
+            self._feeding = False
+
+    # --- in
+
+    def _delivered(self, delivery: Delivery) -> None:
+        self._look_at_capacity()
+        try:
+            messages = codec.decode(delivery.body, delivery.properties.headers)
+        except WireError as error:
+            task_id = delivery.properties.headers.get("task_uuid")
+            self.feed(on.MalformedArrived(delivery.tag, task_id if isinstance(task_id, str) else None, str(error)))
+            return
+        tasks = [message for message in messages if isinstance(message, Task)]
+        if len(tasks) < len(messages):
+            self.feed(on.MalformedArrived(delivery.tag, None, "something other than a task was in the task queue"))
+        else:
+            self.feed(on.TasksArrived(delivery.tag, tasks))
+
+    def _finished(self, task_id: str, future: asyncio.Future[bytes]) -> None:
+        self._done.append((task_id, future))
+        if len(self._done) == 1:  # with what else finishes in this turn of the loop
+            asyncio.get_running_loop().call_soon(self._collect)
+
+    def _collect(self) -> None:
+        done, self._done = self._done, []
+        results: list[Result] = []
+        never_begun: list[Result] = []
+        for task_id, future in done:
+            untouched = future.cancelled() or isinstance(future.exception(), NeverBegun)
+            (never_begun if untouched else results).append(self._outcomes.of(task_id, future))
+        self._look_at_capacity()
+        if done:
+            self.feed(on.TasksFinished(results, never_begun))
+
+    def _look_at_capacity(self) -> None:
+        capacity = self._engine.capacity
+        if capacity != self._capacity:
+            self._capacity = capacity
+            self.feed(on.CapacityIs(capacity))
+
+    # --- out
+
+    def _run(self, command: do.Run) -> None:
+        self._journal.mark_begun([task.task_id for task in command.tasks])
+        self._sync_soon()
+        refused: list[Result] = []
+        for task in command.tasks:
+            try:
+                future = self._engine.submit(self._job(task))
+            except ConfigurationError as error:
+                refused.append(failure(task.task_id, error))
+            else:
+                future.add_done_callback(partial(self._finished, task.task_id))
+        if refused:
+            self.feed(on.TasksFinished(refused))
+
+    def _job(self, task: Task) -> Job:
+        engine = self._start.settings.engine
+        return Job(
+            version=JOB_VERSION,
+            task_id=task.task_id,
+            digest=self._digest(task.code),
+            code=task.code,
+            payload=task.payload,
+            result_serializers=task.result_serializers,
+            resource_specification=task.resource_specification,
+            allowed_serializers=engine.allowed_serializers,
+            sandbox=str(self._sandboxes / task.task_id) if self._sandboxes is not None else None,
+            result_limit=engine.result_size_limit,
+        )
+
+    def _digest(self, code: bytes) -> bytes:
+        digest = self._digests.get(code)
+        if digest is None:
+            if len(self._digests) >= _DIGESTS_MOST:
+                self._digests.clear()
+            digest = self._digests[code] = code_digest(code)
+        return digest
+
+    def _publish(self, command: do.Publish) -> None:
+        self._spawn(self._send(command.number, v2.encode_results(command.results)))
+
+    def _publish_kept(self, command: do.PublishKept) -> None:
+        self._spawn(self._send_kept(command.number))
+
+    async def _send_kept(self, number: int) -> None:
+        try:
+            body = await asyncio.to_thread(self._outbox.body, number)
+        except OSError as error:
+            self._fail(error)
+        else:
+            await self._send(number, body)
+
+    async def _send(self, number: int, body: bytes) -> None:
+        try:
+            await self._queues.send_results(body)
+        except BrokerError as error:
+            logger.warning("results could not be sent, they will be sent again: %s", error)
+            self.feed(on.BatchFailed(number))
+            await self._queues.reconnect()
+        else:
+            self.feed(on.BatchConfirmed(number))
+
+    def _keep(self, command: do.Keep) -> None:
+        self._spawn(self._write(command.number, command.results))
+
+    async def _write(self, number: int, results: Sequence[Result]) -> None:
+        try:
+            await asyncio.to_thread(self._outbox.keep, number, results)
+        except OSError as error:
+            self.feed(on.BatchNotKept(number, str(error)))
+        else:
+            self.feed(on.BatchKept(number))
+
+    def _mark_settled(self, command: do.MarkSettled) -> None:
+        self._journal.mark_settled(command.task_ids)
+        if self._journal.long:
+            self._journal.compact(*self._core.names())
+
+    def _acknowledge(self, command: do.Acknowledge) -> None:
+        for tag in command.tags:
+            self._queues.acknowledge(tag)
+
+    async def _heartbeat(self) -> None:
+        try:
+            await self._queues.send_report(self._report(active=True))
+        except BrokerError as error:
+            logger.info("a heartbeat could not be sent: %s", error)
+
+    async def _goodbye(self) -> None:
+        try:
+            if not self._queues.connected:
+                raise BrokerUnreachable("there is no connection")
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._queues.send_report(self._report(active=False))
+        except (BrokerError, TimeoutError) as error:
+            logger.info("the goodbye could not be sent: %s", error)
+        self.feed(on.GoodbyeSaid())
+
+    def _report(self, *, active: bool) -> Report:
+        """A sign of life, with what the engine says of itself (reference: published wire contract section 5.5)."""
+        status = msgspec.to_builtins(self._engine.status())
+        extra = status.pop("extra")
+        status["pending_tasks"] += self._core.waiting
+        status["outstanding_tasks"] = max(self._core.unfinished, status["outstanding_tasks"])
+        state = {
+            **self._start.facts,
+            **status,
+            **extra,
+            "start_unix": int(self._started_at),
+            "start_iso": datetime.fromtimestamp(self._started_at, UTC).isoformat(timespec="seconds"),
+            "heartbeat_period": self._start.settings.heartbeat_period,
+            "active": active,
+        }
+        return Report(self._id, state)
+
+    async def _stop_engine(self) -> None:
+        await self._engine.stop(0.0)
+        # The futures are resolved now, and their callbacks are in the loop's line ahead of us.
+        await asyncio.sleep(0)
+        self._collect()
+        self.feed(on.EngineStopped())
+
+    # --- time
+
+    def _later(self, seconds: float, event: on.Event) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(seconds, self.feed, event))
+
+    def _heartbeat_later(self) -> None:
+        def due() -> None:
+            self.feed(on.HeartbeatDue())
+            self._heartbeat_later()
+
+        self._beat = asyncio.get_running_loop().call_later(self._start.settings.heartbeat_period, due)
+
+    def _sync_soon(self) -> None:
+        if not self._sync_due:
+            self._sync_due = True
+            asyncio.get_running_loop().call_later(_SYNC_AFTER_S, lambda: self._spawn(self._sync()))
+
+    async def _sync(self) -> None:
+        self._sync_due = False
+        await asyncio.to_thread(self._journal.sync)
+
+    # --- the end
+
+    def _end(self, code: int) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_result(code)
+
+    def _fail(self, error: Exception) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_exception(error)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+
+    async def _close(self) -> None:
+        for timer in (*self._timers, self._beat):
+            if timer is not None:
+                timer.cancel()
+        # A connection that ends in good order has brought over every acknowledgement.
+        certain = self._queues.connected
+        names = self._core.names(certain=certain)
+        await self._queues.close()
+        await self._engine.stop(0.0)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._journal.compact(*names)
+        self._journal.close()

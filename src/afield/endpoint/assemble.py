@@ -1,0 +1,89 @@
+"""The one place where concrete classes of an endpoint meet: engines by their name, queues by their address, the manager
+from an owner's files.
+
+Each import happens when its class is wanted, so that a user endpoint's process starts with only what it uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from afield.broker.base import Connector
+from afield.endpoint.engines.base import Engine
+from afield.endpoint.settings import ENGINE_TYPES, EngineSettings, ManagerSettings
+from afield.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from afield.endpoint.host.directory import EndpointDirectory
+    from afield.endpoint.manager.loop import Manager
+
+__all__ = ["connector", "engine", "manager"]
+
+
+def engine(settings: EngineSettings, directory: Path) -> Engine:
+    """The engine of a user endpoint.
+
+    :param directory: the user endpoint's, in which its working directory is and its workers' log
+    :raises ConfigurationError: there is no engine of that name
+    """
+    working_dir = directory / settings.working_dir
+    match settings.type:
+        case "ProcessPoolEngine":
+            from afield.endpoint.engines.process import ProcessPoolEngine
+
+            log = directory / "workers.log"
+            return ProcessPoolEngine(max_workers=settings.max_workers, working_dir=working_dir, log=log)
+        case "ThreadPoolEngine":
+            from afield.endpoint.engines.thread import ThreadPoolEngine
+
+            return ThreadPoolEngine(max_workers=settings.max_workers, working_dir=working_dir)
+    raise ConfigurationError(
+        f"engine.type {settings.type} is not installed here: write one of {', '.join(ENGINE_TYPES)}"
+    )
+
+
+def connector() -> Connector:
+    """What reaches queues whose address begins with ``amqp``."""
+    from afield.broker.amqp import AmqpConnector
+
+    return AmqpConnector()
+
+
+async def manager(
+    directory: EndpointDirectory,
+    settings: ManagerSettings,
+    *,
+    service_url: str,
+    token: str,
+    endpoint_id: str | None = None,
+    command: Sequence[str] | None = None,
+) -> Manager:
+    """Register an endpoint, and make the manager that runs it::
+
+        directory = endpoint_directory("mine")
+        settings, warnings = read_settings(directory)
+        manager = await assemble.manager(directory, settings, service_url=url, token=token)
+        await manager.run(stop)
+
+    :param directory: its files
+    :param settings: what its owner decided
+    :param service_url: the service
+    :param token: opens it; whose token it is owns the endpoint
+    :param endpoint_id: the id that it shall have; None: the one it had before, else a new one
+    :param command: how user endpoints are started; None: as usual
+    :raises ServiceError: the service cannot be reached, or refused
+    :raises ConfigurationError: the template or its schema is wrong, or the token is
+    """
+    from afield.endpoint.host import registration
+    from afield.endpoint.manager.loop import Manager
+    from afield.endpoint.manager.owner import read_environment, read_template
+    from afield.endpoint.manager.spawn import COMMAND
+
+    template = read_template(directory, settings)
+    read_environment(directory)  # what is wrong with it is told now, not when somebody submits
+    request = registration.registration(directory, settings, template.text, template.schema)
+    async with registration.open_transport(registration.ServiceAccess(service_url, token)) as transport:
+        registered = await registration.register(transport, directory, request, endpoint_id)
+    return Manager(directory, settings, registered, connector(), command=command or COMMAND)

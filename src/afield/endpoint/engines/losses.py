@@ -1,0 +1,56 @@
+"""PURE: the words for jobs that an engine could not finish."""
+
+from __future__ import annotations
+
+from afield.endpoint.engines.base import NeverBegun
+from afield.errors import WorkerLost
+
+__all__ = ["died_under_it", "ended_its_worker", "never_begun", "no_worker", "stopped_under_it"]
+
+
+def died_under_it(task_id: str, pid: int, why: str) -> WorkerLost:
+    """The worker died while it ran this job.
+
+    :param why: how, as ``it was killed by signal SIGKILL (9)``
+    """
+    return WorkerLost(
+        f"Task {task_id} is lost with the worker process that ran it (pid {pid}): {why}. {_hint(why)}"
+        "The endpoint started another worker, and no other task was harmed."
+    )
+
+
+def ended_its_worker(task_id: str, error: BaseException) -> WorkerLost:
+    """The task raised what is meant to end a worker, and the worker is a thread."""
+    return WorkerLost(f"Task {task_id} raised {type(error).__name__}, which ends the worker that runs it.")
+
+
+def stopped_under_it(task_id: str, why: str) -> WorkerLost:
+    """The engine was stopped, and the job did not end in time."""
+    return WorkerLost(f"Task {task_id} was running when its endpoint was stopped: {why}.")
+
+
+def never_begun(task_id: str) -> NeverBegun:
+    """The engine was stopped before it began this job."""
+    return NeverBegun(f"Task {task_id} had not begun when its endpoint was stopped.")
+
+
+def no_worker(task_id: str, why: str) -> WorkerLost:
+    """Workers cannot be started.
+
+    :param why: what became of the last one
+    """
+    return WorkerLost(
+        f"Task {task_id} could not run: the worker processes of this endpoint end before they can take a task. This is "
+        f"for the owner of the endpoint to mend; it tries again with later tasks. Of the last worker: {why}"
+    )
+
+
+def _hint(why: str) -> str:
+    """What people usually find to be the cause."""
+    if "SIGKILL" in why:
+        return "Usually it used more memory than the machine or its batch job had. "
+    if any(name in why for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE")):
+        return "Usually this is a fault in compiled code that the function uses; the endpoint's log may show where. "
+    if "exit code" in why:
+        return "Usually the function, or a library that it uses, ended the process, as with os._exit. "
+    return ""

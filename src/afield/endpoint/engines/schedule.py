@@ -1,0 +1,304 @@
+"""PURE: which worker gets which job, how far ahead, and what becomes of the jobs of a worker that dies.
+
+Theory of operation
+===================
+
+Whoever hands a job to a worker only when that worker is idle pays a round trip for each job. Whoever sends jobs ahead
+has two other troubles: a short job may be stranded behind a long one, and when a worker dies nobody knows which of its
+jobs had begun. Permits do away with both.
+
+Beside its channel each worker has a pipe, the permits. For every job that is sent, one permit is written to the pipe
+*before* the job goes into the channel, and the worker takes one permit out of the pipe before it begins a job. The
+engine holds the reading end of the pipe too, so it can take permits back. Both ends are non-blocking, and reading one
+permit is atomic. Hence, with ``sent`` jobs unanswered and ``left`` permits in the pipe:
+
+1. exactly ``sent - left`` of them were begun, and they are the oldest, for a worker begins its jobs in order;
+2. if the engine reads n permits out of the pipe, the youngest n have not begun and never will;
+3. a worker answers each job before it takes the next permit, so at most one unanswered job is begun. When a worker is
+   dead and its channel is read empty, (1) names the one job that may have had effects; the others are unharmed.
+
+A worker that was robbed still has the recalled jobs in its channel, and must not run them on permits of later jobs.
+So permits and jobs carry an epoch. Between a recall and the next job for the same worker the epoch goes up, and that
+job is not sent before the worker has answered all that it kept. So at any time the pipe holds permits of one epoch
+only, and the worker's rule is: *take a permit; if there is none, or one of another epoch, this job was recalled: skip
+it* (and keep the odd permit for the job it belongs to, which is still on its way).
+
+Is it right to skip when there is no permit? Let c jobs of this epoch be begun and r recalled. The pipe is empty, so
+``c + r`` permits were written, and a job in hand means at least ``c + 1`` were: so r > 0. After a recall nothing more
+is sent in this epoch, so ``c + r`` jobs were sent in all, and the c that were begun are all that were left: the job in
+hand is a recalled one.
+
+Who gets what
+=============
+
+* A free worker gets the oldest waiting job at once.
+* Jobs go ahead to busy workers only while jobs are short; ``pace`` says how many. With jobs longer than its horizon
+  nothing is sent ahead, and they begin strictly in order.
+* A worker with nothing to do while nothing waits robs the worker that has most: half of what it has ahead.
+* A worker that has been on one job for longer than the horizon loses all that it has ahead, as soon as somebody could
+  take it.
+* What was recalled, or survived a dead worker, goes before all that was never sent.
+
+``now`` is any monotonic clock in seconds; the caller hands it in. Nothing in here waits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from afield.endpoint.engines.pace import HORIZON_S, Pace
+
+__all__ = ["BYTES_AHEAD_MOST", "Batch", "Item", "Recall", "Schedule"]
+
+#: Bytes that one worker may have unanswered before no more is sent ahead; they wait in the engine's memory.
+BYTES_AHEAD_MOST: Final = 1 << 20
+
+J = TypeVar("J")
+
+
+class Item(Generic[J]):
+    """One job on its way through the engine."""
+
+    __slots__ = ("job", "number", "removed", "size", "worker")
+
+    def __init__(self, job: J, number: int, size: int) -> None:
+        self.job = job
+        #: in order of submission
+        self.number = number
+        #: bytes, roughly
+        self.size = size
+        #: where it was sent; None: it waits
+        self.worker: int | None = None
+        #: taken out while it waited, and not yet swept up
+        self.removed = False
+
+    def __lt__(self, other: Item[J]) -> bool:
+        return self.number < other.number
+
+
+class Batch(NamedTuple, Generic[J]):
+    """Send these to this worker, in this order."""
+
+    worker: int
+    epoch: int
+    items: list[Item[J]]
+
+
+class Recall(NamedTuple):
+    """Take up to this many permits back from this worker, then call :meth:`Schedule.recalled`."""
+
+    worker: int
+    most: int
+
+
+class _Worker(Generic[J]):
+    """What the schedule knows about a worker."""
+
+    __slots__ = ("epoch", "held", "robbed", "since", "size", "spared")
+
+    def __init__(self) -> None:
+        #: unanswered jobs, oldest first
+        self.held: deque[Item[J]] = deque()
+        #: bytes in them
+        self.size = 0
+        self.epoch = 0
+        #: jobs of this epoch were recalled: nothing more before it is idle
+        self.robbed = False
+        #: a recall found nothing, so its answers are on their way: no other before they arrive
+        self.spared = False
+        #: when its oldest unanswered job can have begun at the earliest
+        self.since = 0.0
+
+    def slow(self, now: float) -> bool:
+        """It has been on one job for longer than the horizon."""
+        return now - self.since > HORIZON_S
+
+
+class Schedule(Generic[J]):
+    """The jobs of one engine and where they are.
+
+    Call :meth:`recall` until it says None, and then :meth:`assign`, after any of the other methods.
+    """
+
+    def __init__(self) -> None:
+        self._workers: dict[int, _Worker[J]] = {}
+        # A dict serves as an ordered set: the worker that has been idle longest comes first.
+        self._idle: dict[int, None] = {}
+        self._fresh: deque[Item[J]] = deque()
+        # Each of them is older than all fresh ones, for jobs are sent in order.
+        self._returned: list[Item[J]] = []
+        self._count = 0
+        #: jobs that wait for a worker
+        self.waiting = 0
+        #: jobs that were sent and are not answered
+        self.sent = 0
+        #: how far ahead to send
+        self.pace = Pace()
+
+    @property
+    def idle(self) -> int:
+        """Workers with nothing to do."""
+        return len(self._idle)
+
+    @property
+    def begun(self) -> int:
+        """Jobs that run, if every worker has begun the oldest that it holds."""
+        return len(self._workers) - len(self._idle)
+
+    def submit(self, job: J, size: int) -> Item[J]:
+        """Take one job of about ``size`` bytes."""
+        item = Item(job, self._count, size)
+        self._count += 1
+        self._fresh.append(item)
+        self.waiting += 1
+        return item
+
+    def remove(self, item: Item[J]) -> None:
+        """Forget a job that waits (``item.worker is None``)."""
+        assert item.worker is None
+        assert not item.removed
+        item.removed = True
+        self.waiting -= 1
+
+    def drain(self) -> list[J]:
+        """All that wait, oldest first; afterwards none does."""
+        jobs = []
+        while self.waiting:
+            jobs.append(self._pop().job)
+        return jobs
+
+    def joined(self, worker: int) -> None:
+        """There is a new worker under this number."""
+        self._workers[worker] = _Worker()
+        self._idle[worker] = None
+
+    def answered(self, worker: int, run_s: float, now: float) -> J:
+        """A worker answered its oldest job, which ran for ``run_s`` seconds."""
+        state = self._workers[worker]
+        item = state.held.popleft()
+        state.size -= item.size
+        state.since = now
+        state.spared = False
+        self.sent -= 1
+        self.pace.ran(run_s)
+        if not state.held:
+            self._rest(worker, state)
+        return item.job
+
+    def left(self, worker: int, permits: int) -> list[J]:
+        """A worker is gone with this many permits unused. Returns the jobs that had begun: none or one.
+
+        All others that it held wait again.
+        """
+        state = self._workers.pop(worker)
+        self._idle.pop(worker, None)
+        self._give_back(state, permits)
+        self.sent -= len(state.held)
+        return [item.job for item in state.held]
+
+    def oldest(self, worker: int) -> J | None:
+        """The job that this worker runs, if it runs one."""
+        held = self._workers[worker].held
+        return held[0].job if held else None
+
+    def held(self, worker: int) -> int:
+        """How many jobs this worker was sent and did not answer."""
+        return len(self._workers[worker].held)
+
+    def recall(self, now: float) -> Recall | None:
+        """Whose permits to take back now, if anybody's."""
+        hungry = len(self._idle) > self.waiting
+        if not (hungry or self._idle or (self.waiting and self._takers(now))):
+            return None
+        best, most = -1, 0
+        for number, state in self._workers.items():
+            ahead = len(state.held) - 1
+            if ahead <= 0 or state.spared:
+                continue
+            count = ahead if state.slow(now) else (ahead + 1) // 2 if hungry else 0
+            if count > most:
+                best, most = number, count
+        return Recall(best, most) if most else None
+
+    def recalled(self, worker: int, permits: int) -> None:
+        """So many permits were taken back from this worker: as many of its youngest jobs wait again."""
+        state = self._workers[worker]
+        # All begun, and one at most runs: so an answer is on its way.
+        state.spared = not permits and len(state.held) > 1
+        if not permits:
+            return
+        state.robbed = True
+        self._give_back(state, permits)
+        if not state.held:
+            self._rest(worker, state)
+
+    def assign(self, now: float) -> list[Batch[J]]:
+        """Who gets what, now."""
+        batches: dict[int, Batch[J]] = {}
+        while self._idle and self.waiting:
+            number = next(iter(self._idle))
+            del self._idle[number]
+            state = self._workers[number]
+            state.since = now
+            self._send(number, state, batches)
+        if self.waiting and (takers := self._takers(now)):
+            self._send_ahead(takers, batches)
+        return list(batches.values())
+
+    def _takers(self, now: float) -> list[tuple[int, _Worker[J]]]:
+        """Busy workers to which jobs may be sent ahead: quick ones that used up half of what they had."""
+        few = (1 + self.pace.ahead) // 2
+        return [
+            (number, state)
+            for number, state in self._workers.items()
+            if 0 < len(state.held) <= few and not state.robbed and state.size < BYTES_AHEAD_MOST and not state.slow(now)
+        ]
+
+    def _send_ahead(self, takers: list[tuple[int, _Worker[J]]], batches: dict[int, Batch[J]]) -> None:
+        """Fill busy workers up, all to the same height, in turn: so that jobs begin nearly in order."""
+        for height in range(min(len(state.held) for _, state in takers), 1 + self.pace.ahead):
+            for number, state in takers:
+                if not self.waiting:
+                    return
+                if len(state.held) <= height and state.size < BYTES_AHEAD_MOST:
+                    self._send(number, state, batches)
+
+    def _send(self, number: int, state: _Worker[J], batches: dict[int, Batch[J]]) -> None:
+        """Move the oldest waiting job to this worker."""
+        item = self._pop()
+        item.worker = number
+        state.held.append(item)
+        state.size += item.size
+        self.sent += 1
+        batch = batches.get(number)
+        if batch is None:
+            batches[number] = Batch(number, state.epoch, [item])
+        else:
+            batch.items.append(item)
+
+    def _pop(self) -> Item[J]:
+        """The oldest waiting job; there is one."""
+        self.waiting -= 1
+        while True:
+            item = heappop(self._returned) if self._returned else self._fresh.popleft()
+            if not item.removed:
+                return item
+
+    def _give_back(self, state: _Worker[J], permits: int) -> None:
+        """The youngest jobs of a worker wait again."""
+        for _ in range(permits):
+            item = state.held.pop()
+            state.size -= item.size
+            item.worker = None
+            heappush(self._returned, item)
+        self.waiting += permits
+        self.sent -= permits
+
+    def _rest(self, number: int, state: _Worker[J]) -> None:
+        """A worker has nothing to do any more."""
+        if state.robbed:
+            state.robbed = False
+            state.epoch += 1
+        self._idle[number] = None

@@ -1,0 +1,65 @@
+"""An endpoint that outlives the terminal.
+
+It is started as a process in a session of its own, with its words going to a file, and one end of a pipe. When it is
+ready it says so through the pipe; if it ends before that, the pipe closes, and the end of the file tells why.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from afield.errors import ComputeError
+
+__all__ = ["READY_FD_VARIABLE", "say_ready", "start_detached"]
+
+#: The environment variable with the number of the pipe's descriptor.
+READY_FD_VARIABLE: Final = "AFIELD_READY_FD"
+
+
+def start_detached(command: Sequence[str], log: Path) -> tuple[int, str]:
+    """Start ``command`` and wait until it says that it is ready; its process id and what it said.
+
+    :param log: to which everything it writes is appended
+    :raises ComputeError: it ended first
+    """
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as ready:
+        try:
+            with log.open("ab") as file:
+                began = file.tell()
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,
+                    pass_fds=(writing,),
+                    env={**os.environ, READY_FD_VARIABLE: str(writing)},
+                )
+        finally:
+            os.close(writing)
+        said = ready.read().decode()
+    if said:
+        # It lives on and is no business of this process any more; without this, Python would remind us of it.
+        process.returncode = 0
+        return process.pid, said
+    process.wait()
+    raise ComputeError(_last_words(log, began) or f"it ended with exit status {process.returncode}; see {log}")
+
+
+def say_ready(text: str) -> None:
+    """Tell whoever started this process detached that it is ready. Otherwise nothing happens."""
+    number = os.environ.pop(READY_FD_VARIABLE, None)
+    if number is not None:
+        with os.fdopen(int(number), "wb") as pipe:
+            pipe.write(text.encode())
+
+
+def _last_words(log: Path, began: int) -> str:
+    with log.open("rb") as file:
+        file.seek(began)
+        return file.read().decode(errors="replace").strip().removeprefix("afield:").strip()

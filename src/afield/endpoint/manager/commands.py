@@ -1,0 +1,118 @@
+"""What a manager decides to do, as records for :mod:`afield.endpoint.manager.loop` to perform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from afield.wire.commands import QueueCredentials, StartCommand
+
+__all__ = [
+    "Acknowledge",
+    "Command",
+    "Exit",
+    "KillChildren",
+    "RefreshCredentials",
+    "ReportFailure",
+    "ReportGone",
+    "SayGoodbye",
+    "SendHeartbeat",
+    "Spawn",
+    "StartGrace",
+    "StopChildren",
+    "Tell",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """A command is taken care of."""
+
+    tag: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Start a user endpoint; answer with StartFailed, or one day with ChildExited."""
+
+    command: StartCommand
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshCredentials:
+    """Give a running user endpoint fresh credentials."""
+
+    name: str
+    credentials: QueueCredentials
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFailure:
+    """Tell the service that a user endpoint did not start; whoever submitted hears it."""
+
+    credentials: QueueCredentials
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportGone:
+    """Tell the service that a user endpoint is gone, for it could not say so itself."""
+
+    credentials: QueueCredentials
+
+
+@dataclass(frozen=True, slots=True)
+class SendHeartbeat:
+    """Say that it lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopChildren:
+    """Ask every user endpoint to end, giving its tasks this many seconds."""
+
+    why: str
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StartGrace:
+    """Answer with GraceOver after this many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class KillChildren:
+    """End every user endpoint now."""
+
+
+@dataclass(frozen=True, slots=True)
+class SayGoodbye:
+    """Say that it ends, if that is possible; answer with GoodbyeSaid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """Close everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Write a line to the log."""
+
+    text: str
+
+
+Command = (
+    Acknowledge
+    | Spawn
+    | RefreshCredentials
+    | ReportFailure
+    | ReportGone
+    | SendHeartbeat
+    | StopChildren
+    | StartGrace
+    | KillChildren
+    | SayGoodbye
+    | Exit
+    | Tell
+)

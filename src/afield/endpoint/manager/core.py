@@ -1,0 +1,188 @@
+"""PURE: what a manager does about what happens to it. Events in, commands out; no clock, no socket, no process.
+
+Theory. The service sends the start command of a user endpoint with every submit. So a command means three things: start
+it, if it does not run; give it fresh credentials, if it does; and, if it is just about to end, start it again when it
+has ended. Which user endpoint is meant is its name, which stands for an identity and a configuration.
+
+Rules (reference: published wire contract sections 5.6 and 8):
+
+1. A command counts only if it says that it is JSON and when it was sent, and was sent within 180 seconds of our clock:
+   an old one would start what nobody waits for. One without these is nobody's, and is dropped; one that is too old is
+   reported.
+2. Tasks run as the user of this process. So only the endpoint's owner may have them run here, however kindly the
+   service asks for others.
+3. One that ends well within the grace period after its last command is started again, once for each command.
+4. One that ends badly just after its start did not start, and whoever submitted is told the end of its log. One that
+   ends badly later is reported as gone, so that the service need not wait for missing heartbeats.
+5. A command is acknowledged when it has been decided; starting again is cheap, and the next submit sends another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from afield.endpoint.manager import commands as do
+from afield.endpoint.manager import events as on
+from afield.errors import WireError
+from afield.wire.commands import CONTENT_TYPE, MAX_CLOCK_SKEW_S, StartCommand, decode_command
+
+__all__ = ["KILL_AFTER_S", "STARTING_S", "ManagerCore"]
+
+#: One that ends badly within so many seconds of its start did not start.
+STARTING_S: Final = 10.0
+#: How long a user endpoint has beyond the grace of its tasks, to send results and say goodbye, in seconds.
+KILL_AFTER_S: Final = 8.0
+
+
+@dataclass(slots=True)
+class _Child:
+    command: StartCommand
+    started_at: float
+    commanded_at: float
+    #: this is the second process for the same command
+    revived: bool = False
+
+
+class ManagerCore:
+    """Decides for one manager.
+
+    :param owners: identity ids of which one must be behind a command
+    :param grace_period_s: how long after a command an ended user endpoint is started again, in seconds
+    """
+
+    def __init__(self, owners: frozenset[str], grace_period_s: float) -> None:
+        self._owners = frozenset(owner.lower() for owner in owners)
+        self._grace_period_s = grace_period_s
+        self._children: dict[str, _Child] = {}
+        self._connected = False
+        self._stopping = False
+        self._leaving = False
+
+    @property
+    def children(self) -> tuple[str, ...]:
+        """The names of the user endpoints that run."""
+        return tuple(self._children)
+
+    def handle(self, event: on.Event) -> list[do.Command]:
+        """What to do about ``event``, in this order."""
+        match event:
+            case on.CommandArrived():
+                return self._command(event)
+            case on.ChildExited():
+                return self._exited(event) + self._leave()
+            case on.StartFailed():
+                return self._start_failed(event) + self._leave()
+            case on.ConnectionUp():
+                self._connected = True
+                return self._beat()
+            case on.ConnectionDown():
+                self._connected = False
+                return []
+            case on.HeartbeatDue():
+                return self._beat()
+            case on.StopRequested():
+                return self._stop(event) + self._leave()
+            case on.GraceOver():
+                return [do.KillChildren()] if self._children else []
+            case on.GoodbyeSaid():
+                return [do.Exit()]
+
+    def _beat(self) -> list[do.Command]:
+        return [do.SendHeartbeat()] if self._connected and not self._leaving else []
+
+    # --- commands of the service
+
+    def _command(self, event: on.CommandArrived) -> list[do.Command]:
+        if self._stopping:
+            return []  # not acknowledged: it is there again for whoever comes next
+        done = do.Acknowledge(event.tag)
+        if event.content_type != CONTENT_TYPE or event.timestamp is None:
+            kind = event.content_type or "no content type"
+            return [done, do.Tell(f"a message that is not a command was dropped: {kind}, sent at {event.timestamp}")]
+        try:
+            command = decode_command(event.body)
+        except WireError as error:
+            return [done, do.Tell(f"a command was dropped: {error}")]
+        refusal = self._refusal(command, event.timestamp, event.now)
+        if refusal is not None:
+            name = command.kwargs.name
+            return [done, do.Tell(f"{name}: {refusal}"), do.ReportFailure(command.kwargs.amqp_creds, refusal)]
+        return [done, *self._start_or_refresh(command, event.now)]
+
+    def _refusal(self, command: StartCommand, timestamp: int, now: float) -> str | None:
+        skew = now - timestamp
+        if abs(skew) > MAX_CLOCK_SKEW_S:
+            direction = "old" if skew > 0 else "in the future"
+            return (
+                f"the command to start this user endpoint is {abs(skew):.0f} s {direction} by the endpoint's clock; at "
+                f"most {MAX_CLOCK_SKEW_S} s are accepted. Compare the clocks of endpoint and service, and submit again"
+            )
+        identities = {command.globus_effective_identity}
+        identities.update(str(identity.get("sub")) for identity in command.globus_identity_set)
+        if self._owners.isdisjoint(identity.lower() for identity in identities):
+            return (
+                f"ignoring start request for untrusted identity {command.globus_username} "
+                f"({command.globus_effective_identity}): tasks would run as the user who started this endpoint, and "
+                "only its owner may do that"
+            )
+        return None
+
+    def _start_or_refresh(self, command: StartCommand, now: float) -> list[do.Command]:
+        name = command.kwargs.name
+        child = self._children.get(name)
+        if child is None:
+            self._children[name] = _Child(command, started_at=now, commanded_at=now)
+            return [do.Tell(f"{name}: starting for {command.globus_username}"), do.Spawn(command)]
+        child.command, child.commanded_at, child.revived = command, now, False
+        return [do.RefreshCredentials(name, command.kwargs.amqp_creds)]
+
+    # --- user endpoints
+
+    def _start_failed(self, event: on.StartFailed) -> list[do.Command]:
+        child = self._children.pop(event.name, None)
+        if child is None:
+            return []
+        text = f"{event.name} did not start: {event.why}"
+        return [do.Tell(text), do.ReportFailure(child.command.kwargs.amqp_creds, event.why)]
+
+    def _exited(self, event: on.ChildExited) -> list[do.Command]:
+        child = self._children.pop(event.name, None)
+        if child is None:
+            return []
+        credentials = child.command.kwargs.amqp_creds
+        tell = do.Tell(f"{event.name}: ended, {_how(event.code)}")
+        if event.code == 0:
+            recent = event.now - child.commanded_at < self._grace_period_s
+            if self._stopping or not recent or child.revived:
+                return [tell]
+            self._children[event.name] = _Child(child.command, event.now, child.commanded_at, revived=True)
+            return [tell, do.Tell(f"{event.name}: starting again for a recent command"), do.Spawn(child.command)]
+        if self._stopping or event.now - child.started_at > STARTING_S:
+            return [tell, do.ReportGone(credentials)]
+        said = event.tail.strip() or "it wrote nothing to its log"
+        return [
+            tell,
+            do.ReportFailure(credentials, f"the user endpoint ended at its start, {_how(event.code)}: {said}"),
+        ]
+
+    # --- the end
+
+    def _stop(self, event: on.StopRequested) -> list[do.Command]:
+        if self._stopping:
+            return []
+        self._stopping = True
+        tell = do.Tell(f"stopping, because {event.why}")
+        if not self._children:
+            return [tell]
+        return [tell, do.StopChildren(event.why, event.grace_s), do.StartGrace(event.grace_s + KILL_AFTER_S)]
+
+    def _leave(self) -> list[do.Command]:
+        if not self._stopping or self._children or self._leaving:
+            return []
+        self._leaving = True
+        return [do.SayGoodbye()]
+
+
+def _how(code: int) -> str:
+    return f"killed by signal {-code}" if code < 0 else f"with exit status {code}"

@@ -1,0 +1,318 @@
+"""The hands of a manager: it waits, and performs what :mod:`afield.endpoint.manager.core` decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from afield.broker.base import Connection, Connector, Consumer, Delivery
+from afield.broker.link import Link
+from afield.endpoint.agent.orders import Refresh, Start
+from afield.endpoint.host.credentials import one_url, publication, with_port, with_port_everywhere
+from afield.endpoint.host.directory import EndpointDirectory
+from afield.endpoint.host.registration import Registered
+from afield.endpoint.host.report import facts, local_identity
+from afield.endpoint.manager import commands as do
+from afield.endpoint.manager import events as on
+from afield.endpoint.manager.core import ManagerCore
+from afield.endpoint.manager.owner import read_environment, read_template
+from afield.endpoint.manager.spawn import COMMAND, Child
+from afield.endpoint.manager.template import render
+from afield.endpoint.settings import ManagerSettings
+from afield.errors import BrokerError, BrokerRefused, BrokerUnreachable, ConfigurationError
+from afield.wire import v1
+from afield.wire.commands import QueueCredentials, StartCommand
+from afield.wire.messages import Report
+
+__all__ = ["STOP_GRACE_S", "Manager"]
+
+logger = logging.getLogger("afield.endpoint")
+
+#: How long running tasks may go on when the endpoint is stopped, in seconds.
+STOP_GRACE_S: Final = 5.0
+#: The heartbeat period in reports for somebody who has none, in seconds (reference: wire contract section 5.5).
+_FAILURE_PERIOD: Final = 3
+#: How long a report for somebody else, or a goodbye, may take, in seconds.
+_REPORT_S: Final = 5.0
+
+
+class Manager:
+    """An endpoint that is registered, ready to run. It may live in any event loop, beside other things.
+
+    :param directory: its files
+    :param settings: what its owner decided
+    :param registered: what the service said
+    :param connector: reaches the queues
+    :param command: how user endpoints are started
+    :param clock: unix time in seconds
+    """
+
+    def __init__(
+        self,
+        directory: EndpointDirectory,
+        settings: ManagerSettings,
+        registered: Registered,
+        connector: Connector,
+        *,
+        command: Sequence[str] = COMMAND,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._directory, self._settings, self._registered = directory, settings, registered
+        self._connector, self._command, self._clock = connector, tuple(command), clock
+        #: set when the service can know that it is here
+        self.ready = asyncio.Event()
+        self._core = ManagerCore(registered.owners, settings.mu_child_ep_grace_period_s)
+        self._children: dict[str, Child] = {}
+        self._consumer: Consumer | None = None
+        self._events: deque[on.Event] = deque()
+        self._feeding = False
+        self._works: set[asyncio.Task[None]] = set()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._refused: str | None = None
+        self._over = asyncio.Event()
+        queues = registered.queues
+        url = one_url(queues.command_queue_info.connection_url, queues.heartbeat_queue_info.connection_url)
+        self._url = with_port(url, settings.amqp_port)
+        self._link = Link(connector, self._address, on_up=self._up, on_down=self._down)
+        self._link.finished.add_done_callback(self._thrown_out)
+        self._hands: dict[type, Callable[[Any], None]] = {
+            do.Acknowledge: self._acknowledge,
+            do.Spawn: self._spawn,
+            do.RefreshCredentials: self._refresh,
+            do.ReportFailure: self._report_failure,
+            do.ReportGone: self._report_gone,
+            do.SendHeartbeat: lambda _: self._work(self._heartbeat()),
+            do.StopChildren: self._stop_children,
+            do.StartGrace: self._start_grace,
+            do.KillChildren: lambda _: self._kill_children(),
+            do.SayGoodbye: lambda _: self._work(self._goodbye()),
+            do.Exit: lambda _: self._over.set(),
+            do.Tell: lambda command: logger.info(command.text),
+        }
+
+    @property
+    def endpoint_id(self) -> str:
+        """As the service knows it."""
+        return self._registered.endpoint_id
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set; then end every user endpoint, say goodbye and return.
+
+        Cancelling it ends everything too, without words.
+
+        :raises BrokerRefused: the service has thrown this endpoint out: it was deleted, or is locked
+        """
+        stopping = asyncio.create_task(self._stop_when(stop), name="endpoint-stop")
+        self._link.start()
+        self._beat_later()
+        try:
+            await self._over.wait()
+        finally:
+            stopping.cancel()
+            await self._close()
+        if self._refused is not None:
+            raise BrokerRefused(self._refused)
+
+    def feed(self, event: on.Event) -> None:
+        """Something happened. What it leads to has been begun when this returns."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._events:
+                for command in self._core.handle(self._events.popleft()):
+                    self._hands[type(command)](command)
+        finally:
+            self._feeding = False
+
+    async def _stop_when(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.feed(on.StopRequested("it was told to", STOP_GRACE_S))
+
+    # --- queues
+
+    async def _address(self) -> str:
+        return self._url
+
+    async def _up(self, connection: Connection) -> None:
+        self.feed(on.ConnectionUp())
+        queue = self._registered.queues.command_queue_info.queue
+        self._consumer = await connection.consume(queue, self._delivered)
+
+    def _down(self, _reason: str) -> None:
+        self._consumer = None
+        self.feed(on.ConnectionDown())
+
+    def _thrown_out(self, finished: asyncio.Future[None]) -> None:
+        why = finished.exception() if not finished.cancelled() else None
+        if why is None:
+            return
+        self._refused = (
+            f"the service does not let endpoint {self.endpoint_id} in any more: it was deleted, stopped from elsewhere "
+            f"or replaced by another instance ({why}). Start it again to register anew"
+        )
+        self.feed(on.StopRequested("the service does not let it in any more", STOP_GRACE_S))
+
+    def _delivered(self, delivery: Delivery) -> None:
+        properties = delivery.properties
+        self.feed(
+            on.CommandArrived(delivery.tag, delivery.body, properties.content_type, properties.timestamp, self._clock())
+        )
+
+    def _acknowledge(self, command: do.Acknowledge) -> None:
+        if self._consumer is not None:
+            self._consumer.ack(command.tag)
+
+    async def _heartbeat(self) -> None:
+        try:
+            await self._say({"heartbeat_period": self._settings.heartbeat_period})
+        except BrokerError as error:
+            logger.info("a heartbeat could not be sent: %s", error)
+        else:
+            self.ready.set()
+
+    async def _goodbye(self) -> None:
+        try:
+            if self._link.connection is None:
+                raise BrokerUnreachable("there is no connection")
+            async with asyncio.timeout(_REPORT_S):
+                await self._say({"heartbeat_period": 0})
+        except (BrokerError, TimeoutError) as error:
+            logger.info("the goodbye could not be sent: %s", error)
+        self.feed(on.GoodbyeSaid())
+
+    async def _say(self, state: dict[str, Any]) -> None:
+        body = v1.encode_report(Report(self.endpoint_id, state))
+        await self._link.publish(publication(self._registered.queues.heartbeat_queue_info, body))
+
+    def _report_failure(self, command: do.ReportFailure) -> None:
+        state = {"error": command.text, "heartbeat_period": _FAILURE_PERIOD}
+        self._work(self._say_for(command.credentials, state))
+
+    def _report_gone(self, command: do.ReportGone) -> None:
+        state = {"active": False, "heartbeat_period": self._settings.heartbeat_period}
+        self._work(self._say_for(command.credentials, state))
+
+    async def _say_for(self, credentials: QueueCredentials, state: dict[str, Any]) -> None:
+        """Speak for a user endpoint that cannot, with its credentials."""
+        queue = credentials.heartbeat_queue_info
+        body = v1.encode_report(Report(credentials.endpoint_id, state))
+        try:
+            async with asyncio.timeout(_REPORT_S):
+                connection = await self._connector.connect(with_port(queue.connection_url, self._settings.amqp_port))
+                try:
+                    await connection.publish(publication(queue, body))
+                finally:
+                    await connection.close()
+        except (BrokerError, TimeoutError) as error:
+            logger.warning("the service could not be told about %s: %s", credentials.endpoint_id, error)
+
+    # --- user endpoints
+
+    def _spawn(self, command: do.Spawn) -> None:
+        name = command.command.kwargs.name
+        try:
+            start, environment = self._prepared(command.command)
+            child = Child(start, self._log_of(name))
+        except (ConfigurationError, OSError) as error:
+            self.feed(on.StartFailed(name, str(error)))
+        else:
+            self._children[name] = child  # from now on it can be told things
+            self._work(self._run_child(name, child, environment))
+
+    async def _run_child(self, name: str, child: Child, environment: Mapping[str, str]) -> None:
+        """One user endpoint, from its start to its end."""
+        event: on.Event
+        try:
+            code = await child.run(environment, self._command)
+        except OSError as error:
+            event = on.StartFailed(name, f"{self._command[0]} could not be started: {error}")
+        else:
+            event = on.ChildExited(name, code, child.tail() if code else "", self._clock())
+        finally:
+            del self._children[name]
+        self.feed(event)
+
+    def _prepared(self, command: StartCommand) -> tuple[Start, Mapping[str, str]]:
+        """What a user endpoint is told, and its environment."""
+        options = command.kwargs
+        settings, warnings = render(
+            read_template(self._directory, self._settings),
+            options.user_opts,
+            parent_config=msgspec.to_builtins(self._settings),
+            user_runtime=options.user_runtime,
+            mapped_identity={"local": local_identity(), "globus": {"id": command.globus_effective_identity}},
+        )
+        for warning in warnings:
+            logger.warning("%s: %s", options.name, warning)
+        if self._settings.allowed_functions is not None:
+            settings = msgspec.structs.replace(settings, allowed_functions=self._settings.allowed_functions)
+        if self._settings.debug:
+            settings = msgspec.structs.replace(settings, debug=True)
+        place = self._directory.child(options.name)
+        place.mkdir(mode=0o700, exist_ok=True)
+        own = with_port_everywhere(options.amqp_creds, self._settings.amqp_port)
+        start = Start(options.name, str(place), settings, own, {**facts(), "endpoint_id": self.endpoint_id})
+        return start, {**os.environ, **read_environment(self._directory)}
+
+    def _log_of(self, name: str) -> Path:
+        if self._settings.log_dir is None:
+            return self._directory.child(name) / "agent.log"
+        place = self._directory.path / Path(self._settings.log_dir).expanduser()
+        place.mkdir(parents=True, exist_ok=True)
+        return place / f"{name}.log"
+
+    def _refresh(self, command: do.RefreshCredentials) -> None:
+        child = self._children.get(command.name)
+        if child is not None:
+            child.say(Refresh(with_port_everywhere(command.credentials, self._settings.amqp_port)))
+
+    def _stop_children(self, command: do.StopChildren) -> None:
+        for child in self._children.values():
+            child.stop(command.why, command.grace_s)
+
+    def _kill_children(self) -> None:
+        for child in self._children.values():
+            child.kill()
+
+    # --- time and end
+
+    def _start_grace(self, command: do.StartGrace) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(command.seconds, self.feed, on.GraceOver()))
+
+    def _beat_later(self) -> None:
+        def due() -> None:
+            self.feed(on.HeartbeatDue())
+            self._beat_later()
+
+        self._beat = asyncio.get_running_loop().call_later(self._settings.heartbeat_period, due)
+
+    def _work(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._works.add(task)
+        task.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._works.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the endpoint has a fault and goes on", exc_info=error)
+
+    async def _close(self) -> None:
+        for timer in (*self._timers, self._beat):
+            timer.cancel()
+        self._kill_children()
+        works = list(self._works)
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+        await self._link.close()

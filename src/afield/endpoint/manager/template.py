@@ -1,0 +1,180 @@
+"""From a user's options to the settings of a user endpoint: check, render, read.
+
+The owner of a machine writes a Jinja2 template of YAML; whoever submits fills in its variables
+(``user_endpoint_config`` of a submit). The template runs in Jinja2's sandbox, a variable that nobody gave is an error,
+and every text is quoted as JSON before the template sees it: so no option can break out of its place in the YAML
+(published behaviour; compare texts with ``'"x"'`` inside a template).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+import jsonschema
+import yaml
+from jinja2.sandbox import SandboxedEnvironment
+
+from afield.endpoint.host.marked import parse
+from afield.endpoint.settings import UserSettings, user_settings
+from afield.errors import ConfigurationError
+
+__all__ = ["RESERVED", "Template", "load_schema", "render"]
+
+#: Characters beyond the first 65536.
+_BEYOND: Final = re.compile("([\U00010000-\U0010ffff])")
+
+#: Names that only the endpoint sets.
+RESERVED: Final = frozenset({"parent_config", "user_runtime", "mapped_identity", "_GC"})
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What an owner wrote for user endpoints.
+
+    :param text: of the template
+    :param source: the template's file, for complaints, and for what it includes from its directory
+    :param schema: a JSON schema of the options; None: whatever the template takes
+    """
+
+    text: str
+    source: Path
+    schema: Mapping[str, Any] | None = None
+
+
+def render(
+    template: Template,
+    options: Mapping[str, Any],
+    *,
+    parent_config: Mapping[str, Any],
+    user_runtime: Mapping[str, Any],
+    mapped_identity: Mapping[str, Any],
+) -> tuple[UserSettings, list[str]]:
+    """The settings that a user's options ask for, and warnings.
+
+    :param options: what the user gave
+    :param parent_config: the manager's settings
+    :param user_runtime: the Python and platform of whoever submits
+    :param mapped_identity: as whom the tasks run
+    :raises ConfigurationError: an option is reserved, against the schema or of no possible type, or the template is
+        broken, lacks a variable, or renders to something that is no configuration
+    """
+    _check_options(options, template)
+    given = {
+        "parent_config": parent_config,
+        "user_runtime": user_runtime,
+        "mapped_identity": mapped_identity,
+    }
+    reserved = {name: _quoted(value, name, lenient=True) for name, value in given.items()}
+    variables = {name: _quoted(value, name) for name, value in options.items()}
+    name = template.source.name
+    text = _rendered(template, {**variables, **reserved, "_GC": reserved})
+    return user_settings(parse(text, f"{name} (rendered)"))
+
+
+def load_schema(path: Path) -> Mapping[str, Any] | None:
+    """Read a JSON schema; None when there is no such file.
+
+    :raises ConfigurationError: it is not JSON, or not a schema
+    """
+    try:
+        schema = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"{path}, line {error.lineno}: this is not JSON: {error.msg}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    try:
+        jsonschema.validators.validator_for(schema).check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise ConfigurationError(f"{path} is not a JSON schema: at {error.json_path}: {error.message}") from error
+    if not isinstance(schema, dict):
+        raise ConfigurationError(f"{path} should hold a JSON object such as {{}}, and is {json.dumps(schema)}")
+    return schema
+
+
+def _check_options(options: Mapping[str, Any], template: Template) -> None:
+    reserved = sorted(RESERVED.intersection(options))
+    if reserved:
+        raise ConfigurationError(
+            f"the option {reserved[0]} is set by the endpoint and cannot be given: remove it from user_endpoint_config"
+        )
+    if template.schema is None:
+        return
+    kind = jsonschema.validators.validator_for(template.schema)
+    error = jsonschema.exceptions.best_match(kind(template.schema).iter_errors(dict(options)))
+    if error is not None:
+        where = error.json_path.removeprefix("$").removeprefix(".")
+        what = f"the option {where}" if where else "what user_endpoint_config holds"
+        raise ConfigurationError(f"{what} does not fit this endpoint: {error.message}")
+
+
+def _quoted(value: Any, name: str, *, lenient: bool = False) -> Any:
+    """A copy in which every text is quoted as JSON."""
+    match value:
+        case str():
+            return _quote(value, name)
+        case bool() | int() | float():
+            return value
+        case Mapping():
+            return {key: _quoted(part, f"{name}.{key}", lenient=lenient) for key, part in value.items()}
+        case list() | tuple():
+            return [_quoted(part, f"{name}[{place}]", lenient=lenient) for place, part in enumerate(value)]
+        case None if lenient:
+            return None
+    raise ConfigurationError(
+        f"the option {name} is {json.dumps(value, default=str)}, which cannot go into a configuration: give a text, a "
+        "number, true or false, or a list or mapping of these"
+    )
+
+
+def _quote(text: str, name: str) -> str:
+    """A text as JSON and as YAML: YAML writes what is beyond the first 65536 characters in another way than JSON."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(f"the option {name} holds half of a character ({error.reason}): {text!r}") from error
+    return '"' + "".join(_escaped(part) for part in _BEYOND.split(text)) + '"'
+
+
+def _escaped(part: str) -> str:
+    return f"\\U{ord(part):08x}" if _BEYOND.fullmatch(part) else json.dumps(part)[1:-1]
+
+
+def _shell_escape(value: Any) -> str:
+    """One word for a shell, inside a quoted text: ``worker_init: {{ command | shell_escape }}``."""
+    text = str(value)
+    try:
+        plain = str(yaml.safe_load(text)) if text.startswith('"') else text
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"shell_escape got {text}, which is not one of the options") from error
+    return _quote(shlex.quote(plain), "of shell_escape")
+
+
+def _rendered(template: Template, variables: Mapping[str, Any]) -> str:
+    environment = SandboxedEnvironment(
+        loader=jinja2.FileSystemLoader(template.source.parent),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # it makes YAML, and the quoting is done above
+    )
+    environment.filters["shell_escape"] = _shell_escape
+    name = template.source.name
+    try:
+        return environment.from_string(template.text).render(variables)
+    except jinja2.UndefinedError as error:
+        raise ConfigurationError(
+            f"the template {name} needs something that was not given: {error.message}; give it in user_endpoint_config"
+        ) from error
+    except jinja2.TemplateSyntaxError as error:
+        raise ConfigurationError(f"{error.name or name}, line {error.lineno}: {error.message}") from error
+    except ConfigurationError:
+        raise
+    except Exception as error:  # an owner's program on somebody's values may raise whatever it likes
+        raise ConfigurationError(f"the template {name} cannot be rendered with these options: {error}") from error

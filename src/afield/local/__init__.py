@@ -1,0 +1,1 @@
+"""Service and endpoint on one machine: `afield up` and `afield demo`. The only floor that imports both."""

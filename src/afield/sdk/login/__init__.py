@@ -1,0 +1,1 @@
+"""Which service, and as whom: the files of running services, tokens, environment variables."""

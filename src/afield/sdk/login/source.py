@@ -1,0 +1,148 @@
+"""Which service, and as whom.
+
+The address: what the program says, else ``AFIELD_SERVICE_URL``, else the one service that runs on this machine. The
+token: what the program says, else ``AFIELD_TOKEN``, else the one kept by ``afield login`` for this address, else the
+one in the file of the running service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol, runtime_checkable
+
+from afield.errors import ConfigurationError
+from afield.sdk.login import known
+
+__all__ = ["Authorizer", "authorization", "find_token", "find_url", "forget_token", "keep_token"]
+
+_URL_VARIABLE: Final = "AFIELD_SERVICE_URL"
+_TOKEN_VARIABLE: Final = "AFIELD_TOKEN"  # noqa: S105 - the variable's name
+_LOCAL_URL: Final = "http://127.0.0.1:5000"
+
+
+@runtime_checkable
+class Authorizer(Protocol):
+    """What gives the header, as globus-sdk's authorizers do. It may talk to a server, so it is called in a thread."""
+
+    def get_authorization_header(self) -> str | None:
+        """The value of the Authorization header."""
+
+
+def find_url(environment: str | None = None, *, local: bool = False, environ: Mapping[str, str] = os.environ) -> str:
+    """The address of the service.
+
+    :param environment: published; ``"local"`` is the only one that names a place of your own
+    :param local: published ``local_compute_services``: port 5000 of this machine
+    :param environ: the environment's variables
+    :raises ConfigurationError: nothing says where it is, or several run here
+    """
+    if local or environment == "local":
+        return _LOCAL_URL
+    if environment is not None:
+        raise ConfigurationError(
+            f"environment={environment!r} names a hosted service, and Afield has none: say where yours is with "
+            f"service_url= or {_URL_VARIABLE}"
+        )
+    given = environ.get(_URL_VARIABLE)
+    if given:
+        return given
+    running = known.live(known.user_dir(environ))
+    if len(running) == 1:
+        return running[0].service_url
+    if running:
+        listed = ", ".join(service.service_url for service in running)
+        raise ConfigurationError(
+            f"several services run here ({listed}): say which one with service_url= or {_URL_VARIABLE}"
+        )
+    raise ConfigurationError(
+        "no service is known: start one on this machine with `afield up`, or say where yours is with service_url= or "
+        f"{_URL_VARIABLE}"
+    )
+
+
+def find_token(url: str, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The token for the service at ``url``; None: there is none."""
+    given = environ.get(_TOKEN_VARIABLE)
+    if given:
+        return given
+    try:
+        kept = _token_file(url, environ).read_text().strip()
+    except OSError:
+        kept = ""
+    if kept:
+        return kept
+    return next(
+        (
+            service.token
+            for service in known.live(known.user_dir(environ))
+            if known.same_service(service.service_url, url)
+        ),
+        None,
+    )
+
+
+def authorization(token: str | None, authorizer: Authorizer | None) -> Callable[[], Awaitable[str | None]]:
+    """A function that gives the Authorization header for each request.
+
+    :param authorizer: asked each time; wins over the token
+    """
+    if authorizer is None:
+        fixed = f"Bearer {token}" if token else None
+
+        async def constant() -> str | None:
+            return fixed
+
+        return constant
+
+    async def ask() -> str | None:
+        return await asyncio.to_thread(authorizer.get_authorization_header)
+
+    return ask
+
+
+def keep_token(url: str, token: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """Use this token for this service from now on, in all programs of this person.
+
+    :return: the file, readable by its owner only
+    :raises ConfigurationError: it cannot be written
+    """
+    path = _token_file(url, environ)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        with os.fdopen(handle, "w") as file:
+            file.write(token)
+        Path(name).replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
+def forget_token(url: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Forget what :func:`keep_token` kept; whether there was one."""
+    try:
+        _token_file(url, environ).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _token_file(url: str, environ: Mapping[str, str]) -> Path:
+    host, port = known.normal_url(url).rsplit("//", 1)[1].rsplit(":", 1)
+    return known.user_dir(environ) / "tokens" / f"{host}_{port}"
+
+
+def as_authorizer(given: Any) -> Authorizer:
+    """Check what a program passed as ``authorizer=``.
+
+    :raises TypeError: it has no ``get_authorization_header()``
+    """
+    if not isinstance(given, Authorizer):
+        raise TypeError(
+            f"authorizer should have a method get_authorization_header(), and {type(given).__name__} has none"
+        )
+    return given

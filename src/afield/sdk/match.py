@@ -1,0 +1,88 @@
+"""PURE: whose result is it?
+
+Theory. Results of a task group arrive by task id, in any order, perhaps twice. Which ids are ours is known from the
+answers to our requests, and a result may overtake that answer. So:
+
+1. A result whose id is expected is handed to who expects it, once; the id is then forgotten.
+2. While a request is unanswered, an unknown result is kept: it may be an early one. When the last answer is in, what
+   was kept and nobody claimed belongs to somebody else, and is dropped.
+3. What is kept is bounded. When the bound is reached the oldest is dropped and :attr:`Matcher.spilled` says so: then
+   ids that are announced later have to be asked for, because their result may have been there.
+4. An unknown result at any other time is a double, or another program's: dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Generic, TypeVar
+
+__all__ = ["MOST_EARLY", "Matcher"]
+
+W = TypeVar("W")
+R = TypeVar("R")
+
+#: Early results kept: several requests' worth.
+MOST_EARLY: Final = 10_000
+
+
+class Matcher(Generic[W, R]):
+    """Results of one task group, and who waits for them.
+
+    :param most_early: how many early results are kept
+    """
+
+    def __init__(self, most_early: int = MOST_EARLY) -> None:
+        self._most_early = most_early
+        self._unanswered = 0
+        self._early: dict[str, R] = {}
+        #: whether an early result had to be dropped since the last time no request was under way
+        self.spilled = False
+        #: task id -> who waits for it
+        self.expected: dict[str, W] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits and no request is unanswered."""
+        return not self.expected and not self._unanswered
+
+    def asked(self) -> None:
+        """A request that makes tasks in this group is on its way; :meth:`answered` or :meth:`refused` follows."""
+        self._unanswered += 1
+
+    def answered(self, tasks: Mapping[str, W]) -> list[tuple[W, R]]:
+        """The request made these tasks. Results that were early come back, each with who waits for it."""
+        met = []
+        for task_id, waiter in tasks.items():
+            if task_id in self._early:
+                met.append((waiter, self._early.pop(task_id)))
+            else:
+                self.expected[task_id] = waiter
+        self._settle()
+        return met
+
+    def refused(self) -> None:
+        """The request made no tasks."""
+        self._settle()
+
+    def arrived(self, task_id: str, result: R) -> W | None:
+        """A result came: who waits for it, or None."""
+        waiter = self.expected.pop(task_id, None)
+        if waiter is None and self._unanswered:
+            self._early[task_id] = result
+            if len(self._early) > self._most_early:
+                del self._early[next(iter(self._early))]
+                self.spilled = True
+        return waiter
+
+    def give_up(self) -> list[W]:
+        """Nothing more will come: all who wait."""
+        waiters = list(self.expected.values())
+        self.expected.clear()
+        self._early.clear()
+        return waiters
+
+    def _settle(self) -> None:
+        self._unanswered -= 1
+        if not self._unanswered:
+            self._early.clear()
+            self.spilled = False

@@ -1,0 +1,269 @@
+"""The way in: the results of one task group, as long as anybody waits for them.
+
+Each attempt fetches fresh credentials, connects and consumes. After every interruption the service is also asked after
+all outstanding tasks, because what was in a queue may be gone, and the store still has it. The same happens now and
+then when nothing was heard for long: another program may have consumed what was meant for this one. A stream that is
+lost while nothing is outstanding is taken up again with the next task.
+
+This is not a :class:`~afield.broker.link.Link`: patience here is a number of seconds over service and broker together,
+and a group without a queue is no error but a reason to ask instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import InvalidStateError
+from itertools import islice
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from afield.broker.base import Connection, Connector, Consumer, Delivery
+from afield.errors import BrokerRefused, BrokerUnreachable, ComputeError, ServiceError, ServiceUnreachable, WireError
+from afield.sdk.future import ComputeFuture
+from afield.sdk.match import Matcher
+from afield.sdk.outcome import Arrived
+from afield.sdk.retry import Pace, Retrying, TryAgain, persist
+from afield.sdk.transport.base import Transport
+from afield.wire.codec import decode
+from afield.wire.messages import Result
+
+__all__ = ["Stream", "fail"]
+
+_log = logging.getLogger(__name__)
+
+#: Tasks in one question after their status.
+_ASK_AT_ONCE: Final = 1000
+
+#: A connection that lasted this many seconds was a good one.
+_GOOD_AFTER_S: Final = 5.0
+
+#: Without a queue of its own a group is asked after, every so many seconds at most.
+_ASK_EVERY_S: Final = 10.0
+
+
+class Stream:
+    """One task group.
+
+    :param group_id: its UUID
+    :param port: instead of the one in the credentials
+    :param on_idle: called in a task of its own when nobody needs the stream any more
+    """
+
+    def __init__(
+        self,
+        group_id: str,
+        transport: Transport,
+        connector: Connector,
+        pace: Pace,
+        *,
+        port: int | None,
+        on_idle: Callable[[Stream], Coroutine[Any, Any, None]],
+    ) -> None:
+        self.group_id = group_id
+        self.matcher: Matcher[ComputeFuture[Any], Arrived] = Matcher()
+        #: who still may wait for something of this group; without any, it ends when nothing is outstanding
+        self.users: set[object] = set()
+        self._transport, self._connector, self._pace, self._port = transport, connector, pace, port
+        self._on_idle = on_idle
+        self._task: asyncio.Task[None] | None = None
+        self._side_tasks: set[asyncio.Task[None]] = set()
+        self._deliveries: list[Delivery] = []
+        self._consumer: Consumer | None = None
+        self._heard = False
+        self._interrupted = False
+
+    def watch(self, *, recheck: bool = False) -> None:
+        """Be connected from now on.
+
+        :param recheck: ask after all outstanding tasks, too: a result may have come too early to be kept
+        """
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"results of {self.group_id}")
+        if recheck:
+            self._aside(self._recheck())
+
+    async def close(self) -> None:
+        """Disconnect. What is outstanding stays so."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody needs it any more."""
+        return not self.users and self.matcher.idle
+
+    async def catch_up(self) -> None:
+        """Ask the service after all outstanding tasks.
+
+        :raises TryAgain: it cannot be reached
+        :raises ServiceError: it refused
+        """
+        remaining = iter(list(self.matcher.expected))
+        while some := list(islice(remaining, _ASK_AT_ONCE)):
+            answer = await self._transport.tasks(some)
+            for task_id, document in answer.results.items():
+                ended = Arrived.from_document(document)
+                if ended is not None:
+                    self._arrived(task_id, ended)
+
+    def settle(self, matched: Iterable[tuple[ComputeFuture[Any], Arrived]]) -> None:
+        """End futures with what arrived for them."""
+        for future, arrived in matched:
+            arrived.serializer = future.origin.serializer
+            try:
+                future.set_sealed(arrived)
+            except InvalidStateError:
+                _log.debug("%r had ended before its result came", future)
+        if self.idle:
+            self._aside(self._on_idle(self))
+
+    # -- connected ---------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        retrying = Retrying(self._pace)
+        asked = 0
+        try:
+            while not self._interrupted or self.matcher.expected:
+                try:
+                    failure = await self._attend(retrying)
+                except TryAgain as error:
+                    failure = error
+                except BrokerRefused as error:
+                    await self._poll(error)
+                    await self._pace.sleep(min(0.5 * 2.0**asked, _ASK_EVERY_S))
+                    asked = min(asked + 1, 10)
+                    continue
+                self._interrupted = True
+                pause = retrying.pause(failure.after_s)
+                if pause is None:
+                    self._give_up(failure.error)
+                    return
+                await self._pace.sleep(pause)
+        except ServiceError as error:
+            self._give_up(error)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours; nobody must wait for ever because of it
+            _log.exception("the result stream of task group %s ended", self.group_id)
+            self._give_up(ComputeError(f"the result stream ended unexpectedly: {type(error).__name__}: {error}"))
+
+    async def _attend(self, retrying: Retrying) -> TryAgain:
+        """One connection, from its beginning to its loss; what to say about the loss."""
+        where = await self._transport.result_queue()
+        try:
+            connection = await self._connector.connect(_with_port(where.connection_url, self._port))
+        except BrokerUnreachable as error:
+            raise self._lost(error) from error
+        began, self._heard = self._pace.now(), False
+        try:
+            self._consumer = await connection.consume(where.queue_prefix + self.group_id, self._on_delivery)
+            self._flush()
+            if self._interrupted:
+                await self.catch_up()
+                self._interrupted = False
+            reason = await self._until_lost(connection, self._consumer)
+        except BrokerUnreachable as error:
+            reason = str(error)
+        finally:
+            self._consumer = None
+            self._deliveries.clear()
+            await connection.close()
+        if self._heard or self._pace.now() - began >= _GOOD_AFTER_S:
+            retrying.calm()
+        return self._lost(reason)
+
+    async def _until_lost(self, connection: Connection, consumer: Consumer) -> str:
+        ends = (connection.closed, consumer.cancelled)
+        while True:
+            done, _ = await asyncio.wait(ends, timeout=self._pace.check_s, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                return done.pop().result()
+            if not self._heard:
+                await self.catch_up()
+            self._heard = False
+
+    async def _poll(self, refusal: BrokerRefused) -> None:
+        """There is no queue for us: ask instead."""
+        _log.info("task group %s has no result queue (%s); asking for its results", self.group_id, refusal)
+        self._interrupted = True
+        await persist(self.catch_up, self._pace)
+
+    async def _recheck(self) -> None:
+        try:
+            await persist(self.catch_up, self._pace)
+        except ServiceError as error:
+            self._give_up(error)
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._side_tasks.add(task)  # the loop itself keeps only weak references
+        task.add_done_callback(self._side_tasks.discard)
+
+    def _lost(self, why: object) -> TryAgain:
+        return TryAgain(
+            ServiceUnreachable(
+                f"the result stream of the service at {self._transport.url} was lost and could not be taken up again "
+                f"({why}). Is the service running? Results are kept there: once it is back, "
+                f"Executor.reload_tasks({self.group_id!r}) collects them"
+            )
+        )
+
+    def _give_up(self, error: ComputeError) -> None:
+        self._interrupted = True
+        for future in self.matcher.give_up():
+            fail(future, error)
+
+    # -- deliveries --------------------------------------------------------------------------------------------------
+
+    def _on_delivery(self, delivery: Delivery) -> None:
+        if not self._deliveries:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._deliveries.append(delivery)
+
+    def _flush(self) -> None:
+        """Set futures, then acknowledge: in this order nothing is lost if this process dies between the two."""
+        if self._consumer is None or not self._deliveries:
+            return
+        deliveries, self._deliveries = self._deliveries, []
+        self._heard = True
+        for delivery in deliveries:
+            self._take(delivery)
+        self._consumer.ack(deliveries[-1].tag, multiple=True)
+
+    def _take(self, delivery: Delivery) -> None:
+        properties = delivery.properties
+        try:
+            messages = decode(delivery.body, properties.headers)
+        except WireError as error:
+            # Putting it back would bring it again at once, for ever.
+            _log.warning("a message in the result queue of task group %s is dropped: %s", self.group_id, error)
+            return
+        for message in messages:
+            if isinstance(message, Result):
+                self._arrived(message.task_id, Arrived.from_result(message, properties.timestamp))
+
+    def _arrived(self, task_id: str, arrived: Arrived) -> None:
+        future = self.matcher.arrived(task_id, arrived)
+        if future is not None:
+            self.settle(((future, arrived),))
+
+
+def fail(future: ComputeFuture[Any], error: BaseException) -> None:
+    """End a future with an error of its own: many share the cause, and each raise would add to one traceback."""
+    own = type(error)(*error.args)
+    own.__cause__ = error.__cause__
+    try:
+        future.set_exception(own)
+    except InvalidStateError:
+        _log.debug("%r had ended before %s", future, error)
+
+
+def _with_port(url: str, port: int | None) -> str:
+    if port is None:
+        return url
+    parts = urlsplit(url)
+    login, _, address = parts.netloc.rpartition("@")
+    host = address if address.endswith("]") else address.rpartition(":")[0] or address
+    return urlunsplit(parts._replace(netloc=f"{login}@{host}:{port}" if login else f"{host}:{port}"))

@@ -1,0 +1,1 @@
+"""SEAM: how the SDK reaches a service; see :mod:`afield.sdk.transport.base`."""

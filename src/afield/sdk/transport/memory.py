@@ -1,0 +1,314 @@
+"""A service in memory, for tests: it keeps the promises that clients rely on, and can be told to break down.
+
+Tasks are stored; the same key accepts a submit once; results go to the group's queue of a broker in memory, and can be
+asked for afterwards. What an endpoint would do is a function that is handed in.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from afield.broker.base import Properties, Publication, QueueSpec
+from afield.broker.memory import MemoryBroker
+from afield.errors import ComputeAPIError
+from afield.ids import new_id, new_ids
+from afield.serialize import ComputeSerializer
+from afield.states import TaskState
+from afield.wire import v1, v2
+from afield.wire.commands import ReadQueue, WriteQueue
+from afield.wire.messages import ErrorDetails, Result
+from afield.wire.rest import (
+    AllowedFunctions,
+    BatchStatus,
+    EndpointDocument,
+    EndpointRegistered,
+    EndpointRegistration,
+    EndpointStatus,
+    EndpointSummary,
+    FunctionDocument,
+    FunctionRegistered,
+    FunctionRegistration,
+    GroupTask,
+    LockResponse,
+    ResultQueue,
+    SubmitRequest,
+    SubmitResponse,
+    TaskDocument,
+    TaskGroupDocument,
+    VersionInfo,
+)
+
+__all__ = ["MemoryService", "StoredTask", "call_here", "packed_call"]
+
+_PREFIX = "somebody."
+
+
+@dataclass
+class StoredTask:
+    """A task as the service keeps it."""
+
+    id: str
+    group_id: str
+    endpoint_id: str
+    function_id: str
+    payload: str
+    result: Result | None = None
+
+
+#: What an endpoint does with a task: its end, or None: not yet.
+Work = Callable[[FunctionRegistration, StoredTask], Result | None]
+
+
+@dataclass
+class MemoryService:
+    """A :class:`~afield.sdk.transport.base.Transport` and all that is behind it.
+
+    :param work: what endpoints do; by default they call the function, here and now
+    """
+
+    broker: MemoryBroker = field(default_factory=MemoryBroker)
+    work: Work = field(default_factory=lambda: call_here)
+    #: which version of the envelope results come in
+    wire: int = 2
+    min_sdk_version: str = "4.0.0"
+    url: str = "memory://service"
+    #: for each method, what the next calls raise before anything happens
+    troubles: dict[str, deque[Exception]] = field(default_factory=lambda: defaultdict(deque))
+    #: what the next submits raise after they were accepted: the answer is lost
+    losses: deque[Exception] = field(default_factory=deque)
+    #: awaited at the beginning of each request, with the method's name
+    pause: Callable[[str], Awaitable[None]] | None = None
+    #: awaited after a submit was accepted and before it is answered
+    pause_answer: Callable[[], Awaitable[None]] | None = None
+    #: the names of all requests, in order
+    requests: list[str] = field(default_factory=list)
+    #: every submit that was accepted
+    submits: list[SubmitRequest] = field(default_factory=list)
+    tasks_by_id: dict[str, StoredTask] = field(default_factory=dict)
+    functions: dict[str, FunctionRegistration] = field(default_factory=dict)
+    registered: dict[str, EndpointSummary] = field(default_factory=dict)
+    closed: bool = False
+    _answers: dict[str, SubmitResponse] = field(default_factory=dict)
+    _groups: set[str] = field(default_factory=set)
+
+    async def finish(self, *results: Result) -> None:
+        """End tasks: keep the results, and put them into their groups' queues."""
+        by_group: dict[str, list[Result]] = {}
+        for result in results:
+            task = self.tasks_by_id[result.task_id]
+            if task.result is None:
+                task.result = result
+                by_group.setdefault(task.group_id, []).append(result)
+        for group_id, ended in by_group.items():
+            bodies = [v2.encode_results(ended)] if self.wire > 1 else [v1.encode_result(each) for each in ended]
+            for body in bodies:
+                await self.publish(group_id, body)
+
+    async def publish(self, group_id: str, body: bytes) -> None:
+        """Put a message into a group's queue."""
+        connection = await self.broker.connect("memory://service")
+        await connection.publish(Publication("", _PREFIX + group_id, body, Properties(timestamp=1_700_000_000)))
+        await connection.close()
+
+    # -- Transport ---------------------------------------------------------------------------------------------------
+
+    async def version(self) -> VersionInfo:
+        """What the service is and which clients it takes."""
+        await self._begin("version")
+        return VersionInfo("4.0.0", self.min_sdk_version, "4.0.0", "4.0.0", "memory")
+
+    async def submit(self, endpoint_id: str, request: SubmitRequest, key: str) -> SubmitResponse:
+        """Accept tasks; ``key`` names this submit."""
+        await self._begin("submit")
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = await self._accept(endpoint_id, request)
+            self._answers[key] = answer
+        if self.pause_answer is not None:
+            await self.pause_answer()
+        if self.losses:
+            raise self.losses.popleft()
+        return answer
+
+    async def task(self, task_id: str) -> TaskDocument:
+        """One task."""
+        await self._begin("task")
+        if task_id not in self.tasks_by_id:
+            raise ComputeAPIError(404, "TASK_NOT_FOUND", f"there is no task {task_id}")
+        return self._document(task_id)
+
+    async def tasks(self, task_ids: Sequence[str]) -> BatchStatus:
+        """Several tasks."""
+        await self._begin("tasks")
+        return BatchStatus({task_id: self._document(task_id) for task_id in task_ids})
+
+    async def task_group(self, group_id: str) -> TaskGroupDocument:
+        """The tasks of a group."""
+        await self._begin("task_group")
+        if group_id not in self._groups:
+            raise ComputeAPIError(404, "TASK_GROUP_NOT_FOUND", f"there is no task group {group_id}")
+        found = [GroupTask(task.id, "") for task in self.tasks_by_id.values() if task.group_id == group_id]
+        return TaskGroupDocument(group_id, found)
+
+    async def result_queue(self) -> ResultQueue:
+        """Fresh credentials for the result stream."""
+        await self._begin("result_queue")
+        return ResultQueue(_PREFIX, "memory://client:secret@service")
+
+    async def register_function(self, registration: FunctionRegistration) -> FunctionRegistered:
+        """Make a function."""
+        await self._begin("register_function")
+        function_id = new_id()
+        self.functions[function_id] = registration
+        return FunctionRegistered(function_id)
+
+    async def function(self, function_id: str) -> FunctionDocument:
+        """One function."""
+        await self._begin("function")
+        found = self._function(function_id)
+        return FunctionDocument(
+            function_id, found.function_name, found.function_code, found.description, found.meta, found.public
+        )
+
+    async def delete_function(self, function_id: str) -> dict[str, Any]:
+        """Remove it."""
+        await self._begin("delete_function")
+        self._function(function_id)
+        del self.functions[function_id]
+        return {"result": 302}
+
+    async def register_endpoint(
+        self, registration: EndpointRegistration, endpoint_id: str | None
+    ) -> EndpointRegistered:
+        """Make an endpoint, or change the one with this id."""
+        await self._begin("register_endpoint")
+        found = endpoint_id or new_id()
+        hostname = registration.metadata.get("hostname")
+        self.registered[found] = EndpointSummary(
+            found, registration.endpoint_name, registration.display_name, "somebody", hostname
+        )
+        publish = {"exchange": "results", "routing_key": f"{found}.results", "mandatory": True}
+        write = WriteQueue("memory://endpoint", "results", "results", publish)
+        read = ReadQueue("memory://endpoint", "commands", f"{found}.commands")
+        return EndpointRegistered(found, read, write, write)
+
+    async def endpoints(self, role: str | None) -> list[EndpointSummary]:
+        """Those that the caller owns, or may use."""
+        await self._begin("endpoints")
+        del role
+        return list(self.registered.values())
+
+    async def endpoint(self, endpoint_id: str) -> EndpointDocument:
+        """One endpoint."""
+        await self._begin("endpoint")
+        found = self._endpoint(endpoint_id)
+        return EndpointDocument(endpoint_id, found.name, found.owner, found.display_name, hostname=found.hostname)
+
+    async def endpoint_status(self, endpoint_id: str) -> EndpointStatus:
+        """Whether it is online, and what it is doing."""
+        await self._begin("endpoint_status")
+        return EndpointStatus(self._endpoint(endpoint_id).status, {})
+
+    async def allowed_functions(self, endpoint_id: str) -> AllowedFunctions:
+        """Which functions may run there."""
+        await self._begin("allowed_functions")
+        self._endpoint(endpoint_id)
+        return AllowedFunctions(endpoint_id, restricted=False, functions=[])
+
+    async def lock_endpoint(self, endpoint_id: str) -> LockResponse:
+        """Drop its connections, and keep it out for a while."""
+        await self._begin("lock_endpoint")
+        self._endpoint(endpoint_id)
+        return LockResponse(endpoint_id, 1_700_000_000.0)
+
+    async def delete_endpoint(self, endpoint_id: str) -> dict[str, Any]:
+        """Remove it."""
+        await self._begin("delete_endpoint")
+        self._endpoint(endpoint_id)
+        del self.registered[endpoint_id]
+        return {"result": 302}
+
+    async def close(self) -> None:
+        """Let go of connections. Closing twice is fine."""
+        self.closed = True
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    async def _begin(self, name: str) -> None:
+        self.requests.append(name)
+        if self.pause is not None:
+            await self.pause(name)
+        if self.troubles[name]:
+            raise self.troubles[name].popleft()
+
+    async def _accept(self, endpoint_id: str, request: SubmitRequest) -> SubmitResponse:
+        for function_id in request.tasks:
+            self._function(function_id)
+        group_id = request.task_group_id or new_id()
+        self._groups.add(group_id)
+        await self.broker.declare_queue(QueueSpec(_PREFIX + group_id))
+        self.submits.append(request)
+        ids = {function_id: new_ids(len(payloads)) for function_id, payloads in request.tasks.items()}
+        made = [
+            StoredTask(task_id, group_id, endpoint_id, function_id, payload)
+            for function_id, payloads in request.tasks.items()
+            for task_id, payload in zip(ids[function_id], payloads, strict=True)
+        ]
+        self.tasks_by_id |= {task.id: task for task in made}
+        await self.finish(*(end for task in made if (end := self.work(self.functions[task.function_id], task))))
+        return SubmitResponse(new_id(), group_id, endpoint_id, ids)
+
+    def _document(self, task_id: str) -> TaskDocument:
+        task = self.tasks_by_id.get(task_id)
+        if task is None:
+            return TaskDocument(task_id, TaskState.FAILED, reason=f"unknown task id {task_id}")
+        end = task.result
+        if end is None:
+            return TaskDocument(task_id, TaskState.WAITING_FOR_ENDPOINT)
+        if end.error is None:
+            return TaskDocument(task_id, TaskState.SUCCESS, result=end.data.decode(), completion_t="1700000000.5")
+        return TaskDocument(
+            task_id,
+            TaskState.FAILED,
+            exception=end.data.decode(),
+            completion_t="1700000000.5",
+            error_code=end.error.code,
+        )
+
+    def _function(self, function_id: str) -> FunctionRegistration:
+        found = self.functions.get(function_id)
+        if found is None:
+            raise ComputeAPIError(404, "FUNCTION_NOT_FOUND", f"there is no function {function_id}")
+        return found
+
+    def _endpoint(self, endpoint_id: str) -> EndpointSummary:
+        found = self.registered.get(endpoint_id)
+        if found is None:
+            raise ComputeAPIError(404, "ENDPOINT_NOT_FOUND", f"there is no endpoint {endpoint_id}")
+        return found
+
+
+def packed_call(function: FunctionRegistration, task: StoredTask) -> str:
+    """Function and arguments as a worker gets them."""
+    if function.serialized:
+        return function.function_code + task.payload
+    source = f"st\n{function.function_name}:{function.function_code}"
+    return f"{len(source)}\n{source}{task.payload}"
+
+
+def call_here(function: FunctionRegistration, task: StoredTask) -> Result:
+    """Call the function in this process, as a worker would."""
+    serializer = ComputeSerializer()
+    try:
+        fn, args, kwargs = serializer.unpack_and_deserialize(packed_call(function, task))
+        return Result(task.id, serializer.serialize(fn(*args, **kwargs)).encode())
+    except Exception as error:  # noqa: BLE001 - a user's function raises what it likes
+        from afield.serialize.exceptions import pack_exception
+
+        text = f"{type(error).__name__}: {error}"
+        return Result(
+            task.id, text.encode(), ErrorDetails("RemoteExecutionError", text), exception=pack_exception(error)
+        )

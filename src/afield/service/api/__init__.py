@@ -1,0 +1,1 @@
+"""The HTTP edge: parse, call ``use/``, answer. ``routes`` shows every route on one screen."""

@@ -1,0 +1,1 @@
+"""SEAM: who is asking; see :mod:`afield.service.auth.base`."""

@@ -1,0 +1,30 @@
+"""Who is asking, as everybody behind the door knows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from afield.service.domain.records import IdentityRecord
+
+__all__ = ["Caller"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who was let in.
+
+    :param identity: the one they act as: what they make is this one's
+    :param linked: their other identities; what belongs to one of these is theirs too
+    """
+
+    identity: IdentityRecord
+    linked: tuple[IdentityRecord, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The id of the identity that they act as."""
+        return self.identity.id
+
+    def is_one_of(self, *identity_ids: str) -> bool:
+        """Whether one of these ids is theirs."""
+        return self.identity.id in identity_ids or any(other.id in identity_ids for other in self.linked)

@@ -1,0 +1,182 @@
+"""What the service keeps, as the REST API shows it.
+
+The rules for tasks (reference: wire contract section 7.2): a key that is not known is absent, never null, for clients
+test for presence; a failed task has ``exception``, or published clients stumble; an ended one has ``completion_t``, as
+text. Clients that do not speak our envelope know no ``cancelled``: they are shown ``failed``.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from datetime import UTC, datetime
+from typing import Any
+
+from afield.service.domain.liveness import is_online
+from afield.service.domain.records import (
+    EndpointRecord,
+    FinishedTask,
+    FunctionRecord,
+    TaskView,
+    UserEndpointRecord,
+)
+from afield.states import TaskState
+from afield.wire.messages import Result, Transition
+from afield.wire.rest import (
+    EndpointDocument,
+    EndpointStatus,
+    EndpointSummary,
+    FunctionDocument,
+    GroupTask,
+    TaskDocument,
+)
+
+__all__ = [
+    "endpoint_document",
+    "endpoint_status",
+    "endpoint_summary",
+    "function_document",
+    "group_task",
+    "task_document",
+    "to_finished",
+    "to_result",
+    "unknown_task",
+]
+
+_COUNTS = ("total_workers", "idle_workers", "pending_tasks", "outstanding_tasks")
+
+
+def task_document(task: TaskView, wire: int) -> TaskDocument:
+    """A task as it is now.
+
+    :param wire: the highest version of the envelope that the client reads
+    """
+    end = task.finished
+    if end is None:
+        return TaskDocument(task.id, task.state)
+    document = TaskDocument(task.id, end.state, completion_t=str(end.completed_at), details=_details(end))
+    text = end.data.decode(errors="replace")
+    if end.state is TaskState.SUCCESS:
+        document.result = text
+        return document
+    document.exception = text
+    if end.error is not None:
+        document.error_code = end.error.code
+        document.reason = end.error.user_message
+    if wire >= 2:
+        if end.exception is not None:
+            document.exception_object = b64encode(end.exception).decode()
+    elif end.state is TaskState.CANCELLED:
+        document.status = TaskState.FAILED
+    return document
+
+
+def unknown_task(task_id: str) -> TaskDocument:
+    """What stands in a list for a task that is unknown, forgotten or somebody else's."""
+    reason = "Unknown task id"
+    return TaskDocument(task_id, TaskState.FAILED, reason=reason, exception=reason, completion_t="0")
+
+
+def _details(end: FinishedTask) -> dict[str, Any]:
+    return {**(end.details or {}), "task_transitions": {state: ns / 1e9 for ns, state, _ in end.transitions}}
+
+
+def to_finished(result: Result, now: float) -> FinishedTask:
+    """What is kept of a result that came at ``now``."""
+    return FinishedTask(
+        id=result.task_id,
+        state=TaskState.SUCCESS if result.error is None else TaskState.FAILED,
+        completed_at=now,
+        data=result.data,
+        error=result.error,
+        details=result.details,
+        transitions=tuple((step.timestamp, step.state, step.actor) for step in result.statuses),
+        exception=result.exception,
+    )
+
+
+def to_result(end: FinishedTask) -> Result:
+    """A kept result as it goes to whoever waits for it."""
+    return Result(
+        task_id=end.id,
+        data=end.data,
+        error=end.error,
+        details=end.details,
+        statuses=tuple(Transition(*step) for step in end.transitions),
+        exception=end.exception,
+    )
+
+
+def group_task(task: TaskView) -> GroupTask:
+    """One line of a task group."""
+    return GroupTask(task.id, datetime.fromtimestamp(task.created_at, UTC).isoformat())
+
+
+def function_document(function: FunctionRecord) -> FunctionDocument:
+    """A function with its code."""
+    return FunctionDocument(
+        function_uuid=function.id,
+        function_name=function.name,
+        function_code=function.code.decode(),
+        description=function.description,
+        metadata=function.metadata,
+        public=function.public,
+        group=function.group_id,
+    )
+
+
+def endpoint_summary(endpoint: EndpointRecord, now: float) -> EndpointSummary:
+    """One line of a list of endpoints."""
+    return EndpointSummary(
+        uuid=endpoint.id,
+        name=endpoint.name,
+        display_name=endpoint.display_name,
+        owner=endpoint.owner_id,
+        hostname=_text(endpoint, "hostname"),
+        status=_status(endpoint, now),
+    )
+
+
+def endpoint_document(endpoint: EndpointRecord) -> EndpointDocument:
+    """An endpoint as it described itself."""
+    return EndpointDocument(
+        uuid=endpoint.id,
+        name=endpoint.name,
+        owner=endpoint.owner_id,
+        display_name=endpoint.display_name,
+        multi_user=endpoint.multi_user,
+        high_assurance=endpoint.high_assurance,
+        public=endpoint.public,
+        endpoint_config=endpoint.metadata.get("endpoint_config"),
+        user_config_template=_text(endpoint, "user_config_template"),
+        user_config_schema=endpoint.metadata.get("user_config_schema"),
+        description=_text(endpoint, "description"),
+        hostname=_text(endpoint, "hostname"),
+        local_user=_text(endpoint, "local_user"),
+        ip_address=_text(endpoint, "ip_address"),
+        endpoint_version=_text(endpoint, "endpoint_version"),
+        sdk_version=_text(endpoint, "sdk_version"),
+        python_version=_text(endpoint, "python_version"),
+        subscription_uuid=_text(endpoint, "subscription_uuid"),
+    )
+
+
+def endpoint_status(endpoint: EndpointRecord, user_endpoints: list[UserEndpointRecord], now: float) -> EndpointStatus:
+    """Whether it is there, and what its user endpoints that are there say, summed up."""
+    there = [one for one in user_endpoints if is_online(one, now)]
+    details: dict[str, Any] = {name: sum(_count(one, name) for one in there) for name in _COUNTS}
+    details["managers"] = len(there)
+    return EndpointStatus(_status(endpoint, now), details)
+
+
+def _count(user_endpoint: UserEndpointRecord, name: str) -> int:
+    said = user_endpoint.state.get(name)
+    return said if isinstance(said, int) else 0
+
+
+def _status(endpoint: EndpointRecord, now: float) -> str:
+    return "online" if is_online(endpoint, now) else "offline"
+
+
+def _text(endpoint: EndpointRecord, name: str) -> str | None:
+    said = endpoint.metadata.get(name)
+    return said if isinstance(said, str) else None

@@ -1,0 +1,41 @@
+"""Results come in and end their tasks."""
+
+from __future__ import annotations
+
+import logging
+
+from afield.broker.base import Connection
+from afield.errors import WireError
+from afield.service.domain import names
+from afield.service.flows.inbox import Inbox
+from afield.service.use.finish import Finish
+from afield.wire import codec
+from afield.wire.messages import Result
+
+__all__ = ["Results"]
+
+logger = logging.getLogger(__name__)
+
+
+class Results:
+    """Reads the queue on which endpoints send results. A message is acknowledged when what it brought is committed."""
+
+    def __init__(self, connection: Connection, finish: Finish) -> None:
+        self._finish = finish
+        self.inbox = Inbox(connection, names.RESULTS)
+
+    async def run(self) -> None:
+        """Until the inbox is closed."""
+        while bunch := await self.inbox.take():
+            results: list[tuple[str, Result]] = []
+            for delivery in bunch:
+                sender = names.sender(delivery.routing_key)
+                try:
+                    messages = codec.decode(delivery.body, delivery.properties.headers)
+                except WireError as error:
+                    # Kept, it would come back for ever. Its sender is told nothing: what it sent has no task in it.
+                    logger.warning("%s sent something that is no result, and it is dropped: %s", sender, error)
+                    continue
+                results += [(sender, one) for one in messages if isinstance(one, Result)]
+            await self._finish(results)
+            self.inbox.done(bunch)

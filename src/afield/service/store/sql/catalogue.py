@@ -1,0 +1,142 @@
+"""Functions, endpoints, user endpoints and task groups: what there is to call and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, select, update
+
+from afield.service.domain.records import EndpointRecord, FunctionRecord, TaskGroupRecord, UserEndpointRecord
+from afield.service.store.sql import tables
+from afield.service.store.sql.keys import key
+from afield.service.store.sql.rows import JSON, KEY, Shape
+from afield.service.store.sql.statements import Insert, pages
+
+__all__ = [
+    "delete_endpoint",
+    "delete_function",
+    "endpoint",
+    "endpoints",
+    "function",
+    "functions",
+    "put_endpoint",
+    "put_function",
+    "put_task_group",
+    "put_user_endpoint",
+    "task_group",
+    "user_endpoint",
+    "user_endpoints",
+]
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+_FUNCTION = Shape(FunctionRecord, tables.functions, {"id": KEY, "owner_id": KEY, "metadata": JSON})
+_ENDPOINT = Shape(
+    EndpointRecord,
+    tables.endpoints,
+    {"id": KEY, "owner_id": KEY, "metadata": JSON, "allowed_functions": JSON, "admins": JSON},
+)
+_USER_ENDPOINT = Shape(
+    UserEndpointRecord,
+    tables.user_endpoints,
+    {"id": KEY, "endpoint_id": KEY, "identity_id": KEY, "user_opts": JSON, "user_runtime": JSON, "state": JSON},
+)
+_GROUP = Shape(TaskGroupRecord, tables.task_groups, {"id": KEY, "owner_id": KEY})
+
+_FUNCTION_IF_THERE = select(*_FUNCTION.columns).where(
+    tables.functions.c.id == bindparam("id"), tables.functions.c.deleted.is_(False)
+)
+_FUNCTIONS = select(*_FUNCTION.columns).where(tables.functions.c.id.in_(bindparam("ids", expanding=True)))
+
+_put_function = Insert(tables.functions, "keep")
+_put_endpoint = Insert(tables.endpoints, "replace")
+_put_user_endpoint = Insert(tables.user_endpoints, "replace")
+_put_group = Insert(tables.task_groups, "replace")
+
+
+def put_function(connection: Connection, record: FunctionRecord) -> None:
+    """Add; one that is there stays as it is."""
+    _put_function(connection, [(*_FUNCTION.row(record), False)])
+
+
+def function(connection: Connection, function_id: str) -> FunctionRecord | None:
+    """By id, unless deleted."""
+    row = connection.execute(_FUNCTION_IF_THERE, {"id": key(function_id)}).first()
+    return None if row is None else _FUNCTION.record(row)
+
+
+def functions(connection: Connection, function_ids: Sequence[str]) -> dict[str, FunctionRecord]:
+    """By ids, deleted ones too."""
+    found = (
+        _FUNCTION.record(row)
+        for page in pages([key(i) for i in function_ids])
+        for row in connection.execute(_FUNCTIONS, {"ids": page}).all()
+    )
+    return {record.id: record for record in found}
+
+
+def delete_function(connection: Connection, function_id: str) -> bool:
+    """Mark it deleted; whether there was one."""
+    table = tables.functions
+    query = update(table).where(table.c.id == key(function_id), table.c.deleted.is_(False)).values(deleted=True)
+    return connection.execute(query).rowcount > 0
+
+
+def put_endpoint(connection: Connection, record: EndpointRecord) -> None:
+    """Add or replace."""
+    _put_endpoint(connection, [_ENDPOINT.row(record)])
+
+
+def endpoint(connection: Connection, endpoint_id: str) -> EndpointRecord | None:
+    """By id."""
+    return _ENDPOINT.one(connection, key(endpoint_id))
+
+
+def endpoints(connection: Connection, owner_id: str | None) -> list[EndpointRecord]:
+    """All, or one owner's; the oldest first."""
+    mine = [] if owner_id is None else [tables.endpoints.c.owner_id == key(owner_id)]
+    return _select(connection, _ENDPOINT, *mine, oldest_first=tables.endpoints)
+
+
+def delete_endpoint(connection: Connection, endpoint_id: str) -> bool:
+    """Remove it and its user endpoints; whether there was one."""
+    one = key(endpoint_id)
+    connection.execute(delete(tables.user_endpoints).where(tables.user_endpoints.c.endpoint_id == one))
+    return connection.execute(delete(tables.endpoints).where(tables.endpoints.c.id == one)).rowcount > 0
+
+
+def put_user_endpoint(connection: Connection, record: UserEndpointRecord) -> None:
+    """Add or replace."""
+    _put_user_endpoint(connection, [_USER_ENDPOINT.row(record)])
+
+
+def user_endpoint(connection: Connection, user_endpoint_id: str) -> UserEndpointRecord | None:
+    """By id."""
+    return _USER_ENDPOINT.one(connection, key(user_endpoint_id))
+
+
+def user_endpoints(connection: Connection, endpoint_id: str | None) -> list[UserEndpointRecord]:
+    """All, or one core endpoint's; the oldest first."""
+    mine = [] if endpoint_id is None else [tables.user_endpoints.c.endpoint_id == key(endpoint_id)]
+    return _select(connection, _USER_ENDPOINT, *mine, oldest_first=tables.user_endpoints)
+
+
+def put_task_group(connection: Connection, record: TaskGroupRecord) -> None:
+    """Add or replace."""
+    _put_group(connection, [_GROUP.row(record)])
+
+
+def task_group(connection: Connection, group_id: str) -> TaskGroupRecord | None:
+    """By id."""
+    return _GROUP.one(connection, key(group_id))
+
+
+def _select(
+    connection: Connection, shape: Shape[R], *where: ColumnElement[Any], oldest_first: Table | None = None
+) -> list[R]:
+    query = select(*shape.columns).where(*where)
+    if oldest_first is not None:
+        query = query.order_by(oldest_first.c.created_at, oldest_first.c.id)
+    return [shape.record(row) for row in connection.execute(query)]

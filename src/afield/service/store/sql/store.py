@@ -1,0 +1,301 @@
+"""The store on an SQL database: each method is one query function, handed to a runner.
+
+The only thing done here is the care for big values (:mod:`afield.service.store.blobs`): their files are written while
+the call already queues, so that its place in the order is the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+
+from afield.service.domain.records import (
+    EndpointRecord,
+    FinishedTask,
+    FunctionRecord,
+    IdentityRecord,
+    SubmitRecord,
+    TaskGroupRecord,
+    TaskRecord,
+    TaskView,
+    TokenRecord,
+    UserEndpointRecord,
+)
+from afield.service.store.base import AlreadyStored
+from afield.service.store.blobs import THRESHOLD, BlobMissing, Blobs
+from afield.service.store.directory import DataDirectory
+from afield.service.store.sql import catalogue, ends, people, schema
+from afield.service.store.sql import tasks as accepted
+from afield.service.store.sql.runner import Runner, Shared
+
+__all__ = ["SqlStore"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Files = Future[list[bytes | None]]
+
+#: Tasks forgotten in one commit: a few ten milliseconds, for which all other calls wait.
+_FORGET = 500
+#: Threads that write files. More only make them wait for the same disk.
+_WRITERS = 4
+
+
+class SqlStore:
+    """See :class:`~afield.service.store.base.Store` for the promises.
+
+    :param runner: runs queries on the database
+    :param where: the database, for messages, without secrets
+    :param blobs: where big values go; None: they stay in rows
+    :param directory: locked while the store is open
+    :param shared_blobs_age: seconds. Where other services write to the same blobs, only files older than this are taken
+        for left behind; None: the directory is ours alone
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        where: str,
+        *,
+        blobs: Blobs | None = None,
+        directory: DataDirectory | None = None,
+        shared_blobs_age: float | None = None,
+    ) -> None:
+        self._runner, self._where, self._blobs, self._directory = runner, where, blobs, directory
+        self._shared_blobs_age = shared_blobs_age
+        self._writers: ThreadPoolExecutor | None = None
+
+    @property
+    def commits(self) -> int:
+        """Transactions committed since the start."""
+        return self._runner.commits
+
+    async def open(self) -> None:
+        """Lock the directory, make or migrate the tables, remove files that a crash left behind.
+
+        :raises DataDirectoryError: not writable, in use by another service, or written by a newer version
+        """
+        if self._directory is not None:
+            self._directory.hold()
+        try:
+            await self._runner.open(partial(schema.prepare, where=self._where))
+            if self._blobs is not None:
+                self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="afield-blobs")
+                await self._read(self._sweep, self._blobs)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Finish what is under way and let go. Closing twice is fine."""
+        await self._runner.close()
+        if self._writers is not None:
+            writers, self._writers = self._writers, None
+            await asyncio.to_thread(writers.shutdown)
+        if self._directory is not None:
+            self._directory.release()
+
+    # -- who ---------------------------------------------------------------------------------------------------------
+
+    async def put_identity(self, identity: IdentityRecord) -> None:
+        """Add, or replace the one with this id."""
+        await self._write(people.put_identity, identity)
+
+    async def identity(self, identity_id: str) -> IdentityRecord | None:
+        """By id."""
+        return await self._read(people.identity, identity_id)
+
+    async def put_token(self, token: TokenRecord) -> None:
+        """Add, or replace the one with this digest."""
+        await self._write(people.put_token, token)
+
+    async def token(self, digest: bytes) -> TokenRecord | None:
+        """By the SHA-256 of the token's text."""
+        return await self._read(people.token, digest)
+
+    async def delete_token(self, digest: bytes) -> None:
+        """Forget it; it no longer lets anybody in."""
+        await self._write(people.delete_token, digest)
+
+    # -- what --------------------------------------------------------------------------------------------------------
+
+    async def put_function(self, function: FunctionRecord) -> None:
+        """Add it; one that is there stays as it is."""
+        await self._write(catalogue.put_function, function)
+
+    async def function(self, function_id: str) -> FunctionRecord | None:
+        """By id; a deleted one is None."""
+        return await self._read(catalogue.function, function_id)
+
+    async def functions(self, function_ids: Iterable[str]) -> dict[str, FunctionRecord]:
+        """Those of the ids that exist, deleted ones too."""
+        return await self._read(catalogue.functions, list(function_ids))
+
+    async def delete_function(self, function_id: str) -> bool:
+        """Hide it from :meth:`function`; whether there was one."""
+        return await self._write(catalogue.delete_function, function_id)
+
+    # -- where -------------------------------------------------------------------------------------------------------
+
+    async def put_endpoint(self, endpoint: EndpointRecord) -> None:
+        """Add, or replace the one with this id."""
+        await self._write(catalogue.put_endpoint, endpoint)
+
+    async def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
+        """By id."""
+        return await self._read(catalogue.endpoint, endpoint_id)
+
+    async def endpoints(self, owner_id: str | None = None) -> list[EndpointRecord]:
+        """All, or one owner's; the oldest first."""
+        return await self._read(catalogue.endpoints, owner_id)
+
+    async def delete_endpoint(self, endpoint_id: str) -> bool:
+        """Remove it and its user endpoints; its tasks stay readable. Whether there was one."""
+        return await self._write(catalogue.delete_endpoint, endpoint_id)
+
+    async def put_user_endpoint(self, user_endpoint: UserEndpointRecord) -> None:
+        """Add, or replace the one with this id."""
+        await self._write(catalogue.put_user_endpoint, user_endpoint)
+
+    async def user_endpoint(self, user_endpoint_id: str) -> UserEndpointRecord | None:
+        """By id."""
+        return await self._read(catalogue.user_endpoint, user_endpoint_id)
+
+    async def user_endpoints(self, endpoint_id: str | None = None) -> list[UserEndpointRecord]:
+        """All, or one core endpoint's; the oldest first."""
+        return await self._read(catalogue.user_endpoints, endpoint_id)
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
+
+    async def put_task_group(self, group: TaskGroupRecord) -> None:
+        """Add, or replace the one with this id."""
+        await self._write(catalogue.put_task_group, group)
+
+    async def task_group(self, group_id: str) -> TaskGroupRecord | None:
+        """By id."""
+        return await self._read(catalogue.task_group, group_id)
+
+    async def add_tasks(self, tasks: Sequence[TaskRecord], submit: SubmitRecord | None = None) -> None:
+        """Accept these tasks, and remember the answer under ``submit.key``, in one commit.
+
+        :raises AlreadyStored: one of the task ids or the key is there already; nothing was added
+        """
+        files = self._to_files([task.payload for task in tasks])
+        work = Shared(accepted.add, accepted.Submitted(tasks, submit, files))
+        try:
+            await self._runner.run(work, writes=True, ready=files)
+        except AlreadyStored:
+            if files is not None:
+                self._remove([name for name in files.result() if name is not None])
+            raise
+
+    async def submit(self, key: bytes, *, since: float) -> SubmitRecord | None:
+        """The answer to an earlier submit under this key that is not older than ``since``."""
+        return await self._read(accepted.submit, key, since)
+
+    async def finish_tasks(self, finished: Sequence[FinishedTask]) -> list[TaskView]:
+        """End tasks. The first end wins.
+
+        :return: the tasks that this call ended, with their ends, in the order given
+        """
+        files = self._to_files([value for end in finished for value in (end.data, end.exception)])
+        work = Shared(ends.finish, ends.Finished(finished, files))
+        ended = await self._runner.run(work, writes=True, ready=files)
+        if files is not None and len(ended) < len(finished):
+            won = {id(view.finished) for view in ended}
+            names = files.result()
+            lost = [name for i, name in enumerate(names) if name is not None and id(finished[i // 2]) not in won]
+            self._remove(lost)
+        return ended
+
+    async def tasks(self, task_ids: Iterable[str]) -> dict[str, TaskView]:
+        """Those of the ids that exist."""
+        return await self._read(accepted.views, list(task_ids), self._load)
+
+    async def group_tasks(self, group_id: str) -> list[TaskView]:
+        """All of a group without their ``finished`` part, by rising id."""
+        return await self._read(accepted.in_group, group_id)
+
+    async def waiting_tasks(self, user_endpoint_id: str, *, after: str = "", limit: int = 1000) -> list[TaskRecord]:
+        """Tasks of a user endpoint that have not ended, with payloads, by rising id, ids above ``after``."""
+        return await self._read(accepted.waiting, user_endpoint_id, after, limit, self._load)
+
+    async def waiting_counts(self) -> dict[str, int]:
+        """For each user endpoint with tasks that have not ended, how many."""
+        return await self._read(accepted.waiting_counts)
+
+    async def undelivered(self, *, after: str = "", limit: int = 1000) -> list[TaskView]:
+        """Ended tasks whose result nobody has taken, by rising id, ids above ``after``."""
+        return await self._read(ends.undelivered, after, limit, self._load)
+
+    async def mark_delivered(self, task_ids: Iterable[str]) -> None:
+        """Somebody took the results of these tasks."""
+        await self._write(ends.mark_delivered, list(task_ids))
+
+    async def delete_before(self, moment: float) -> int:
+        """Forget tasks that ended, or were accepted and never ended, before ``moment``; how many that were.
+
+        It goes in steps, so that other calls get their turn.
+        """
+        await self._write(ends.forget_submits, moment)
+        total = 0
+        while True:
+            count, names = await self._write(ends.forget, moment, _FORGET)
+            self._remove(names)
+            total += count
+            if count == 0:
+                return total
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    async def _write(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._runner.run(lambda connection: query(connection, *args, **kwargs), writes=True)
+
+    async def _read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def work(connection: Connection) -> T:
+            return query(connection, *args, **kwargs)
+
+        try:
+            return await self._runner.run(work, writes=False)
+        except BlobMissing:
+            # Its task may have been forgotten between reading the row and the file: then the row is gone as well.
+            return await self._runner.run(work, writes=False)
+
+    def _to_files(self, values: Sequence[bytes | None]) -> Files | None:
+        """Begin to write the big ones; their names, None for those that stay in rows. None: all of them do."""
+        if self._blobs is None or self._writers is None:
+            return None
+        big = [i for i, value in enumerate(values) if value is not None and len(value) > THRESHOLD]
+        if not big:
+            return None
+
+        def write(blobs: Blobs) -> list[bytes | None]:
+            names: list[bytes | None] = [None] * len(values)
+            for i, name in zip(big, blobs.write([values[i] or b"" for i in big]), strict=True):
+                names[i] = name
+            return names
+
+        return self._writers.submit(write, self._blobs)
+
+    def _load(self, name: bytes) -> bytes:
+        if self._blobs is None:
+            raise BlobMissing(
+                f"a row of {self._where} refers to the file {name.hex()}: it was written with a data directory, and "
+                "this service was started without one"
+            )
+        return self._runner.block(self._blobs.read, name)
+
+    def _remove(self, names: Sequence[bytes]) -> None:
+        """Remove files that no row names any more; what fails here is swept when the store is next opened."""
+        if names and self._blobs is not None and self._writers is not None:
+            self._writers.submit(self._blobs.remove, names)
+
+    def _sweep(self, connection: Connection, blobs: Blobs) -> None:
+        before = None if self._shared_blobs_age is None else time.time() - self._shared_blobs_age
+        self._runner.block(blobs.open)
+        self._runner.block(partial(blobs.sweep, before=before), ends.files(connection))

@@ -1,0 +1,220 @@
+"""The tables.
+
+Four rules give them their shape:
+
+1. Keys are the 16 bytes of a UUID. New ones are time-ordered, so a table grows at its end; random keys cost three times
+   as much.
+2. A task's row is written once and never again: rewriting a row means rewriting its payload. What changes are two thin
+   tables: a task is in ``waiting`` from its acceptance to its end and in ``undelivered`` from its end until somebody
+   took the result. So the first end wins: it is the one that takes the task out of ``waiting``.
+3. Payloads come last in a row, so that reading what stands before them does not touch their pages. Big ones are files;
+   the row has the file's name (:mod:`afield.service.store.blobs`).
+4. What is only read back whole is JSON text, which the tools of every database can show.
+
+A change here needs a migration beside it; a test compares both.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
+
+__all__ = [
+    "endpoints",
+    "ends",
+    "functions",
+    "identities",
+    "metadata",
+    "submits",
+    "task_groups",
+    "tasks",
+    "tokens",
+    "undelivered",
+    "user_endpoints",
+    "waiting",
+]
+
+metadata = MetaData()
+
+
+def _key(name: str, *, primary: bool = False, null: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, primary_key=primary, nullable=null)
+
+
+def _json(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null)
+
+
+def _text(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null)
+
+
+def _time(name: str, *, null: bool = False) -> Column[float]:
+    return Column(name, Double, nullable=null)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False)
+
+
+def _bytes(name: str, *, null: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=null)
+
+
+identities = Table(
+    "identities",
+    metadata,
+    _key("id", primary=True),
+    _text("username"),
+    _text("name"),
+    _text("email"),
+    _time("created_at"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    _key("digest", primary=True),
+    _key("identity_id"),
+    _text("label"),
+    _time("created_at"),
+    _time("expires_at", null=True),
+)
+
+functions = Table(
+    "functions",
+    metadata,
+    _key("id", primary=True),
+    _key("owner_id"),
+    _text("name"),
+    _bytes("code"),
+    _time("created_at"),
+    _text("description", null=True),
+    _json("metadata", null=True),
+    _flag("public"),
+    _text("group_id", null=True),
+    _flag("deleted"),
+)
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    _key("id", primary=True),
+    _key("owner_id"),
+    _text("name"),
+    _time("created_at"),
+    _text("display_name", null=True),
+    _json("metadata"),
+    _flag("multi_user"),
+    _flag("public"),
+    _flag("high_assurance"),
+    _json("allowed_functions", null=True),
+    _json("admins"),
+    _count("generation"),
+    _time("registered_at"),
+    _time("last_report_at"),
+    _time("heartbeat_period"),
+    _time("locked_until"),
+    Index("endpoints_of_owner", "owner_id"),
+)
+
+user_endpoints = Table(
+    "user_endpoints",
+    metadata,
+    _key("id", primary=True),
+    _key("endpoint_id"),
+    _key("identity_id"),
+    _time("created_at"),
+    _json("user_opts"),
+    _json("user_runtime"),
+    _count("wire"),
+    _count("generation"),
+    _time("last_report_at"),
+    _time("heartbeat_period"),
+    _flag("active"),
+    _json("state"),
+    Index("user_endpoints_of_endpoint", "endpoint_id"),
+)
+
+task_groups = Table(
+    "task_groups",
+    metadata,
+    _key("id", primary=True),
+    _key("owner_id"),
+    _time("created_at"),
+    _count("wire"),
+)
+
+#: tasks as they were accepted
+tasks = Table(
+    "tasks",
+    metadata,
+    _key("id", primary=True),
+    _key("group_id"),
+    _key("owner_id"),
+    _key("endpoint_id"),
+    _key("user_endpoint_id"),
+    _key("function_id"),
+    _text("state"),
+    _time("created_at"),
+    _json("options", null=True),
+    _key("payload_file", null=True),
+    _bytes("payload", null=True),
+)
+Index("tasks_of_group", tasks.c.group_id, tasks.c.id)
+Index(
+    "tasks_with_files",
+    tasks.c.payload_file,
+    sqlite_where=tasks.c.payload_file.is_not(None),
+    postgresql_where=tasks.c.payload_file.is_not(None),
+)
+
+#: tasks that have not ended
+waiting = Table(
+    "waiting",
+    metadata,
+    _key("user_endpoint_id", primary=True),
+    _key("id", primary=True),
+    _time("created_at"),
+    sqlite_with_rowid=False,
+)
+
+#: how tasks ended
+ends = Table(
+    "ends",
+    metadata,
+    _key("id", primary=True),
+    _text("state"),
+    _time("completed_at"),
+    _json("error", null=True),
+    _json("details", null=True),
+    _json("transitions", null=True),
+    _key("data_file", null=True),
+    _key("exception_file", null=True),
+    _bytes("exception", null=True),
+    _bytes("data", null=True),
+    Index("ends_by_time", "completed_at"),
+)
+for _column in (ends.c.data_file, ends.c.exception_file):
+    Index(
+        f"ends_with_{_column.name}",
+        _column,
+        sqlite_where=_column.is_not(None),
+        postgresql_where=_column.is_not(None),
+    )
+
+#: tasks that have ended and whose result nobody has taken from its group's queue
+undelivered = Table("undelivered", metadata, _key("id", primary=True), sqlite_with_rowid=False)
+
+#: answers to submits, for their repetitions
+submits = Table(
+    "submits",
+    metadata,
+    _key("key", primary=True),
+    _bytes("response"),
+    _time("created_at"),
+    Index("submits_by_time", "created_at"),
+)

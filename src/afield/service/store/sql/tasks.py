@@ -1,0 +1,230 @@
+"""Tasks as they were accepted, and the answers to submits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from itertools import repeat
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, and_, bindparam, exc, func, select
+
+from afield.service.domain.records import FinishedTask, SubmitRecord, TaskOptions, TaskRecord, TaskView
+from afield.service.store.base import AlreadyStored
+from afield.service.store.sql import tables
+from afield.service.store.sql.keys import key, shared_key, shared_text, text
+from afield.service.store.sql.statements import Find, Insert
+from afield.states import TaskState
+from afield.wire.messages import ErrorDetails
+
+__all__ = [
+    "END_COLUMNS",
+    "STATES",
+    "TASK_COLUMNS",
+    "Load",
+    "Submitted",
+    "add",
+    "in_group",
+    "submit",
+    "task_view",
+    "view",
+    "views",
+    "waiting",
+    "waiting_counts",
+]
+
+#: reads the file of a big value
+Load = Callable[[bytes], bytes]
+
+STATES: Final = {state.value: state for state in TaskState}
+
+_t, _w, _e, _s = tables.tasks.c, tables.waiting.c, tables.ends.c, tables.submits.c
+
+#: what a view tells of a task
+TASK_COLUMNS: Final = (
+    _t.id,
+    _t.group_id,
+    _t.owner_id,
+    _t.endpoint_id,
+    _t.user_endpoint_id,
+    _t.function_id,
+    _t.state,
+    _t.created_at,
+)
+#: what it tells of its end
+END_COLUMNS: Final = (
+    _e.state,
+    _e.completed_at,
+    _e.error,
+    _e.details,
+    _e.transitions,
+    _e.data_file,
+    _e.exception_file,
+    _e.exception,
+    _e.data,
+)
+
+_DEFAULTS: Final = TaskOptions()
+_encode = msgspec.json.Encoder().encode
+_options = msgspec.json.Decoder(TaskOptions).decode
+_error = msgspec.json.Decoder(ErrorDetails).decode
+_details = msgspec.json.Decoder(dict[str, Any]).decode
+_transitions = msgspec.json.Decoder(tuple[tuple[int, str, str], ...]).decode
+
+_add_tasks = Insert(tables.tasks)
+_add_waiting = Insert(tables.waiting)
+_add_submit = Insert(tables.submits)
+
+_find = Find(
+    lambda keys: (
+        select(*TASK_COLUMNS, *END_COLUMNS)
+        .outerjoin_from(tables.tasks, tables.ends, _e.id == _t.id)
+        .where(_t.id.in_(keys))
+    )
+)
+_IN_GROUP = (
+    select(*TASK_COLUMNS, _e.state)
+    .outerjoin_from(tables.tasks, tables.ends, _e.id == _t.id)
+    .where(_t.group_id == bindparam("group_id"))
+    .order_by(_t.id)
+)
+_WAITING = (
+    select(*TASK_COLUMNS, _t.options, _t.payload_file, _t.payload)
+    .join_from(tables.waiting, tables.tasks, _t.id == _w.id)
+    .where(and_(_w.user_endpoint_id == bindparam("user_endpoint_id"), _w.id > bindparam("after")))
+    .order_by(_w.id)
+    .limit(bindparam("count"))
+)
+_SUBMIT = select(_s.key, _s.response, _s.created_at).where(
+    _s.key == bindparam("submit_key"), _s.created_at >= bindparam("since")
+)
+_COUNTS = select(_w.user_endpoint_id, func.count()).group_by(_w.user_endpoint_id)
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """What one caller adds."""
+
+    tasks: Sequence[TaskRecord]
+    submit: SubmitRecord | None = None
+    #: for each task, the name of its payload's file if it is in one; None: none is
+    files: Future[list[bytes | None]] | None = None
+
+
+def add(connection: Connection, submitted: Sequence[Submitted]) -> list[None]:
+    """Accept tasks and remember the answers.
+
+    :raises AlreadyStored: a task id or a key is there already
+    """
+    rows: list[tuple[Any, ...]] = []
+    for one in submitted:
+        names = repeat(None) if one.files is None else one.files.result()
+        rows += map(_row, one.tasks, names)
+    try:
+        _add_tasks(connection, rows)
+    except exc.IntegrityError as error:
+        raise AlreadyStored("task") from error
+    _add_waiting(connection, [(row[4], row[0], row[7]) for row in rows])
+    answers = [s.submit for s in submitted if s.submit is not None]
+    try:
+        _add_submit(connection, [(s.key, s.response, s.created_at) for s in answers])
+    except exc.IntegrityError as error:
+        raise AlreadyStored("submit") from error
+    return [None] * len(submitted)
+
+
+def _row(task: TaskRecord, file: bytes | None) -> tuple[Any, ...]:
+    return (
+        key(task.id),
+        shared_key(task.group_id),
+        shared_key(task.owner_id),
+        shared_key(task.endpoint_id),
+        shared_key(task.user_endpoint_id),
+        shared_key(task.function_id),
+        task.state.value,
+        task.created_at,
+        None if task.options == _DEFAULTS else _encode(task.options).decode(),
+        file,
+        task.payload if file is None else None,
+    )
+
+
+def submit(connection: Connection, submit_key: bytes, since: float) -> SubmitRecord | None:
+    """An answer that is not older than ``since``."""
+    row = connection.execute(_SUBMIT, {"submit_key": submit_key, "since": since}).first()
+    return None if row is None else SubmitRecord(*row)
+
+
+def views(connection: Connection, task_ids: Sequence[str], load: Load) -> dict[str, TaskView]:
+    """Those that exist, in the order asked for."""
+    keys = [key(i) for i in task_ids]
+    found = {row[0]: row for row in _find(connection, keys)}
+    return {i: view(found[k], load) for i, k in zip(task_ids, keys, strict=True) if k in found}
+
+
+def in_group(connection: Connection, group_id: str) -> list[TaskView]:
+    """All tasks of a group without their ends' values, by rising id."""
+    rows = connection.execute(_IN_GROUP, {"group_id": key(group_id)}).all()
+    return [task_view(row, text(row[0]), STATES[row[8] or row[6]], None) for row in rows]
+
+
+def waiting(connection: Connection, user_endpoint_id: str, after: str, limit: int, load: Load) -> list[TaskRecord]:
+    """Tasks that have not ended, by rising id."""
+    where = {"user_endpoint_id": key(user_endpoint_id), "after": key(after) if after else b"", "count": limit}
+    tasks = []
+    for row in connection.execute(_WAITING, where).all():
+        options, file, payload = row[8:]
+        tasks.append(
+            TaskRecord(
+                id=text(row[0]),
+                group_id=shared_text(row[1]),
+                owner_id=shared_text(row[2]),
+                endpoint_id=shared_text(row[3]),
+                user_endpoint_id=shared_text(row[4]),
+                function_id=shared_text(row[5]),
+                payload=payload if file is None else load(file),
+                created_at=row[7],
+                options=_DEFAULTS if options is None else _options(options),
+                state=STATES[row[6]],
+            )
+        )
+    return tasks
+
+
+def waiting_counts(connection: Connection) -> dict[str, int]:
+    """How many tasks wait for each user endpoint."""
+    return {text(where): count for where, count in connection.execute(_COUNTS)}
+
+
+def view(row: Sequence[Any], load: Load) -> TaskView:
+    """The view of a row of the columns of a task and its end, which may be NULLs."""
+    task_id = text(row[0])
+    state, completed_at, error, details, transitions, data_file, exception_file, exception, data = row[8:]
+    if state is None:
+        return task_view(row, task_id, STATES[row[6]], None)
+    finished = FinishedTask(
+        id=task_id,
+        state=STATES[state],
+        completed_at=completed_at,
+        data=data if data_file is None else load(data_file),
+        error=None if error is None else _error(error),
+        details=None if details is None else _details(details),
+        transitions=() if transitions is None else _transitions(transitions),
+        exception=exception if exception_file is None else load(exception_file),
+    )
+    return task_view(row, task_id, finished.state, finished)
+
+
+def task_view(row: Sequence[Any], task_id: str, state: TaskState, finished: FinishedTask | None) -> TaskView:
+    """The view of a row that begins with the columns of a task."""
+    return TaskView(
+        id=task_id,
+        group_id=shared_text(row[1]),
+        owner_id=shared_text(row[2]),
+        endpoint_id=shared_text(row[3]),
+        user_endpoint_id=shared_text(row[4]),
+        function_id=shared_text(row[5]),
+        state=state,
+        created_at=row[7],
+        finished=finished,
+    )

@@ -1,0 +1,82 @@
+"""All uses, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from afield.service.auth.queue_logins import QueueLogins
+from afield.service.clock import Clock
+from afield.service.settings import Limits
+from afield.service.store.base import Store
+from afield.service.use.beat import Beat
+from afield.service.use.endpoints import Endpoints
+from afield.service.use.expire import Expire
+from afield.service.use.finish import Finish
+from afield.service.use.in_flight import InFlight
+from afield.service.use.queues import Queues
+from afield.service.use.records import Records
+from afield.service.use.refill import Refill
+from afield.service.use.register_endpoint import RegisterEndpoint
+from afield.service.use.register_function import Functions
+from afield.service.use.revive import Revive
+from afield.service.use.start_user_endpoint import StartUserEndpoint
+from afield.service.use.submit import Submit
+from afield.service.use.task_groups import TaskGroups
+from afield.service.use.watch import Watch
+
+__all__ = ["Uses", "assemble"]
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """What people and endpoints can ask for, and what is done without being asked. See the files of this folder."""
+
+    # by HTTP
+    functions: Functions
+    register_endpoint: RegisterEndpoint
+    endpoints: Endpoints
+    submit: Submit
+    watch: Watch
+    # by the queues
+    beat: Beat
+    finish: Finish
+    # by the clock, and when the service starts
+    expire: Expire
+    refill: Refill
+    revive: Revive
+    limits: Limits
+
+
+def assemble(
+    store: Store, records: Records, queues: Queues, *, logins: QueueLogins, clock: Clock, limits: Limits
+) -> Uses:
+    """Make them all, over one store and the queues of one broker."""
+    in_flight = InFlight(store)
+    refill = Refill(store, records, queues, in_flight)
+    groups = TaskGroups(records, queues, refill, clock)
+    finish = Finish(store, records, queues, in_flight, clock)
+    expire = Expire(store, finish, queues, clock, limits.retention_s)
+    starter = StartUserEndpoint(store, records, queues, logins=logins, clock=clock, wait_s=limits.start_wait_s)
+    revive = Revive(store, records, starter, clock)
+    return Uses(
+        functions=Functions(records, clock, limits.function_bytes),
+        register_endpoint=RegisterEndpoint(store, records, queues, logins, clock),
+        endpoints=Endpoints(store, records, queues, expire=expire, clock=clock, lock_s=limits.lock_s),
+        submit=Submit(
+            store,
+            records,
+            queues,
+            groups=groups,
+            starter=starter,
+            in_flight=in_flight,
+            clock=clock,
+            limits=limits,
+        ),
+        watch=Watch(store, groups, logins, most=limits.status_tasks, client_login_s=limits.client_login_s),
+        beat=Beat(records, starter, revive, clock),
+        finish=finish,
+        expire=expire,
+        refill=refill,
+        revive=revive,
+        limits=limits,
+    )

@@ -1,0 +1,79 @@
+"""An endpoint said something about itself: that it lives, that it ends, or that a start failed."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from afield.service.clock import Clock
+from afield.service.domain import liveness
+from afield.service.domain.records import EndpointRecord, UserEndpointRecord
+from afield.service.use.records import Records
+from afield.service.use.revive import Revive
+from afield.service.use.start_user_endpoint import StartUserEndpoint
+
+__all__ = ["Beat"]
+
+logger = logging.getLogger(__name__)
+
+
+class Beat:
+    """Takes reports."""
+
+    def __init__(self, records: Records, starter: StartUserEndpoint, revive: Revive, clock: Clock) -> None:
+        self._records = records
+        self._starter = starter
+        self._revive = revive
+        self._clock = clock
+        # Core endpoints that reported in this life of the service: the first report of one is its coming back, however
+        # recent the last one that another life kept.
+        self._met: set[str] = set()
+
+    async def __call__(self, sender_id: str, state: dict[str, Any]) -> None:
+        """Take one report.
+
+        :param sender_id: who sent it, by the routing key, which nobody else can use
+        :param state: what it said
+        """
+        endpoint = await self._records.endpoint(sender_id)
+        if endpoint is not None:
+            await self._core(endpoint, state)
+            return
+        user_endpoint = await self._records.user_endpoint(sender_id)
+        if user_endpoint is not None:
+            await self._user(user_endpoint, state)
+            return
+        logger.info("a report came from %s, which is not known here (any more)", sender_id)
+
+    async def _core(self, endpoint: EndpointRecord, state: dict[str, Any]) -> None:
+        reason = liveness.error_of(state)
+        if reason is not None:
+            logger.info("core endpoint %s reports: %s", endpoint.id, reason)
+            self._starter.core_failed(endpoint, reason)
+            return
+        now = self._clock.now()
+        was_there = liveness.is_online(endpoint, now) and endpoint.id in self._met
+        changed = await self._records.change_endpoint(
+            endpoint.id, lambda record: liveness.after_core_report(record, state, now)
+        )
+        if changed is None or not liveness.is_online(changed, now):
+            self._met.discard(endpoint.id)
+        elif not was_there:
+            self._met.add(endpoint.id)
+            await self._revive.core_came(changed)
+
+    async def _user(self, user_endpoint: UserEndpointRecord, state: dict[str, Any]) -> None:
+        reason = liveness.error_of(state)
+        now = self._clock.now()
+        changed = await self._records.change_user_endpoint(
+            user_endpoint.id, lambda record: liveness.after_user_report(record, state, now)
+        )
+        if changed is None:
+            return
+        if reason is not None:
+            logger.info("user endpoint %s did not start: %s", changed.id, reason)
+            self._starter.failed(changed, reason)
+        elif changed.active:
+            self._starter.came_up(changed)
+        else:
+            await self._revive.user_left(changed)

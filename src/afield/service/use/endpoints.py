@@ -1,0 +1,128 @@
+"""Endpoints as people see them: list, describe, status; and stop or delete from afar."""
+
+from __future__ import annotations
+
+import msgspec
+
+from afield.ids import parse_id
+from afield.service.clock import Clock
+from afield.service.domain import refusals
+from afield.service.domain.access import Action, decide
+from afield.service.domain.caller import Caller
+from afield.service.domain.documents import endpoint_document, endpoint_status, endpoint_summary
+from afield.service.domain.records import EndpointRecord
+from afield.service.store.base import Store
+from afield.service.use.expire import Expire
+from afield.service.use.queues import Queues
+from afield.service.use.records import Records
+from afield.service.use.register_endpoint import revoke
+from afield.wire.rest import AllowedFunctions, EndpointDocument, EndpointStatus, EndpointSummary, LockResponse
+
+__all__ = ["Endpoints"]
+
+
+class Endpoints:
+    """What can be asked of endpoints, and done to them.
+
+    :param expire: fails the tasks of an endpoint that is deleted
+    :param lock_s: seconds for which one that was stopped may not come back
+    """
+
+    def __init__(
+        self, store: Store, records: Records, queues: Queues, *, expire: Expire, clock: Clock, lock_s: float
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._queues = queues
+        self._expire = expire
+        self._clock = clock
+        self._lock_s = lock_s
+
+    async def list(self, caller: Caller, role: str) -> list[EndpointSummary]:
+        """The caller's own, or with role ``any`` all that they may see.
+
+        :raises Refusal: another role
+        """
+        now = self._clock.now()
+        if role == "owner":
+            found = await self._store.endpoints(caller.id)
+        elif role == "any":
+            found = [
+                endpoint
+                for endpoint in await self._store.endpoints()
+                if decide(Action.SEE_ENDPOINT, caller, endpoint) is None
+            ]
+        else:
+            raise refusals.malformed(f"role={role!r} is not known: write role=owner or role=any.")
+        return [endpoint_summary(endpoint, now) for endpoint in found]
+
+    async def describe(self, caller: Caller, endpoint_id: str) -> EndpointDocument:
+        """What an endpoint said of itself.
+
+        :raises Refusal: unknown, or not the caller's to see
+        """
+        return endpoint_document(await self._find(Action.SEE_ENDPOINT, caller, endpoint_id))
+
+    async def status(self, caller: Caller, endpoint_id: str) -> EndpointStatus:
+        """Whether it is there, and how busy.
+
+        :raises Refusal: unknown, or not the caller's to see
+        """
+        endpoint = await self._find(Action.SEE_ENDPOINT, caller, endpoint_id)
+        user_endpoints = await self._store.user_endpoints(endpoint.id)
+        return endpoint_status(endpoint, user_endpoints, self._clock.now())
+
+    async def allowed_functions(self, caller: Caller, endpoint_id: str) -> AllowedFunctions:
+        """Which functions may run there.
+
+        :raises Refusal: unknown, or not the caller's to see
+        """
+        endpoint = await self._find(Action.SEE_ENDPOINT, caller, endpoint_id)
+        allowed = endpoint.allowed_functions
+        return AllowedFunctions(endpoint.id, restricted=allowed is not None, functions=allowed or [])
+
+    async def lock(self, caller: Caller, endpoint_id: str) -> LockResponse:
+        """End its connections and keep it out for a while, so that it stops.
+
+        :raises Refusal: unknown, or not the caller's to stop
+        """
+        endpoint = await self._find(Action.LOCK_ENDPOINT, caller, endpoint_id)
+        until = self._clock.now() + self._lock_s
+        before: list[EndpointRecord] = []
+
+        def change(found: EndpointRecord) -> EndpointRecord:
+            before.append(found)
+            return msgspec.structs.replace(
+                found, generation=found.generation + 1, locked_until=until, heartbeat_period=0.0
+            )
+
+        if await self._records.change_endpoint(endpoint.id, change) is None:
+            raise refusals.endpoint_not_found(endpoint.id)
+        await revoke(before[0], self._store, self._records, self._queues)
+        return LockResponse(endpoint.id, until)
+
+    async def delete(self, caller: Caller, endpoint_id: str) -> None:
+        """Forget it. Its connections end, and tasks that wait for it fail, saying so.
+
+        :raises Refusal: unknown, or not the caller's to delete
+        """
+        endpoint = await self._find(Action.DELETE_ENDPOINT, caller, endpoint_id)
+        user_endpoints = await self._store.user_endpoints(endpoint.id)
+        await self._records.delete_endpoint(endpoint.id)
+        await self._queues.revoke_core(endpoint)
+        for user_endpoint in user_endpoints:
+            await self._queues.revoke_user(user_endpoint)
+            await self._expire.abandon(
+                user_endpoint.id, "EndpointDeleted", f"Endpoint {endpoint.name!r} ({endpoint.id}) was deleted."
+            )
+        await self._queues.delete_endpoint(endpoint.id, [one.id for one in user_endpoints])
+
+    async def _find(self, action: Action, caller: Caller, endpoint_id: str) -> EndpointRecord:
+        endpoint_id = parse_id(endpoint_id, "endpoint")
+        endpoint = await self._records.endpoint(endpoint_id)
+        if endpoint is None:
+            raise refusals.endpoint_not_found(endpoint_id)
+        refusal = decide(action, caller, endpoint)
+        if refusal is not None:
+            raise refusal
+        return endpoint

@@ -1,0 +1,174 @@
+"""What the service does to queues, in its own words: declare, send, revoke."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from afield.broker.base import Binding, BrokerAdmin, Connection, Properties, Publication, QueueSpec
+from afield.errors import Unroutable, WireError
+from afield.service.clock import Clock
+from afield.service.domain import names
+from afield.service.domain.documents import to_result
+from afield.service.domain.packing import bunches
+from afield.service.domain.records import EndpointRecord, FinishedTask, TaskGroupRecord, UserEndpointRecord
+from afield.wire import v1, v2
+from afield.wire.commands import CONTENT_TYPE, StartCommand, encode_command
+from afield.wire.messages import ErrorDetails, Result, Task
+
+__all__ = ["Queues"]
+
+#: What rides in one message of our envelope: enough to make its cost small, little enough to begin early.
+_MOST_ITEMS: Final = 512
+_MOST_BYTES: Final = 1 << 20
+
+#: How many messages are under way to the broker at once.
+_WINDOW: Final = 256
+
+#: How many declared queues are remembered before all are declared again.
+_MOST_DECLARED: Final = 100_000
+
+
+class Queues:
+    """The queues of one service.
+
+    :param admin: declares and revokes
+    :param connection: publishes, with the service's own rights
+    """
+
+    def __init__(self, admin: BrokerAdmin, connection: Connection, clock: Clock) -> None:
+        self._admin = admin
+        self._connection = connection
+        self._clock = clock
+        self._declared: set[str] = set()
+        # queue of a task group -> when something was last put there
+        self._groups: dict[str, float] = {}
+
+    async def prepare(self) -> None:
+        """Make exist what does not belong to anybody."""
+        for name, kind in names.EXCHANGES.items():
+            await self._admin.declare_exchange(name, kind)
+        for spec, binding in names.SHARED_QUEUES:
+            await self._admin.declare_queue(spec, binding)
+
+    async def declare_core(self, endpoint_id: str) -> None:
+        """Make a core endpoint's queue exist."""
+        await self._declare(names.command_queue(endpoint_id), names.COMMANDS)
+
+    async def declare_user(self, user_endpoint_id: str) -> None:
+        """Make a user endpoint's queue exist."""
+        await self._declare(names.task_queue(user_endpoint_id), names.TASKS)
+
+    async def declare_group(self, group: TaskGroupRecord) -> None:
+        """Make a task group's queue exist."""
+        await self._declare(names.group_queue(group.owner_id, group.id), names.GROUPS)
+
+    async def forget_commands(self, endpoint_id: str) -> None:
+        """Drop commands that nobody took: they have gone stale."""
+        await self._admin.purge(names.command_queue(endpoint_id))
+
+    async def forget_group(self, group: TaskGroupRecord) -> None:
+        """Drop results that nobody took."""
+        await self._admin.purge(names.group_queue(group.owner_id, group.id))
+
+    async def forget_old_groups(self, moment: float) -> None:
+        """Remove the queues of task groups that nobody reads and that nothing was put into since ``moment``."""
+        for queue in [queue for queue, used in self._groups.items() if used < moment]:
+            if not await self._admin.consumers(queue):
+                await self._admin.delete_queue(queue)
+                self._declared.discard(queue)
+            del self._groups[queue]
+
+    async def revoke_core(self, endpoint: EndpointRecord) -> None:
+        """End the connections of this generation of a core endpoint."""
+        await self._admin.drop(names.CoreLogin(endpoint.id, endpoint.generation).name)
+
+    async def revoke_user(self, user_endpoint: UserEndpointRecord) -> None:
+        """End the connections of this generation of a user endpoint."""
+        await self._admin.drop(names.UserLogin(user_endpoint.id, user_endpoint.generation).name)
+
+    async def delete_endpoint(self, endpoint_id: str, user_endpoint_ids: Iterable[str]) -> None:
+        """Remove the queues of an endpoint that is gone."""
+        for name in (names.command_queue(endpoint_id), *map(names.task_queue, user_endpoint_ids)):
+            self._declared.discard(name)
+            await self._admin.delete_queue(name)
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    async def send_command(self, endpoint_id: str, command: StartCommand) -> None:
+        """Tell a core endpoint to start a user endpoint."""
+        properties = Properties(content_type=CONTENT_TYPE, timestamp=int(self._clock.now()))
+        queue = names.command_queue(endpoint_id)
+        await self._send(Publication(names.COMMANDS, queue, encode_command(command), properties))
+
+    async def send_tasks(self, user_endpoint_id: str, wire: int, tasks: Sequence[Task]) -> None:
+        """Hand tasks to a user endpoint's queue.
+
+        :param wire: the version of the envelope that it reads
+        """
+        queue = names.task_queue(user_endpoint_id)
+        if wire >= v2.VERSION[0]:
+            batches = bunches(tasks, _task_size, most=_MOST_ITEMS, most_bytes=_MOST_BYTES)
+            await self._send(*(Publication(names.TASKS, queue, v2.encode_tasks(batch)) for batch in batches))
+        else:
+            await self._send(
+                *(
+                    Publication(names.TASKS, queue, v1.encode_task(task), Properties(headers=v1.task_headers(task)))
+                    for task in tasks
+                )
+            )
+
+    async def send_results(self, group: TaskGroupRecord, ends: Sequence[FinishedTask]) -> None:
+        """Hand results to whoever watches this group."""
+        queue = names.group_queue(group.owner_id, group.id)
+        self._groups[queue] = self._clock.now()
+        if group.wire >= v2.VERSION[0]:
+            batches = bunches(ends, _end_size, most=_MOST_ITEMS, most_bytes=_MOST_BYTES)
+            bodies = [(v2.encode_results(map(to_result, batch)), batch[-1].completed_at) for batch in batches]
+        else:
+            bodies = [(_published_result(to_result(end)), end.completed_at) for end in ends]
+        publications = [
+            Publication(names.GROUPS, queue, body, Properties(timestamp=int(moment))) for body, moment in bodies
+        ]
+        try:
+            await self._send(*publications[:1])
+        except Unroutable:
+            # Nobody declared it in this life of the broker.
+            self._declared.discard(queue)
+            await self.declare_group(group)
+            await self._send(*publications[:1])
+        await self._send(*publications[1:])
+
+    async def _send(self, *publications: Publication) -> None:
+        if len(publications) == 1:
+            await self._connection.publish(publications[0])
+            return
+        for begin in range(0, len(publications), _WINDOW):
+            await asyncio.gather(*map(self._connection.publish, publications[begin : begin + _WINDOW]))
+
+    async def _declare(self, name: str, exchange: str) -> None:
+        if name in self._declared:
+            return
+        await self._admin.declare_queue(QueueSpec(name), Binding(name, exchange, name))
+        if len(self._declared) >= _MOST_DECLARED:
+            self._declared.clear()
+        self._declared.add(name)
+
+
+def _task_size(task: Task) -> int:
+    return len(task.payload)
+
+
+def _end_size(end: FinishedTask) -> int:
+    return len(end.data) + len(end.exception or b"")
+
+
+def _published_result(result: Result) -> bytes:
+    try:
+        return v1.encode_result(result)
+    except WireError as error:
+        # Only text goes by the published envelope. Rather a failed task than one that never ends.
+        return v1.encode_result(
+            Result(result.task_id, str(error).encode(), error=ErrorDetails("UnreadableResult", str(error)))
+        )

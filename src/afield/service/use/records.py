@@ -1,0 +1,199 @@
+"""Endpoints, user endpoints, functions and task groups, as every submit needs them: read through a small memory.
+
+Two things the store's seam does not have are added here, and only here:
+
+- *Reading without waiting.* A record is believed for :data:`FRESH_S` seconds after it was read or written here. All
+  writes of this process go through this object, so what it wrote it knows; what another replica wrote is seen a moment
+  later.
+- *Changing.* Reading a record, changing it and writing it back is one step towards everybody else in this process, so
+  that a heartbeat and a registration that cross do not undo each other. (Between replicas the last writer wins.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+from afield.service.clock import Clock
+from afield.service.domain.records import EndpointRecord, FunctionRecord, TaskGroupRecord, UserEndpointRecord
+from afield.service.store.base import Store
+
+__all__ = ["FRESH_S", "Records"]
+
+#: How long, in seconds, a record is believed without another look.
+FRESH_S: Final = 2.0
+
+#: How much is remembered before all of one kind is forgotten: records, and bytes of functions' code.
+_MOST_RECORDS: Final = 10_000
+_MOST_BYTES: Final = 64_000_000
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+R = TypeVar("R", bound=_HasId)
+Changed = TypeVar("Changed", EndpointRecord, UserEndpointRecord, TaskGroupRecord)
+
+
+class _Shelf(Generic[R]):
+    """Records of one kind that were read or written a moment ago."""
+
+    def __init__(self, read: Callable[[str], Awaitable[R | None]], clock: Clock, weigh: Callable[[R], int]) -> None:
+        self._read = read
+        self._clock = clock
+        self._weigh = weigh
+        self._weight = 0
+        # id -> (believed until, record)
+        self._kept: dict[str, tuple[float, R]] = {}
+
+    async def get(self, record_id: str) -> R | None:
+        found = self._fresh(record_id)
+        if found is not None:
+            return found
+        read = await self._read(record_id)
+        # Somebody may have written a newer one while this was read.
+        newer = self._fresh(record_id)
+        if newer is not None:
+            return newer
+        if read is not None:
+            self.put(read)
+        return read
+
+    def put(self, record: R) -> None:
+        self.forget(record.id)
+        self._weight += self._weigh(record)
+        if len(self._kept) >= _MOST_RECORDS or self._weight > _MOST_BYTES:
+            self._kept.clear()
+            self._weight = self._weigh(record)
+        self._kept[record.id] = (self._clock.now() + FRESH_S, record)
+
+    def forget(self, record_id: str) -> None:
+        found = self._kept.pop(record_id, None)
+        if found is not None:
+            self._weight -= self._weigh(found[1])
+
+    def _fresh(self, record_id: str) -> R | None:
+        found = self._kept.get(record_id)
+        return found[1] if found is not None and self._clock.now() < found[0] else None
+
+
+def _nothing(_record: object) -> int:
+    return 0
+
+
+class Records:
+    """What every request looks up.
+
+    :param store: where it is
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._functions = _Shelf[FunctionRecord](store.function, clock, lambda function: len(function.code))
+        self._endpoints = _Shelf[EndpointRecord](store.endpoint, clock, _nothing)
+        self._user_endpoints = _Shelf[UserEndpointRecord](store.user_endpoint, clock, _nothing)
+        self._groups = _Shelf[TaskGroupRecord](store.task_group, clock, _nothing)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def function(self, function_id: str) -> FunctionRecord | None:
+        """By id; a deleted one is None."""
+        return await self._functions.get(function_id)
+
+    async def put_function(self, function: FunctionRecord) -> None:
+        """Add it."""
+        await self._store.put_function(function)
+        self._functions.put(function)
+
+    async def delete_function(self, function_id: str) -> bool:
+        """Hide it; whether there was one."""
+        self._functions.forget(function_id)
+        try:
+            return await self._store.delete_function(function_id)
+        finally:
+            self._functions.forget(function_id)
+
+    async def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
+        """By id."""
+        return await self._endpoints.get(endpoint_id)
+
+    async def put_endpoint(self, endpoint: EndpointRecord) -> None:
+        """Add a new one."""
+        await self._store.put_endpoint(endpoint)
+        self._endpoints.put(endpoint)
+
+    async def change_endpoint(
+        self, endpoint_id: str, change: Callable[[EndpointRecord], EndpointRecord]
+    ) -> EndpointRecord | None:
+        """Put ``change(record)`` in the record's place, in one step; what is there then, None: no such endpoint.
+
+        What ``change`` raises is raised, and nothing is changed.
+        """
+        store = self._store
+        return await self._change(endpoint_id, change, store.endpoint, store.put_endpoint, self._endpoints)
+
+    async def delete_endpoint(self, endpoint_id: str) -> bool:
+        """Remove it and its user endpoints; whether there was one."""
+        async with self._lock(endpoint_id):
+            for user_endpoint in await self._store.user_endpoints(endpoint_id):
+                self._user_endpoints.forget(user_endpoint.id)
+            try:
+                return await self._store.delete_endpoint(endpoint_id)
+            finally:
+                self._endpoints.forget(endpoint_id)
+
+    async def user_endpoint(self, user_endpoint_id: str) -> UserEndpointRecord | None:
+        """By id."""
+        return await self._user_endpoints.get(user_endpoint_id)
+
+    async def add_user_endpoint(self, new: UserEndpointRecord) -> UserEndpointRecord:
+        """Add it unless it is there; what is there then."""
+        async with self._lock(new.id):
+            found = await self._store.user_endpoint(new.id)
+            if found is None:
+                await self._store.put_user_endpoint(new)
+                found = new
+            self._user_endpoints.put(found)
+            return found
+
+    async def change_user_endpoint(
+        self, user_endpoint_id: str, change: Callable[[UserEndpointRecord], UserEndpointRecord]
+    ) -> UserEndpointRecord | None:
+        """As :meth:`change_endpoint`."""
+        store = self._store
+        return await self._change(
+            user_endpoint_id, change, store.user_endpoint, store.put_user_endpoint, self._user_endpoints
+        )
+
+    async def group(self, group_id: str) -> TaskGroupRecord | None:
+        """By id."""
+        return await self._groups.get(group_id)
+
+    async def put_group(self, group: TaskGroupRecord) -> None:
+        """Add it, or replace the one with this id."""
+        await self._store.put_task_group(group)
+        self._groups.put(group)
+
+    async def _change(
+        self,
+        record_id: str,
+        change: Callable[[Changed], Changed],
+        read: Callable[[str], Awaitable[Changed | None]],
+        write: Callable[[Changed], Awaitable[None]],
+        shelf: _Shelf[Changed],
+    ) -> Changed | None:
+        async with self._lock(record_id):
+            record = await read(record_id)
+            if record is None:
+                return None
+            changed = change(record)
+            if changed is not record:
+                await write(changed)
+            shelf.put(changed)
+            return changed
+
+    def _lock(self, record_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(record_id, asyncio.Lock())

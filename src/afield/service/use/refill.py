@@ -1,0 +1,102 @@
+"""Queues live in memory, the truth in the store: fill the queues again from there.
+
+This is done when the service starts, before anybody is let in, so nothing is in the queues yet. It is what makes the
+promises "accepted means stored" and "a killed service finds all it had accepted" true.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from afield.service.domain.records import FinishedTask, TaskGroupRecord, TaskRecord
+from afield.service.domain.user_endpoints import endpoint_wire
+from afield.service.store.base import Store
+from afield.service.use.in_flight import InFlight
+from afield.service.use.queues import Queues
+from afield.service.use.records import Records
+from afield.wire.messages import Task
+
+__all__ = ["Refill"]
+
+logger = logging.getLogger(__name__)
+
+#: Tasks or results read at once; each brings its payload.
+_PAGE: Final = 500
+
+
+class Refill:
+    """Fills queues from the store."""
+
+    def __init__(self, store: Store, records: Records, queues: Queues, in_flight: InFlight) -> None:
+        self._store = store
+        self._records = records
+        self._queues = queues
+        self._in_flight = in_flight
+
+    async def everything(self) -> None:
+        """Declare the queues of all endpoints and of all groups that have work, and fill them."""
+        wires: dict[str, int] = {}
+        for endpoint in await self._store.endpoints():
+            await self._queues.declare_core(endpoint.id)
+            wires[endpoint.id] = endpoint_wire(endpoint)
+        tasks = 0
+        for user_endpoint in await self._store.user_endpoints():
+            await self._queues.declare_user(user_endpoint.id)
+            tasks += await self._tasks(user_endpoint.id, wires.get(user_endpoint.endpoint_id, 1))
+        results = await self._results()
+        if tasks or results:
+            logger.info("queued again from the store: %d tasks, %d results that nobody has taken yet", tasks, results)
+
+    async def _tasks(self, user_endpoint_id: str, wire: int) -> int:
+        count, after = 0, ""
+        while page := await self._store.waiting_tasks(user_endpoint_id, after=after, limit=_PAGE):
+            for group_id in {task.group_id for task in page}:
+                group = await self._records.group(group_id)
+                if group is not None and group.wire:
+                    await self._queues.declare_group(group)
+            self._in_flight.begin(page)
+            await self._queues.send_tasks(user_endpoint_id, wire, await self._as_sent(page))
+            count, after = count + len(page), page[-1].id
+        return count
+
+    async def _as_sent(self, records: Sequence[TaskRecord]) -> list[Task]:
+        functions = await self._store.functions({record.function_id for record in records})
+        for record in records:
+            if record.function_id not in functions:
+                logger.error("task %s waits for function %s, which is not in the store", record.id, record.function_id)
+        return [
+            Task(
+                task_id=record.id,
+                function_id=record.function_id,
+                code=functions[record.function_id].code,
+                payload=record.payload,
+                resource_specification=record.options.resource_specification,
+                result_serializers=record.options.result_serializers,
+            )
+            for record in records
+            if record.function_id in functions
+        ]
+
+    async def _results(self, only: str | None = None) -> int:
+        count, after = 0, ""
+        while page := await self._store.undelivered(after=after, limit=_PAGE):
+            by_group: dict[str, list[FinishedTask]] = {}
+            for view in page:
+                if view.finished is not None and only in {None, view.group_id}:
+                    by_group.setdefault(view.group_id, []).append(view.finished)
+            for group_id, ends in by_group.items():
+                group = await self._records.group(group_id)
+                if group is not None and group.wire:
+                    await self._queues.declare_group(group)
+                    await self._queues.send_results(group, ends)
+                    count += len(ends)
+            after = page[-1].id
+        return count
+
+    async def group(self, group: TaskGroupRecord) -> None:
+        """Spell a group's waiting results anew, because somebody watches it who reads only an older envelope."""
+        await self._queues.declare_group(group)
+        await self._queues.forget_group(group)
+        await self._results(only=group.id)

@@ -1,0 +1,131 @@
+"""A core endpoint comes and says what it is; it is told how to reach its queues.
+
+Its credentials hold until the next registration: each raises the record's generation, and ends the connections of the
+one before, its user endpoints' too. So whatever an earlier life of the endpoint left running on its machine is out of
+the way, and what it held goes back into its queues.
+
+Who may take over an id that is online? Its owner, from the same machine and the same local user: an endpoint that was
+killed gets back in at once, without waiting until it is missed. From elsewhere it is another one that claims the same
+id, and is refused while the first lives.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from afield.ids import new_id, parse_id
+from afield.service.auth.queue_logins import QueueLogins
+from afield.service.clock import Clock
+from afield.service.domain import refusals
+from afield.service.domain.access import Action, decide
+from afield.service.domain.caller import Caller
+from afield.service.domain.liveness import is_online
+from afield.service.domain.queue_infos import core_queues
+from afield.service.domain.records import EndpointRecord
+from afield.service.store.base import Store
+from afield.service.use.queues import Queues
+from afield.service.use.records import Records
+from afield.wire.rest import EndpointRegistered, EndpointRegistration
+
+__all__ = ["RegisterEndpoint", "revoke"]
+
+logger = logging.getLogger(__name__)
+
+
+class RegisterEndpoint:
+    """Registers core endpoints, for the first time and again."""
+
+    def __init__(self, store: Store, records: Records, queues: Queues, logins: QueueLogins, clock: Clock) -> None:
+        self._store = store
+        self._records = records
+        self._queues = queues
+        self._logins = logins
+        self._clock = clock
+
+    async def new(self, caller: Caller, registration: EndpointRegistration) -> EndpointRegistered:
+        """Register one that has no id yet.
+
+        :raises Refusal: what it says of itself cannot be
+        """
+        now = self._clock.now()
+        blank = EndpointRecord(id=new_id(), owner_id=caller.id, name="", created_at=now, generation=0)
+        endpoint = _described(blank, registration, now)
+        await self._records.put_endpoint(endpoint)
+        return await self._welcome(endpoint)
+
+    async def again(self, caller: Caller, endpoint_id: str, registration: EndpointRegistration) -> EndpointRegistered:
+        """Register one that has an id: its process has started anew, or its configuration changed.
+
+        :raises Refusal: unknown, somebody else's, locked, or alive elsewhere
+        """
+        endpoint_id = parse_id(endpoint_id, "endpoint")
+        now = self._clock.now()
+        before: list[EndpointRecord] = []
+
+        def change(found: EndpointRecord) -> EndpointRecord:
+            self._check(caller, found, registration, now)
+            before.append(found)
+            return _described(found, registration, now)
+
+        endpoint = await self._records.change_endpoint(endpoint_id, change)
+        if endpoint is None:
+            raise refusals.endpoint_not_found(endpoint_id)
+        await revoke(before[0], self._store, self._records, self._queues)
+        await self._queues.forget_commands(endpoint.id)
+        return await self._welcome(endpoint)
+
+    def _check(self, caller: Caller, found: EndpointRecord, registration: EndpointRegistration, now: float) -> None:
+        refusal = decide(Action.REGISTER_ENDPOINT, caller, found)
+        if refusal is not None:
+            raise refusal
+        if now < found.locked_until:
+            raise refusals.locked(found.id, found.locked_until - now)
+        if is_online(found, now) and _where(found.metadata) != _where(registration.metadata):
+            host, user = _where(found.metadata)
+            raise refusals.conflict(
+                f"Endpoint {found.id} is in use: it runs as {user} on {host}. Stop it there first, or register this "
+                "one without an id to get a new one."
+            )
+
+    async def _welcome(self, endpoint: EndpointRecord) -> EndpointRegistered:
+        await self._queues.declare_core(endpoint.id)
+        return core_queues(endpoint.id, self._logins.core_url(endpoint))
+
+
+async def revoke(endpoint: EndpointRecord, store: Store, records: Records, queues: Queues) -> None:
+    """End the connections of an endpoint and of its user endpoints, and let none of their credentials in again.
+
+    :param endpoint: as it was; its own generation was raised by whoever calls
+    """
+    await queues.revoke_core(endpoint)
+    for user_endpoint in await store.user_endpoints(endpoint.id):
+        await records.change_user_endpoint(
+            user_endpoint.id,
+            lambda one: msgspec.structs.replace(one, generation=one.generation + 1, active=False),
+        )
+        await queues.revoke_user(user_endpoint)
+
+
+def _where(metadata: dict[str, object]) -> tuple[object, object]:
+    return metadata.get("hostname"), metadata.get("local_user")
+
+
+def _described(found: EndpointRecord, registration: EndpointRegistration, now: float) -> EndpointRecord:
+    allowed = registration.allowed_functions
+    return msgspec.structs.replace(
+        found,
+        name=registration.endpoint_name,
+        display_name=registration.display_name,
+        metadata=registration.metadata,
+        multi_user=registration.multi_user,
+        public=registration.public,
+        high_assurance=registration.high_assurance,
+        allowed_functions=None if allowed is None else [parse_id(one, "function") for one in allowed],
+        admins=[parse_id(one, "identity") for one in registration.admins or ()],
+        generation=found.generation + 1,
+        registered_at=now,
+        # Offline until the new process reports.
+        heartbeat_period=0.0,
+    )

@@ -1,0 +1,83 @@
+"""Have user endpoints started again where tasks wait and nobody is there to run them.
+
+A submit starts what it needs. This is for afterwards: a core endpoint that was away comes back, a user endpoint leaves
+(it was idle) in the moment in which tasks are handed to its queue, a user endpoint dies without a word.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from afield.service.clock import Clock
+from afield.service.domain.liveness import is_online
+from afield.service.domain.records import EndpointRecord, UserEndpointRecord
+from afield.service.store.base import Store
+from afield.service.use.records import Records
+from afield.service.use.start_user_endpoint import StartUserEndpoint
+
+__all__ = ["Revive"]
+
+logger = logging.getLogger(__name__)
+
+#: Seconds before a start that did not help is tried again: doubled each time, so that a broken configuration costs
+#: little, up to the second.
+_FIRST_PAUSE_S: Final = 60.0
+_LONGEST_PAUSE_S: Final = 900.0
+
+
+class Revive:
+    """Sends start commands that no submit asked for."""
+
+    def __init__(self, store: Store, records: Records, starter: StartUserEndpoint, clock: Clock) -> None:
+        self._store = store
+        self._records = records
+        self._starter = starter
+        self._clock = clock
+        # user endpoint -> (not before, how long after that one)
+        self._tried: dict[str, tuple[float, float]] = {}
+
+    async def core_came(self, endpoint: EndpointRecord) -> None:
+        """A core endpoint is there again."""
+        now = self._clock.now()
+        for user_endpoint in await self._store.user_endpoints(endpoint.id):
+            if not is_online(user_endpoint, now) and await self._has_work(user_endpoint):
+                await self._send(user_endpoint)
+
+    async def user_left(self, user_endpoint: UserEndpointRecord) -> None:
+        """A user endpoint said goodbye."""
+        endpoint = await self._records.endpoint(user_endpoint.endpoint_id)
+        if endpoint is None or not is_online(endpoint, self._clock.now()):
+            return
+        if await self._has_work(user_endpoint):
+            await self._send(user_endpoint)
+
+    async def look_around(self) -> None:
+        """Find tasks that wait for a user endpoint which went without a word."""
+        now = self._clock.now()
+        waiting = await self._store.waiting_counts()
+        self._tried = {one: tried for one, tried in self._tried.items() if one in waiting}
+        for one in waiting:
+            user_endpoint = await self._records.user_endpoint(one)
+            if user_endpoint is None:
+                continue
+            if is_online(user_endpoint, now):
+                self._tried.pop(one, None)
+                continue
+            not_before, _ = self._tried.get(one, (0.0, 0.0))
+            if now < not_before or self._starter.is_pending(one):
+                continue
+            endpoint = await self._records.endpoint(user_endpoint.endpoint_id)
+            if endpoint is not None and is_online(endpoint, now):
+                await self._send(user_endpoint)
+
+    async def _has_work(self, user_endpoint: UserEndpointRecord) -> bool:
+        return bool(await self._store.waiting_tasks(user_endpoint.id, limit=1))
+
+    async def _send(self, user_endpoint: UserEndpointRecord) -> None:
+        if self._starter.is_pending(user_endpoint.id):
+            return
+        _, pause = self._tried.get(user_endpoint.id, (0.0, _FIRST_PAUSE_S))
+        self._tried[user_endpoint.id] = (self._clock.now() + pause, min(2 * pause, _LONGEST_PAUSE_S))
+        logger.info("tasks wait for user endpoint %s: starting it again", user_endpoint.id)
+        await self._starter.send(user_endpoint)

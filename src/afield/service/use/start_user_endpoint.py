@@ -1,0 +1,160 @@
+"""Have the process there that a submit needs, before the submit is accepted.
+
+The rules are those of the published service (reference: wire contract section 8.5): tell the core endpoint, wait for
+the first report of the user endpoint, refuse the submit if the start failed. Where nobody is there to be told, or the
+report does not come in time, the task waits instead of the submitter. See also :mod:`afield.service.domain.starting`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from afield.service.auth.queue_logins import QueueLogins
+from afield.service.clock import Clock
+from afield.service.domain import refusals
+from afield.service.domain.caller import Caller
+from afield.service.domain.liveness import is_online
+from afield.service.domain.queue_infos import user_queues
+from afield.service.domain.records import EndpointRecord, UserEndpointRecord
+from afield.service.domain.starting import Starts
+from afield.service.domain.user_endpoints import endpoint_wire, start_command, user_endpoint_id
+from afield.service.store.base import Store
+from afield.service.use.queues import Queues
+from afield.service.use.records import Records
+
+__all__ = ["StartUserEndpoint"]
+
+logger = logging.getLogger(__name__)
+
+
+class StartUserEndpoint:
+    """Sends start commands, and lets submits wait for what comes of them.
+
+    :param wait_s: seconds that a submit waits at most
+    """
+
+    def __init__(
+        self, store: Store, records: Records, queues: Queues, *, logins: QueueLogins, clock: Clock, wait_s: float
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._queues = queues
+        self._logins = logins
+        self._clock = clock
+        self._wait_s = wait_s
+        self._starts = Starts()
+        # number of a waiter -> resolves with None (it is up) or the reason why not
+        self._waiters: dict[int, asyncio.Future[str | None]] = {}
+
+    async def ensure(
+        self,
+        caller: Caller,
+        endpoint: EndpointRecord,
+        config: Mapping[str, Any] | None,
+        runtime: Mapping[str, Any] | None,
+    ) -> UserEndpointRecord:
+        """The user endpoint for these, with its queue; it is up, or will be told to come up when that is possible.
+
+        :raises Refusal: its start failed, with the endpoint's reason
+        """
+        one = await self._find(caller, endpoint, config, runtime)
+        await self._queues.declare_user(one.id)
+        now = self._clock.now()
+        is_up = is_online(one, now)
+        if is_up and endpoint_wire(endpoint) > 1:
+            return one
+        if not is_online(endpoint, now):
+            # A command would be stale when it is read. When the endpoint comes, it is told; see use/revive.py.
+            return one
+        if is_up:
+            # A published user endpoint takes it as fresh credentials, its core endpoint as a reason to revive it.
+            await self.send(one, caller)
+            return one
+        await self._send_and_wait(caller, endpoint, one)
+        return one
+
+    async def send(self, user_endpoint: UserEndpointRecord, caller: Caller | None = None) -> None:
+        """Tell the core endpoint to start it.
+
+        :param caller: for whom; None: for whoever it was first started for
+        """
+        if caller is None:
+            identity = await self._store.identity(user_endpoint.identity_id)
+            if identity is None:
+                logger.warning("user endpoint %s belongs to nobody who is known here", user_endpoint.id)
+                return
+            caller = Caller(identity)
+        await self._queues.declare_core(user_endpoint.endpoint_id)
+        await self._queues.declare_user(user_endpoint.id)
+        credentials = user_queues(user_endpoint.id, self._logins.user_url(user_endpoint))
+        await self._queues.send_command(user_endpoint.endpoint_id, start_command(caller, user_endpoint, credentials))
+
+    # -- what reports say (use/beat.py) ------------------------------------------------------------------------------
+
+    def is_pending(self, user_endpoint_id: str) -> bool:
+        """Whether a submit waits for it just now."""
+        return self._starts.is_pending(user_endpoint_id)
+
+    def came_up(self, user_endpoint: UserEndpointRecord) -> None:
+        """It reported."""
+        self._tell(self._starts.came_up(user_endpoint.endpoint_id, user_endpoint.id), None)
+
+    def failed(self, user_endpoint: UserEndpointRecord, reason: str) -> None:
+        """Its start failed."""
+        self._tell(self._starts.failed(user_endpoint.endpoint_id, user_endpoint.id, self._clock.now()), reason)
+
+    def core_failed(self, endpoint: EndpointRecord, reason: str) -> None:
+        """A core endpoint told of an error under its own id."""
+        self._tell(self._starts.core_failed(endpoint.id, self._clock.now()), reason)
+
+    def _tell(self, numbers: set[int], reason: str | None) -> None:
+        for number in numbers:
+            waiter = self._waiters[number]
+            if not waiter.done():
+                waiter.set_result(reason)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    async def _find(
+        self,
+        caller: Caller,
+        endpoint: EndpointRecord,
+        config: Mapping[str, Any] | None,
+        runtime: Mapping[str, Any] | None,
+    ) -> UserEndpointRecord:
+        one = user_endpoint_id(endpoint.id, caller.id, config, runtime)
+        found = await self._records.user_endpoint(one)
+        if found is not None:
+            return found
+        return await self._records.add_user_endpoint(
+            UserEndpointRecord(
+                id=one,
+                endpoint_id=endpoint.id,
+                identity_id=caller.id,
+                created_at=self._clock.now(),
+                user_opts=dict(config or {}),
+                user_runtime=dict(runtime or {}),
+                wire=endpoint_wire(endpoint),
+            )
+        )
+
+    async def _send_and_wait(self, caller: Caller, endpoint: EndpointRecord, one: UserEndpointRecord) -> None:
+        told = self._starts.is_pending(one.id)
+        number = self._starts.wait(endpoint.id, one.id)
+        waiter = self._waiters[number] = asyncio.get_running_loop().create_future()
+        patience = asyncio.ensure_future(self._clock.sleep(self._wait_s))
+        try:
+            if not told:
+                await self.send(one, caller)
+            await asyncio.wait((waiter, patience), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            patience.cancel()
+            self._starts.give_up(endpoint.id, one.id, number)
+            del self._waiters[number]
+        reason = waiter.result() if waiter.done() else None
+        if reason is not None:
+            # The published wording: scripts look for it.
+            raise refusals.invalid(f"Request payload failed validation: {reason}")

@@ -1,0 +1,89 @@
+"""What became of tasks: one, many, a whole group, or as they end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from afield.errors import InvalidId
+from afield.ids import parse_id
+from afield.service.auth.queue_logins import QueueLogins
+from afield.service.domain import refusals
+from afield.service.domain.access import Action, decide
+from afield.service.domain.caller import Caller
+from afield.service.domain.documents import group_task, task_document, unknown_task
+from afield.service.domain.names import group_prefix
+from afield.service.store.base import Store
+from afield.service.use.task_groups import TaskGroups
+from afield.wire.rest import BatchStatus, ResultQueue, TaskDocument, TaskGroupDocument
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """Looks at tasks for those whose they are.
+
+    :param most: tasks that one request may ask about
+    :param client_login_s: seconds for which a client's queue login lets it connect
+    """
+
+    def __init__(
+        self, store: Store, groups: TaskGroups, logins: QueueLogins, *, most: int, client_login_s: float
+    ) -> None:
+        self._store = store
+        self._groups = groups
+        self._logins = logins
+        self._most = most
+        self._client_login_s = client_login_s
+
+    async def task(self, caller: Caller, task_id: str, wire: int) -> TaskDocument:
+        """One task.
+
+        :raises Refusal: unknown, forgotten or somebody else's
+        """
+        task_id = parse_id(task_id, "task")
+        view = (await self._store.tasks([task_id])).get(task_id)
+        if view is None:
+            raise refusals.task_not_found(task_id)
+        refusal = decide(Action.READ_TASK, caller, view)
+        if refusal is not None:
+            raise refusal
+        return task_document(view, wire)
+
+    async def tasks(self, caller: Caller, task_ids: Sequence[str], wire: int) -> BatchStatus:
+        """Many tasks, under their ids as they were given. Those that the caller may not see are told as unknown.
+
+        :raises Refusal: more than one request may ask about
+        """
+        if len(task_ids) > self._most:
+            raise refusals.invalid(
+                f"{len(task_ids):,} task ids in one request: ask about at most {self._most:,} at a time."
+            )
+        canonical = {given: _canonical(given) for given in task_ids}
+        views = await self._store.tasks({one for one in canonical.values() if one is not None})
+        documents = {}
+        for given, one in canonical.items():
+            view = None if one is None else views.get(one)
+            if view is None or decide(Action.READ_TASK, caller, view) is not None:
+                documents[given] = unknown_task(given)
+            else:
+                documents[given] = task_document(view, wire)
+        return BatchStatus(documents)
+
+    async def group(self, caller: Caller, group_id: str, wire: int) -> TaskGroupDocument:
+        """The tasks of a group. Who asks will watch its queue next, so that is made ready for them.
+
+        :raises Refusal: unknown, or somebody else's
+        """
+        group = await self._groups.prepare(await self._groups.find(caller, group_id), wire)
+        return TaskGroupDocument(group.id, [group_task(view) for view in await self._store.group_tasks(group.id)])
+
+    def result_queue(self, caller: Caller) -> ResultQueue:
+        """How to reach the queues of the caller's groups; good for connecting soon."""
+        return ResultQueue(group_prefix(caller.id), self._logins.client_url(caller.id, self._client_login_s))
+
+
+def _canonical(task_id: str) -> str | None:
+    try:
+        return parse_id(task_id, "task")
+    except InvalidId:
+        return None

@@ -1,0 +1,342 @@
+"""What every engine promises (:mod:`afield.endpoint.engines.base`), as tests.
+
+A suite for pytest with the anyio plugin: inherit, and say how an engine is made::
+
+    @pytest.mark.anyio
+    class TestMyEngine(EngineContract):
+        def make(self, workers: int) -> Engine:
+            return MyEngine(max_workers=workers)
+
+Jobs run functions of this module, so the workers must be able to import it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from afield.endpoint.engines.base import Engine, NeverBegun
+from afield.errors import ConfigurationError, WorkerLost
+from afield.serialize import ComputeSerializer, PureSourceTextInspect
+from afield.wire.jobs import JOB_VERSION, Job, code_digest, decode_outcome
+
+__all__ = ["EngineContract", "Gate", "packed_job", "running", "value_of"]
+
+_serializer = ComputeSerializer()
+_by_source = ComputeSerializer(strategy_code=PureSourceTextInspect())
+#: Longer than anything here takes; a test that waits for it fails.
+_LONG_S = 60.0
+
+
+def packed_job(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Job:
+    """A call of ``function``, ready for an engine, with a task id of its own.
+
+    :param function: of this module or the standard library; or a plain one that imports what it uses, which goes as
+        source, since workers cannot import test files
+    """
+    pack, write = _serializer.pack_buffers, _serializer.serialize
+    foreign = isinstance(function, FunctionType) and function.__module__ != __name__
+    code = pack([(_by_source if foreign else _serializer).serialize(function)]).encode()
+    payload = pack([write(args), write(kwargs)]).encode()
+    return Job(JOB_VERSION, str(uuid4()), code_digest(code), code, payload)
+
+
+def value_of(outcome: bytes) -> Any:
+    """What the function returned.
+
+    :raises AssertionError: it raised something; the text is its traceback
+    """
+    decoded = decode_outcome(outcome)
+    assert decoded.error_code is None, decoded.data.decode()
+    return _serializer.deserialize(decoded.data.decode())
+
+
+@asynccontextmanager
+async def running(engine: Engine) -> AsyncIterator[Engine]:
+    """An engine between start and stop."""
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.stop(0)
+
+
+class Gate:
+    """Lets a test hold a job for as long as it wants, and know that it has begun.
+
+    :param directory: for its two named pipes; shared with the workers
+    """
+
+    def __init__(self, directory: Path) -> None:
+        name = uuid4().hex
+        self._paths = str(directory / f"{name}.begun"), str(directory / f"{name}.open")
+        self._files = []
+        for path in self._paths:
+            os.mkfifo(path)
+            # For both directions, so that opening never waits for the other side.
+            self._files.append(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+    def __del__(self) -> None:
+        for file in self._files:
+            os.close(file)
+
+    def job(self) -> Job:
+        """A job that begins, and then waits for the gate; its value is the process id."""
+        return packed_job(wait_at_gate, *self._paths)
+
+    async def has_begun(self) -> None:
+        """Return when a job stands at the gate."""
+        loop, begun = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._files[0], begun.set)
+        try:
+            await begun.wait()
+        finally:
+            loop.remove_reader(self._files[0])
+        os.read(self._files[0], 1)
+
+    def open(self) -> None:
+        """Let one job go on."""
+        os.write(self._files[1], b"!")
+
+
+# what jobs run
+
+
+def wait_at_gate(begun: str, opened: str) -> int:
+    """Say that it has begun, then wait."""
+    # Opened before anybody hears of it, so that the test may go its way as soon as it has opened the gate.
+    with Path(opened).open("r+b", buffering=0) as gate:
+        with Path(begun).open("wb", buffering=0) as file:
+            file.write(b"!")
+        gate.read(1)
+    return os.getpid()
+
+
+def echo(value: Any) -> Any:
+    """Give back what came."""
+    return value
+
+
+def append(path: str, text: str) -> None:
+    """Leave a trace of having run."""
+    with Path(path).open("a") as file:
+        file.write(text + "\n")
+
+
+def fail(message: str) -> None:
+    """Raise."""
+    raise ValueError(message)
+
+
+def end_process(code: int) -> None:
+    """End the worker without a word."""
+    os._exit(code)
+
+
+def kill_process(number: int) -> None:
+    """Kill the worker."""
+    os.kill(os.getpid(), number)
+
+
+def crash() -> None:
+    """Read where nothing is."""
+    ctypes.string_at(0)
+
+
+def _descriptors() -> int:
+    """How many files this process has open."""
+    return len(os.listdir("/proc/self/fd" if Path("/proc/self/fd").exists() else "/dev/fd"))  # noqa: PTH208 - counted
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is such a process, be it a zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class EngineContract:
+    """The promises. Override :meth:`make`, and the two flags where they do not hold."""
+
+    #: a job that ends its process costs nobody else
+    isolates = True
+    #: it refuses jobs with a resource specification
+    refuses_resources = True
+
+    def make(self, workers: int) -> Engine:
+        """An engine that is not started."""
+        raise NotImplementedError
+
+    async def test_a_job_gives_its_outcome(self) -> None:
+        """With the task's id and times."""
+        async with running(self.make(1)) as engine:
+            job = packed_job(echo, {"x": [1, 2]})
+            answer = await engine.submit(job)
+            outcome = decode_outcome(answer)
+            assert outcome.task_id == job.task_id
+            assert value_of(answer) == {"x": [1, 2]}
+            assert 0 < outcome.began_ns <= outcome.ended_ns
+
+    async def test_a_function_that_raises_gives_an_outcome_too(self) -> None:
+        """Its future does not raise."""
+        async with running(self.make(1)) as engine:
+            outcome = decode_outcome(await engine.submit(packed_job(fail, "no such thing")))
+            assert outcome.error_code == "RemoteExecutionError"
+            assert b"ValueError: no such thing" in outcome.data
+
+    async def test_everybody_gets_their_own_answer(self) -> None:
+        """However many there are, and whichever functions they run."""
+        async with running(self.make(2)) as engine:
+            jobs = [packed_job(echo, n) if n % 3 else packed_job(str, n) for n in range(600)]
+            answers = await asyncio.gather(*map(engine.submit, jobs))
+            assert [value_of(answer) for answer in answers] == [n if n % 3 else str(n) for n in range(600)]
+            assert [decode_outcome(answer).task_id for answer in answers] == [job.task_id for job in jobs]
+
+    async def test_one_worker_runs_jobs_in_order(self, tmp_path: Path) -> None:
+        """The order of submission."""
+        trace = tmp_path / "trace"
+        async with running(self.make(1)) as engine:
+            await asyncio.gather(*(engine.submit(packed_job(append, str(trace), str(n))) for n in range(100)))
+        assert trace.read_text().split() == [str(n) for n in range(100)]
+
+    async def test_nobody_waits_behind_a_long_job(self, tmp_path: Path) -> None:
+        """As long as another worker is free."""
+        gate = Gate(tmp_path)
+        async with running(self.make(2)) as engine:
+            # Enough short ones that an engine which looks ahead does so.
+            await asyncio.gather(*(engine.submit(packed_job(echo, n)) for n in range(100)))
+            short = [engine.submit(packed_job(echo, n)) for n in range(30)]
+            long = engine.submit(gate.job())
+            short += [engine.submit(packed_job(echo, n)) for n in range(30, 100)]
+            answers = await asyncio.gather(*short)
+            assert [value_of(answer) for answer in answers] == list(range(100))
+            assert not long.done()
+            await gate.has_begun()
+            gate.open()
+            await long
+
+    async def test_it_says_what_it_does(self, tmp_path: Path) -> None:
+        """Its status is true."""
+        gate = Gate(tmp_path)
+        async with running(self.make(1)) as engine:
+            assert engine.capacity >= 1
+            first, second = engine.submit(gate.job()), engine.submit(packed_job(echo, 2))
+            await gate.has_begun()
+            status = engine.status()
+            assert (status.total_workers, status.idle_workers) == (1, 0)
+            assert (status.pending_tasks, status.outstanding_tasks) == (1, 2)
+            gate.open()
+            await asyncio.gather(first, second)
+            status = engine.status()
+            assert (status.idle_workers, status.pending_tasks, status.outstanding_tasks) == (1, 0, 0)
+
+    async def test_large_jobs_and_large_answers(self) -> None:
+        """More than any pipe holds, both ways, and several at once."""
+        text = "x" * 3_000_000
+        async with running(self.make(2)) as engine:
+            answers = await asyncio.gather(*(engine.submit(packed_job(echo, text + str(n))) for n in range(8)))
+            assert [value_of(answer) == text + str(n) for n, answer in enumerate(answers)] == [True] * 8
+
+    async def test_a_job_that_it_can_never_run_is_refused_at_once(self) -> None:
+        """With words for whoever submitted it."""
+        if not self.refuses_resources:
+            return
+        async with running(self.make(1)) as engine:
+            job = msgspec.structs.replace(packed_job(echo, 1), resource_specification={"num_nodes": 2})
+            try:
+                engine.submit(job)
+            except ConfigurationError as error:
+                assert "resource_specification" in str(error)  # noqa: PT017 - pytest is not needed to ship this
+            else:
+                raise AssertionError("it took a job that it cannot run")
+            assert value_of(await engine.submit(packed_job(echo, 2))) == 2
+
+    async def test_stop_waits_for_what_runs_and_gives_back_what_does_not(self, tmp_path: Path) -> None:
+        """The running job ends well; the other has never begun."""
+        gate = Gate(tmp_path)
+        engine = self.make(1)
+        async with running(engine):
+            first, second = engine.submit(gate.job()), engine.submit(packed_job(echo, 2))
+            await gate.has_begun()
+            stopping = asyncio.create_task(engine.stop(_LONG_S))
+            await asyncio.wait([second])
+            gate.open()
+            await stopping
+            assert isinstance(second.exception(), NeverBegun)
+            assert value_of(first.result()) > 0
+            assert isinstance(engine.submit(packed_job(echo, 3)).exception(), NeverBegun)
+
+    async def test_stop_ends_what_does_not_end(self, tmp_path: Path) -> None:
+        """And says so to whoever waits."""
+        gate = Gate(tmp_path)
+        engine = self.make(1)
+        async with running(engine):
+            job = gate.job()
+            future = engine.submit(job)
+            await gate.has_begun()
+            await engine.stop(0)
+            error = future.exception()
+            assert isinstance(error, WorkerLost)
+            assert not isinstance(error, NeverBegun)
+            assert job.task_id in str(error)
+        if not self.isolates:
+            gate.open()
+
+    async def test_stop_leaves_nothing(self) -> None:
+        """No file, no process."""
+        async with running(self.make(2)) as engine:
+            await engine.submit(packed_job(echo, 0))
+        before = _descriptors()
+        engine = self.make(2)
+        await engine.start()
+        pids = set()
+        for answer in await asyncio.gather(*(engine.submit(packed_job(os.getpid)) for _ in range(20))):
+            pids.add(value_of(answer))
+        await engine.stop(_LONG_S)
+        assert _descriptors() == before
+        assert not any(map(_exists, pids - {os.getpid()}))
+
+    async def test_a_worker_that_dies_costs_its_own_job_only(self) -> None:
+        """However it dies; and the engine goes on."""
+        if not self.isolates:
+            return
+        deaths = [
+            (packed_job(end_process, 3), "exit code 3"),
+            (packed_job(kill_process, int(signal.SIGKILL)), "SIGKILL"),
+            (packed_job(crash), "SIGSEGV"),
+        ]
+        async with running(self.make(2)) as engine:
+            await asyncio.gather(*(engine.submit(packed_job(echo, n)) for n in range(50)))
+            others, lost = [], []
+            for job, _ in deaths:
+                others += [engine.submit(packed_job(echo, n)) for n in range(20)]
+                lost.append(engine.submit(job))
+            others += [engine.submit(packed_job(echo, n)) for n in range(20)]
+            answers = await asyncio.gather(*others)
+            assert [value_of(answer) for answer in answers] == [*range(20)] * 4
+            for (job, name), future in zip(deaths, lost, strict=True):
+                await asyncio.wait([future])
+                error = future.exception()
+                assert isinstance(error, WorkerLost)
+                assert name in str(error)
+                assert job.task_id in str(error)
+
+    async def test_submitted_at_once_after_start(self) -> None:
+        """Workers may still be on their way; nobody needs to know."""
+        engine = self.make(2)
+        await engine.start()
+        futures = [engine.submit(packed_job(echo, n)) for n in range(5)]
+        assert [value_of(answer) for answer in await asyncio.gather(*futures)] == [0, 1, 2, 3, 4]
+        await engine.stop(0)

@@ -1,0 +1,8 @@
+"""What runs beside the user's function, on whichever machine that is.
+
+``run`` turns a job into an outcome, bytes both ways; ``functions`` keeps functions between jobs; ``sandbox`` is the
+place where one runs; ``failure`` puts into words what it raised; ``environment`` says what Python this is; ``loop``
+reads jobs and writes outcomes.
+
+Imports nothing but ``wire`` and ``serialize``, for a worker should be ready before anybody notices.
+"""

@@ -1,0 +1,76 @@
+"""What an agent leaves on disk for its next life."""
+
+from __future__ import annotations
+
+import pytest
+
+from afield.endpoint.agent.journal import Journal
+from afield.endpoint.agent.outbox import Outbox
+from afield.wire import codec
+from afield.wire.messages import ErrorDetails, Result
+
+
+def test_a_journal_is_read_again(tmp_path):
+    journal = Journal(tmp_path / "begun")
+    journal.mark_begun(["a", "b", "c", "d"])
+    journal.mark_settled(["b"])
+    journal.mark_never_begun(["c", "d"])
+    journal.mark_begun(["d"])
+    journal.close()
+    again = Journal(tmp_path / "begun")
+    assert again.begun == {"a", "d"}
+    assert again.settled == ("b",)
+    again.close()
+
+
+def test_a_line_that_a_crash_cut_off_never_counted(tmp_path):
+    path = tmp_path / "begun"
+    path.write_bytes(b"+a\n+b")
+    journal = Journal(path)
+    assert journal.begun == {"a"}
+    journal.mark_begun(["c"])
+    journal.close()
+    again = Journal(path)
+    assert again.begun == {"a", "c"}
+    again.close()
+
+
+def test_a_compacted_journal_says_the_same(tmp_path):
+    journal = Journal(tmp_path / "begun")
+    journal.mark_begun([f"task{i}" for i in range(60_000)])
+    assert journal.long
+    journal.compact(begun=["x"], settled=["y"])
+    assert not journal.long
+    journal.mark_begun(["z"])
+    journal.sync()
+    journal.close()
+    assert (tmp_path / "begun").read_text() == "+x\n-y\n+z\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["begun"]
+
+
+def test_an_outbox_keeps_the_message_itself(tmp_path):
+    results = [Result("a", b"1", exception=b"\x00"), Result("b", b"text", ErrorDetails("X", "y"))]
+    outbox = Outbox(tmp_path / "outbox")
+    outbox.keep(5, results)
+    again = Outbox(tmp_path / "outbox")
+    assert again.load() == ({5: ("a", "b")}, [])
+    assert codec.decode(again.body(5)) == results
+    again.drop(5)
+    again.drop(5)
+    assert again.load() == ({}, [])
+
+
+def test_a_broken_file_is_told_and_put_aside(tmp_path):
+    (tmp_path / "00000002.results").write_bytes(b"\x02nonsense")
+    (tmp_path / "00000003.part").write_bytes(b"half")
+    found, [complaint] = Outbox(tmp_path).load()
+    assert found == {}
+    assert "00000002.broken" in complaint
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000002.broken"]
+
+
+def test_a_disk_that_refuses_is_told(tmp_path):
+    outbox = Outbox(tmp_path / "outbox")
+    (tmp_path / "outbox").rmdir()
+    with pytest.raises(OSError, match="outbox"):
+        outbox.keep(1, [Result("a", b"1")])

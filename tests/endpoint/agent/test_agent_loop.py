@@ -1,0 +1,223 @@
+"""An agent with real queues, a real disk, and an engine whose tasks end when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from afield.broker.base import Properties, Publication
+from afield.endpoint.agent.journal import Journal
+from afield.endpoint.agent.loop import Agent
+from afield.endpoint.agent.orders import Refresh, Start, Stop
+from afield.endpoint.agent.outbox import Outbox
+from afield.endpoint.settings import EngineSettings, UserSettings
+from afield.errors import ConfigurationError, VersionMismatch
+
+pytestmark = pytest.mark.anyio
+
+
+def make(start, engine, service, journal=Journal):
+    place = Path(start.directory)
+    return Agent(start, engine, service.broker, journal(place / "begun"), Outbox(place / "outbox"))
+
+
+@pytest.fixture
+def running(service, tmp_path, parts):
+    """Run an agent in the background; leaving stops it."""
+
+    @asynccontextmanager
+    async def run(settings=None, engine=None, stop=True):
+        engine = engine or parts.FakeEngine()
+        start = Start("uep.test", str(tmp_path), settings or UserSettings(), service.credentials, {"hostname": "here"})
+        agent = make(start, engine, service)
+        work = agent.work = asyncio.create_task(agent.run())
+        seen = len(service.reports)
+        try:
+            async with asyncio.timeout(parts.PATIENCE_S):
+                await service.until(lambda: len(service.reports) > seen or work.done())
+                yield agent, engine
+                if stop:
+                    agent.stop("the test is over", 0.0)
+                    assert await work == 0
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    return run
+
+
+async def test_the_first_thing_is_a_heartbeat(service, running, parts):
+    async with running():
+        [report] = service.reports
+    assert report.endpoint_id == parts.UEP
+    state = report.state
+    assert state["active"] is True
+    assert state["heartbeat_period"] == 30
+    assert state["engine_type"] == "Fake"
+    assert state["hostname"] == "here"
+    assert abs(state["start_unix"] - time.time()) < 60
+    assert "extra" not in state
+    goodbye = service.reports[-1].state
+    assert goodbye["active"] is False
+    assert goodbye["heartbeat_period"] == 30
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_task_is_run_and_its_result_sent(service, running, parts, version):
+    async with running() as (_, engine):
+        await service.send(parts.task("a"), version=version)
+        await engine.has("a")
+        job = engine.jobs["a"]
+        assert (job.code, job.payload) == (b"2\nab", b"1\nc1\nd")
+        engine.finish("a", b"42")
+        await service.until(lambda: "a" in service.results)
+        result = service.results["a"]
+        assert (result.data, result.error) == (b"42", None)
+        assert result.details == {"os": "x", "endpoint_id": parts.UEP}
+        assert [step.state for step in result.statuses] == ["execution-start", "execution-end"]
+    assert await service.waiting() == 0, "it is acknowledged"
+
+
+async def test_a_task_is_acknowledged_only_when_its_result_is_confirmed(service, running, parts):
+    service.confirming = False
+    async with running(stop=False) as (agent, engine):
+        await service.send(parts.task("a"))
+        await engine.has("a")
+        engine.finish("a")
+        await service.until(lambda: service.unconfirmed)
+        service.broker.sever(f"uep.{parts.UEP}.1")
+        assert await service.waiting() == 1, "the broker has put it back"
+        service.confirm()
+        await service.until(lambda: len(service.reports) > 1)
+        agent.stop("the test is over", 0.0)
+        await service.until(lambda: not service.reports[-1].state["active"])
+    assert engine.ran == ["a"], "it ran once"
+    assert await service.waiting() == 0
+
+
+async def test_results_wait_on_disk_while_the_broker_is_away(service, running, parts, tmp_path):
+    async with running(stop=False) as (agent, engine):
+        await service.send(parts.task("a"), parts.task("b"))
+        await engine.has("a", "b")
+        service.broker.go_down()
+        engine.finish("a", b"1")
+        agent.stop("the test is over", 0.0)
+        assert await agent.work == 0
+    assert len(list((tmp_path / "outbox").iterdir())) == 1
+    service.broker.come_up()
+    await service.listen()
+    async with running() as (_, engine):
+        await service.until(lambda: "a" in service.results)
+        await engine.has("b")
+        assert engine.ran == ["b"], "a has a result; b was given back untouched"
+        engine.finish("b")
+        await service.until(lambda: "b" in service.results)
+    assert service.results["a"].data == b"1"
+    assert await service.waiting() == 0
+    assert list((tmp_path / "outbox").iterdir()) == []
+
+
+async def test_a_task_that_was_begun_by_a_life_that_ended_badly_is_lost(service, running, parts, tmp_path):
+    (tmp_path / "begun").write_text("+a\n")
+    await service.send(parts.task("a"), parts.task("b"))
+    async with running() as (_, engine):
+        await service.until(lambda: "a" in service.results)
+        await engine.has("b")
+        assert engine.ran == ["b"]
+        engine.finish("b")
+        await service.until(lambda: "b" in service.results)
+    assert service.results["a"].error.code == "EndpointLost"
+    assert await service.waiting() == 0
+
+
+async def test_nonsense_in_the_task_queue_is_dropped(service, running, parts, caplog):
+    caplog.set_level("INFO")
+    queue = service.credentials.task_queue_info.queue
+    async with running() as (_, engine):
+        await service.connection.publish(Publication("tasks", queue, b"\x09nonsense"))
+        broken = Properties(headers={"task_uuid": "x", "function_uuid": "f"})
+        await service.connection.publish(Publication("tasks", queue, b"\x01{}", broken))
+        await service.send(parts.task("a"))
+        await engine.has("a")
+        engine.finish("a")
+        await service.until(lambda: {"a", "x"} <= set(service.results))
+    assert await service.waiting() == 0
+    assert service.results["x"].error.code == "MalformedTask"
+    assert "version 9" in caplog.text
+
+
+async def test_what_an_engine_can_never_run_fails(service, running, parts):
+    class Picky(parts.FakeEngine):
+        def submit(self, job):
+            raise ConfigurationError(f"task {job.task_id} wants nodes, and this engine has none")
+
+    async with running(engine=Picky()):
+        await service.send(parts.task("a"))
+        await service.until(lambda: "a" in service.results)
+    result = service.results["a"]
+    assert result.error.code == "CouldNotExecuteUserTaskError"
+    assert b"wants nodes" in result.data
+
+
+async def test_tasks_run_in_sandboxes_and_with_the_owners_limits(service, running, parts, tmp_path):
+    block = EngineSettings(run_in_sandbox=True, allowed_serializers=("x.Y",), result_size_limit=7)
+    async with running(UserSettings(engine=block)) as (_, engine):
+        await service.send(parts.task("a"))
+        await engine.has("a")
+        job = engine.jobs["a"]
+        assert job.sandbox == str(tmp_path / "tasks_working_dir" / "a")
+        assert job.allowed_serializers == ("x.Y",)
+        assert job.result_limit == 7
+        engine.finish("a")
+        await service.until(lambda: "a" in service.results)
+
+
+async def test_a_refused_login_ends_it_unless_there_are_fresh_credentials(service, running, parts, tmp_path):
+    fresh, service.credentials = service.credentials, parts.credentials_for("memory://uep.old.1")
+    async with running(stop=False) as (agent, engine):
+        service.refused.add("uep.old.1")
+        agent.ordered(Refresh(fresh))
+        service.broker.sever("uep.old.1")
+        await service.until(lambda: len(service.reports) > 1)
+        service.refused.add(f"uep.{parts.UEP}.1")
+        service.broker.sever(f"uep.{parts.UEP}.1")
+        await engine.until(lambda: engine.stopped)
+
+
+async def test_the_manager_may_stop_it(service, running, parts):
+    async with running(stop=False) as (agent, engine):
+        await service.send(parts.task("a"))
+        await engine.has("a")
+        agent.ordered(Stop("its manager is stopping", 30.0))
+        engine.finish("a")
+        await service.until(lambda: not service.reports[-1].state["active"])
+    assert "a" in service.results
+
+
+async def test_a_disk_that_refuses_the_journal_ends_it(service, parts, tmp_path):
+    class FullDisk(Journal):
+        def mark_begun(self, task_ids):
+            raise OSError(28, "No space left on device")
+
+    start = Start("uep.test", str(tmp_path), UserSettings(), service.credentials)
+    engine = parts.FakeEngine()
+    agent = make(start, engine, service, journal=FullDisk)
+    await service.send(parts.task("a"))
+    with pytest.raises(OSError, match="No space left"):
+        await agent.run()
+    assert engine.ran == []
+    assert await service.waiting() == 1
+
+
+async def test_several_logins_are_told(service, parts, tmp_path):
+    other = parts.credentials_for("memory://other")
+    mixed = type(other)(
+        other.endpoint_id, service.credentials.task_queue_info, other.result_queue_info, other.heartbeat_queue_info
+    )
+    start = Start("uep.test", str(tmp_path), UserSettings(), mixed)
+    with pytest.raises(VersionMismatch, match="several logins"):
+        make(start, parts.FakeEngine(), service)

@@ -1,0 +1,226 @@
+"""An agent as the process that it is, with real workers and real sockets: what happens when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from afield.endpoint.agent.orders import Start
+from afield.endpoint.manager.spawn import COMMAND, Child
+from afield.endpoint.settings import EngineSettings, UserSettings
+
+pytestmark = pytest.mark.anyio
+
+#: Leaves its name behind; ``hold`` waits until somebody reads from the pipe, having said so.
+RUN = """
+def f(witness, name, hold):
+    import os
+    fd = os.open(witness, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(fd, (name + "\\n").encode())
+    os.close(fd)
+    if hold:
+        open(hold + ".started", "w").close()
+        with open(hold) as pipe:
+            pipe.read()
+    return name.upper()
+"""
+
+#: One worker, so that what is behind a task that holds has not begun.
+ONE = UserSettings(engine=EngineSettings(max_workers=1), idle_heartbeats_soft=0)
+
+
+@pytest.fixture
+def live(tmp_path, parts):
+    """Start an agent, wait for its first heartbeat; at the end it is gone, however that is."""
+
+    @asynccontextmanager
+    async def start(service, settings=ONE):
+        place = tmp_path / "uep"
+        place.mkdir(exist_ok=True)
+        child = Child(Start("uep.test", str(place), settings, service.credentials), place / "agent.log")
+        seen = len(service.reports)
+        child.work = asyncio.create_task(child.run(os.environ))
+        child.work.add_done_callback(lambda _: service.touch())
+        try:
+            await service.until(lambda: len(service.reports) > seen or child.work.done())
+            assert not child.work.done(), child.tail()
+            yield child
+        finally:
+            child.kill()
+            await asyncio.wait([child.work])
+
+    return start
+
+
+@pytest.fixture
+def calls(tmp_path, parts):
+    """Tasks, and what they leave behind."""
+
+    class Calls:
+        witness = tmp_path / "witness"
+        hold = tmp_path / "hold"
+
+        def __init__(self):
+            os.mkfifo(self.hold)
+            os.mkfifo(f"{self.hold}.started")
+
+        def quick(self, name):
+            return parts.call(name, RUN, str(self.witness), name, "")
+
+        def long(self, name):
+            return parts.call(name, RUN, str(self.witness), name, str(self.hold))
+
+        async def until_it_runs(self):
+            await asyncio.to_thread(Path(f"{self.hold}.started").read_text)
+
+        async def let_it_end(self):
+            await asyncio.to_thread(self.hold.write_text, "")
+
+        def ran(self):
+            return self.witness.read_text().split()
+
+    return Calls()
+
+
+async def test_it_runs_tasks_and_leaves_nothing_behind(live, calls, parts):
+    async with parts.over_sockets() as service:
+        async with live(service) as child:
+            family = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
+            await service.send(*[calls.quick(f"t{i}") for i in range(20)])
+            await service.until(lambda: len(service.results) == 20)
+            assert parts.value(service.results["t7"]) == "T7"
+            child.stop("the test is over", 5.0)
+            assert await child.work == 0
+        assert service.reports[-1].state["active"] is False
+        assert sorted(calls.ran()) == sorted(f"t{i}" for i in range(20))
+        assert await service.waiting() == 0
+    assert psutil.wait_procs(family, timeout=parts.PATIENCE_S)[1] == []
+
+
+async def test_killed_and_started_again_it_runs_no_task_twice(live, calls, parts):
+    async with parts.over_sockets() as service:
+        async with live(service) as child:
+            await service.send(calls.quick("before"), calls.long("held"), calls.quick("behind"))
+            await service.send(calls.quick("later"))
+            await calls.until_it_runs()
+            await service.until(lambda: "before" in service.results)
+            workers = psutil.Process(child.pid).children(recursive=True)
+            os.kill(child.pid, signal.SIGKILL)
+            assert await child.work == -signal.SIGKILL
+        async with live(service) as child:
+            await service.until(lambda: {"held", "later"} <= set(service.results))
+            await service.until(lambda: "behind" in service.results)
+            child.stop("the test is over", 5.0)
+            assert await child.work == 0
+        assert await service.waiting() == 0
+    for worker in workers:
+        try:
+            worker.kill()
+        except psutil.NoSuchProcess:
+            continue
+    assert service.results["held"].error.code == "EndpointLost"
+    assert parts.value(service.results["later"]) == "LATER"
+    ran = calls.ran()
+    assert len(ran) == len(set(ran)), ran
+    for name in ("before", "held", "later"):
+        assert name in ran
+    # It may have been handed to the engine, which sends short tasks ahead; then nobody knows whether it began.
+    assert ("behind" in ran) == (service.results["behind"].error is None)
+
+
+async def test_a_result_that_could_not_be_sent_is_sent_by_the_next_life(live, calls, parts, tmp_path):
+    async with parts.over_sockets() as service, live(service) as child:
+        await service.send(calls.long("held"))
+        await calls.until_it_runs()
+        await service.broker.close()
+        await calls.let_it_end()
+        child.stop("the test is over", 30.0)
+        assert await child.work == 0
+    assert len(list((tmp_path / "uep" / "outbox").iterdir())) == 1
+    async with parts.over_sockets() as service:
+        await service.send(calls.long("held"))  # as a service does that has not heard of it
+        async with live(service) as child:
+            await service.until(lambda: "held" in service.results)
+            child.stop("the test is over", 5.0)
+            assert await child.work == 0
+        assert await service.waiting() == 0
+    assert parts.value(service.results["held"]) == "HELD"
+    assert calls.ran() == ["held"]
+    assert list((tmp_path / "uep" / "outbox").iterdir()) == []
+
+
+async def test_it_outlives_its_broker(live, calls, parts):
+    async with parts.over_sockets() as service, live(service) as child:
+        await service.send(calls.long("held"))
+        await calls.until_it_runs()
+        await service.broker.close()
+        async with parts.over_sockets(service.port) as again:
+            await again.send(calls.long("held"), calls.quick("new"))
+            await again.until(lambda: again.reports)
+            await calls.let_it_end()
+            await again.until(lambda: {"held", "new"} <= set(again.results))
+            assert parts.value(again.results["held"]) == "HELD"
+            child.stop("the test is over", 5.0)
+            assert await child.work == 0
+            assert await again.waiting() == 0
+    assert sorted(calls.ran()) == ["held", "new"]
+
+
+async def test_it_ends_with_its_manager(live, parts):
+    async with parts.over_sockets() as service, live(service) as child:
+        child._process.stdin.close()
+        assert await child.work == 0
+        await service.until(lambda: service.reports[-1].state["active"] is False)
+
+
+async def test_a_second_one_waits_for_the_first(live, calls, parts):
+    async with parts.over_sockets() as service, live(service) as first:
+        await service.send(calls.long("held"))
+        await calls.until_it_runs()
+        first.stop("another one comes", 30.0)
+
+        async def second():
+            async with live(service) as child:
+                await service.until(lambda: sum(state["active"] for state in service.said_by(parts.UEP)) == 2)
+                child.stop("the test is over", 5.0)
+                assert await child.work == 0
+
+        other = asyncio.create_task(second())
+        await calls.let_it_end()
+        assert await first.work == 0
+        await other
+        await service.until(lambda: len(service.said_by(parts.UEP)) == 4)
+        assert [state["active"] for state in service.said_by(parts.UEP)] == [True, False, True, False]
+
+
+async def test_a_setup_that_fails_is_told(parts, tmp_path):
+    async with parts.over_sockets() as service:
+        settings = UserSettings(endpoint_setup="echo the disk is not mounted >&2; exit 3")
+        child = Child(Start("uep.test", str(tmp_path), settings, service.credentials), tmp_path / "agent.log")
+        assert await child.run(os.environ) == 78
+        assert "the disk is not mounted" in child.tail()
+        assert "endpoint_setup ended with exit status 3" in child.tail()
+        assert service.reports == []
+
+
+async def test_setup_and_teardown_run(live, parts, tmp_path):
+    settings = UserSettings(endpoint_setup="echo up >> $PWD/seen", endpoint_teardown="echo down >> $PWD/seen")
+    async with parts.over_sockets() as service, live(service, settings) as child:
+        child.stop("the test is over", 5.0)
+        assert await child.work == 0
+    assert (tmp_path / "uep" / "seen").read_text() == "up\ndown\n"
+
+
+async def test_nobody_starts_it_by_hand(tmp_path):
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, cwd=tmp_path
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 78
+    assert b"afield endpoint start" in said

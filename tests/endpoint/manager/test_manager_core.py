@@ -1,0 +1,165 @@
+"""The manager's decisions, as conversations: what happens, and what it does about it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from afield.endpoint.manager import commands as do
+from afield.endpoint.manager import events as on
+from afield.endpoint.manager.core import KILL_AFTER_S, STARTING_S, ManagerCore
+from afield.wire.commands import CONTENT_TYPE, StartCommand, StartOptions, encode_command
+
+NOW = 1_800_000_000.0
+NAME = "uep.c.u"
+OWNER = "0192d3a0-0000-7000-8000-0000000000aa"
+OTHER = "0192d3a0-0000-7000-8000-0000000000bb"
+
+
+@pytest.fixture
+def creds(parts):
+    return parts.credentials_for("memory://x")
+
+
+@pytest.fixture
+def command(creds):
+    return StartCommand(StartOptions(NAME, {}, creds), "ada@example.org", OWNER, [{"sub": OWNER}])
+
+
+@pytest.fixture
+def core():
+    return ManagerCore(frozenset({OWNER}), grace_period_s=30.0)
+
+
+def arrived(command, tag=1, now=NOW, **changes):
+    given = {"content_type": CONTENT_TYPE, "timestamp": int(now)} | changes
+    return on.CommandArrived(tag, encode_command(command), now=now, **given)
+
+
+def said(commands):
+    """Without the lines for the log."""
+    return [command for command in commands if not isinstance(command, do.Tell)]
+
+
+def test_a_command_starts_a_user_endpoint(core, command):
+    assert said(core.handle(arrived(command))) == [do.Acknowledge(1), do.Spawn(command)]
+    assert core.children == (NAME,)
+
+
+def test_a_command_for_one_that_runs_brings_fresh_credentials(core, command, parts):
+    core.handle(arrived(command))
+    fresh = parts.credentials_for("memory://fresh")
+    again = msgspec.structs.replace(command, kwargs=msgspec.structs.replace(command.kwargs, amqp_creds=fresh))
+    assert core.handle(arrived(again, tag=2)) == [do.Acknowledge(2), do.RefreshCredentials(NAME, fresh)]
+
+
+@pytest.mark.parametrize("changes", [{"content_type": "text/plain"}, {"content_type": None}, {"timestamp": None}])
+def test_what_is_no_command_is_dropped(core, command, changes):
+    assert said(core.handle(arrived(command, **changes))) == [do.Acknowledge(1)]
+    assert core.children == ()
+
+
+def test_what_cannot_be_read_is_dropped(core):
+    event = on.CommandArrived(1, b'{"command": "cmd_dance"}', CONTENT_TYPE, int(NOW), NOW)
+    assert said(core.handle(event)) == [do.Acknowledge(1)]
+
+
+@pytest.mark.parametrize(("skew", "word"), [(-181, "181 s in the future"), (181, "181 s old")])
+def test_a_command_of_another_time_is_reported(core, command, creds, skew, word):
+    [acknowledge, report] = said(core.handle(arrived(command, timestamp=int(NOW) - skew)))
+    assert acknowledge == do.Acknowledge(1)
+    assert report.credentials == creds
+    assert word in report.text
+    assert core.children == ()
+
+
+@pytest.mark.parametrize("skew", [-180, 180])
+def test_clocks_may_differ_a_little(core, command, skew):
+    assert said(core.handle(arrived(command, timestamp=int(NOW) - skew)))[1] == do.Spawn(command)
+
+
+def test_only_the_owner_is_served(core, command, creds):
+    foreign = msgspec.structs.replace(
+        command, globus_effective_identity=OTHER, globus_identity_set=[{"sub": OTHER}], globus_username="eve@x.org"
+    )
+    [_, report] = said(core.handle(arrived(foreign)))
+    assert report.credentials == creds
+    assert "untrusted identity eve@x.org" in report.text
+    linked = msgspec.structs.replace(foreign, globus_identity_set=[{"sub": OTHER}, {"sub": OWNER.upper()}])
+    assert said(core.handle(arrived(linked)))[1] == do.Spawn(linked)
+
+
+def test_one_that_ends_by_itself_is_not_started_again(core, command):
+    core.handle(arrived(command))
+    assert said(core.handle(on.ChildExited(NAME, 0, "", NOW + 31))) == []
+    assert core.children == ()
+
+
+def test_one_that_ends_just_after_a_command_is_started_again_once(core, command):
+    core.handle(arrived(command))
+    core.handle(arrived(command, tag=2, now=NOW + 1000))
+    assert said(core.handle(on.ChildExited(NAME, 0, "", NOW + 1029))) == [do.Spawn(command)]
+    assert said(core.handle(on.ChildExited(NAME, 0, "", NOW + 1029.5))) == []
+
+
+def test_a_new_command_for_a_revived_one_counts(core, command):
+    core.handle(arrived(command))
+    core.handle(on.ChildExited(NAME, 0, "", NOW + 1))
+    core.handle(arrived(command, tag=2, now=NOW + 5))
+    assert said(core.handle(on.ChildExited(NAME, 0, "", NOW + 6))) == [do.Spawn(command)]
+
+
+def test_one_that_ends_badly_at_its_start_did_not_start(core, command, creds):
+    core.handle(arrived(command))
+    [report] = said(core.handle(on.ChildExited(NAME, 78, "no such module\n", NOW + STARTING_S)))
+    assert report.credentials == creds
+    assert "exit status 78: no such module" in report.text
+    assert core.children == ()
+
+
+def test_one_that_ends_badly_later_is_gone(core, command, creds):
+    core.handle(arrived(command))
+    [tell, gone] = core.handle(on.ChildExited(NAME, -9, "", NOW + STARTING_S + 1))
+    assert "killed by signal 9" in tell.text
+    assert gone == do.ReportGone(creds)
+
+
+def test_one_that_could_not_be_started_is_reported(core, command, creds):
+    core.handle(arrived(command))
+    assert said(core.handle(on.StartFailed(NAME, "t.j2, line 3: no"))) == [do.ReportFailure(creds, "t.j2, line 3: no")]
+    assert said(core.handle(arrived(command, tag=2))) == [do.Acknowledge(2), do.Spawn(command)]
+
+
+def test_signs_of_life(core):
+    assert core.handle(on.HeartbeatDue()) == [], "nobody would hear it"
+    assert core.handle(on.ConnectionUp()) == [do.SendHeartbeat()]
+    assert core.handle(on.HeartbeatDue()) == [do.SendHeartbeat()]
+    core.handle(on.ConnectionDown())
+    assert core.handle(on.HeartbeatDue()) == []
+
+
+def test_a_stop_with_nothing_running(core):
+    assert said(core.handle(on.StopRequested("it was told to", 5.0))) == [do.SayGoodbye()]
+    assert core.handle(on.HeartbeatDue()) == []
+    assert core.handle(on.GoodbyeSaid()) == [do.Exit()]
+
+
+def test_a_stop_waits_for_user_endpoints(core, command):
+    core.handle(arrived(command))
+    core.handle(on.ConnectionUp())
+    assert said(core.handle(on.StopRequested("it was told to", 5.0))) == [
+        do.StopChildren("it was told to", 5.0),
+        do.StartGrace(5.0 + KILL_AFTER_S),
+    ]
+    assert core.handle(on.StopRequested("twice", 5.0)) == []
+    assert core.handle(arrived(command, tag=2)) == [], "not acknowledged: it is there for the next start"
+    assert core.handle(on.HeartbeatDue()) == [do.SendHeartbeat()]
+    assert said(core.handle(on.ChildExited(NAME, 0, "", NOW + 1))) == [do.SayGoodbye()]
+    assert core.handle(on.GraceOver()) == []
+
+
+def test_what_does_not_end_is_killed(core, command, creds):
+    core.handle(arrived(command))
+    core.handle(on.StopRequested("it was told to", 5.0))
+    assert core.handle(on.GraceOver()) == [do.KillChildren()]
+    assert said(core.handle(on.ChildExited(NAME, -9, "", NOW + 13))) == [do.ReportGone(creds), do.SayGoodbye()]

@@ -1,0 +1,209 @@
+"""A manager with real queues and real user endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager, suppress
+
+import psutil
+import pytest
+
+from afield.broker.amqp import AmqpConnector
+from afield.endpoint.host.defaults import write_defaults
+from afield.endpoint.host.directory import EndpointDirectory
+from afield.endpoint.host.registration import Registered
+from afield.endpoint.manager.loop import Manager
+from afield.endpoint.manager.owner import read_settings
+from afield.endpoint.manager.spawn import COMMAND
+from afield.errors import BrokerRefused
+from afield.wire.commands import ReadQueue, StartCommand, StartOptions, user_endpoint_name
+from afield.wire.rest import EndpointRegistered
+
+pytestmark = pytest.mark.anyio
+
+CEP = "0192d3a0-0000-7000-8000-00000000000c"
+OWNER = "0192d3a0-0000-7000-8000-0000000000aa"
+
+SQUARE = "def f(x):\n    return x * x"
+
+
+@pytest.fixture
+def mine(tmp_path):
+    directory = EndpointDirectory("mine", tmp_path / "mine")
+    write_defaults(directory, display_name=None, service_url=None)
+    return directory
+
+
+@pytest.fixture
+def running(mine, parts):
+    """Run a manager in the background; leaving stops it, and nothing of it is left."""
+
+    @asynccontextmanager
+    async def run(service, command=COMMAND, ends=KeyError):
+        url = service.credentials.task_queue_info.connection_url.replace(f"uep.{parts.UEP}.1", "cep.1")
+        await service.command_queue(CEP)
+        beats = parts.credentials_for(url, CEP).heartbeat_queue_info
+        queues = EndpointRegistered(CEP, ReadQueue(url, "commands", f"{CEP}.commands"), beats, beats)
+        registered = Registered(CEP, queues, frozenset({OWNER}))
+        settings, _ = read_settings(mine)
+        manager = Manager(mine, settings, registered, AmqpConnector(), command=command)
+        stop = asyncio.Event()
+        manager.stop = stop
+        manager.work = asyncio.create_task(manager.run(stop))
+        try:
+            async with asyncio.timeout(parts.PATIENCE_S):
+                await manager.ready.wait()
+                yield manager
+                stop.set()
+                with suppress(ends):
+                    await manager.work
+        finally:
+            manager.work.cancel()
+            await asyncio.wait([manager.work])
+
+    return run
+
+
+def start(service, **options):
+    credentials = service.credentials
+    name = user_endpoint_name(CEP, credentials.endpoint_id)
+    return StartCommand(StartOptions(name, options, credentials), "ada@example.org", OWNER, [{"sub": OWNER}])
+
+
+async def test_a_command_leads_to_a_result(running, mine, parts):
+    async with parts.over_sockets() as service, running(service):
+        assert service.said_by(CEP) == [{"heartbeat_period": 30.0}]
+        await service.command(CEP, start(service, max_workers=1))
+        await service.until(lambda: service.said_by(parts.UEP))
+        [state] = service.said_by(parts.UEP)
+        assert state["active"] is True
+        assert state["hostname"] == os.uname().nodename
+        assert state["endpoint_id"] == CEP
+        await service.send(parts.call("t", SQUARE, 7))
+        await service.until(lambda: "t" in service.results)
+        assert parts.value(service.results["t"]) == 49
+        family = psutil.Process().children(recursive=True)
+    assert service.said_by(parts.UEP)[-1]["active"] is False
+    assert service.said_by(CEP)[-1] == {"heartbeat_period": 0}
+    assert psutil.wait_procs(family, timeout=parts.PATIENCE_S)[1] == []
+    assert (mine.path / user_endpoint_name(CEP, parts.UEP) / "begun").exists()
+
+
+async def test_a_running_one_gets_fresh_credentials(running, parts):
+    async with parts.over_sockets() as service, running(service):
+        await service.command(CEP, start(service))
+        await service.until(lambda: service.said_by(parts.UEP))
+        old = service.credentials.task_queue_info.connection_url
+        service.credentials = parts.credentials_for(old.replace(f"uep.{parts.UEP}.1", f"uep.{parts.UEP}.2"))
+        await service.command(CEP, start(service))
+        await service.until_taken(CEP)
+        service.refused.add(f"uep.{parts.UEP}.1")
+        await service.broker.drop(f"uep.{parts.UEP}.1")
+        await service.until(lambda: len(service.said_by(parts.UEP)) == 2)
+        assert service.said_by(parts.UEP)[-1]["active"] is True
+
+
+async def test_options_that_do_not_fit_are_reported(running, parts):
+    async with parts.over_sockets() as service, running(service):
+        await service.command(CEP, start(service, max_workers="many"))
+        await service.until(lambda: service.said_by(parts.UEP))
+        [state] = service.said_by(parts.UEP)
+        assert "the option max_workers does not fit this endpoint: 'many' is not of type 'integer'" in state["error"]
+        assert state["heartbeat_period"] == 3
+
+
+async def test_a_template_that_is_broken_is_reported_with_its_line(running, mine, parts):
+    async with parts.over_sockets() as service, running(service):
+        mine.template.write_text("engine:\n  type: ThreadPoolEngine\n  max_wrokers: 3\n")
+        await service.command(CEP, start(service))
+        await service.until(lambda: service.said_by(parts.UEP))
+        assert (
+            "line 3: nobody knows the key engine.max_wrokers; did you mean max_workers?"
+            in (service.said_by(parts.UEP)[0]["error"])
+        )
+        mine.template.write_text("engine:\n  type: ThreadPoolEngine\n")
+        await service.command(CEP, start(service))
+        await service.until(lambda: len(service.said_by(parts.UEP)) == 2)
+        assert service.said_by(parts.UEP)[1]["engine_type"] == "ThreadPoolEngine"
+
+
+async def test_one_that_ends_at_its_start_is_reported_with_its_words(running, mine, parts):
+    mine.template.write_text("endpoint_setup: |\n  echo the licence server is away >&2\n  exit 4\n")
+    async with parts.over_sockets() as service, running(service):
+        await service.command(CEP, start(service))
+        await service.until(lambda: service.said_by(parts.UEP))
+        [state] = service.said_by(parts.UEP)
+        assert "the licence server is away" in state["error"]
+        assert "exit status 4" in state["error"]
+
+
+async def test_one_that_cannot_be_started_is_reported(running, parts):
+    async with parts.over_sockets() as service, running(service, command=("/nowhere/python",)):
+        await service.command(CEP, start(service))
+        await service.until(lambda: service.said_by(parts.UEP))
+        assert "/nowhere/python" in service.said_by(parts.UEP)[0]["error"]
+
+
+async def test_a_killed_one_is_gone_and_may_come_again(running, parts):
+    async with parts.over_sockets() as service, running(service):
+        await service.command(CEP, start(service))
+        await service.until(lambda: service.said_by(parts.UEP))
+        [agent] = psutil.Process().children()
+        agent.send_signal(signal.SIGKILL)
+        await service.until(lambda: len(service.said_by(parts.UEP)) == 2)
+        assert "killed by signal 9" in service.said_by(parts.UEP)[1]["error"], "it ended just after its start"
+        await service.command(CEP, start(service))
+        await service.until(lambda: len(service.said_by(parts.UEP)) == 3)
+        assert service.said_by(parts.UEP)[2]["active"] is True
+
+
+async def test_the_owners_list_and_environment_hold(running, mine, parts):
+    mine.config.write_text("allowed_functions: [0192d3a0-0000-7000-8000-0000000000ff]\n")
+    mine.environment.write_text("COLOUR: green\n")
+    read = "def f():\n    import os\n    return os.environ['COLOUR']"
+    async with parts.over_sockets() as service, running(service):
+        await service.command(CEP, start(service))
+        await service.send(parts.call("t", read), parts.task("u", "0192d3a0-0000-7000-8000-0000000000fe"))
+        await service.until(lambda: {"t", "u"} <= set(service.results))
+        assert parts.value(service.results["t"]) == "green"
+        assert service.results["u"].error.code == "FUNCTION_NOT_ALLOWED"
+
+
+async def test_a_service_that_throws_it_out_ends_it(running, parts):
+    async with parts.over_sockets() as service, running(service, ends=BrokerRefused) as manager:
+        await service.command(CEP, start(service))
+        await service.until(lambda: service.said_by(parts.UEP))
+        family = psutil.Process().children(recursive=True)
+        for login in (f"uep.{parts.UEP}.1", "cep.1"):
+            service.refused.add(login)
+            await service.broker.drop(login)
+        with pytest.raises(BrokerRefused, match="does not let endpoint"):
+            await manager.work
+        assert psutil.wait_procs(family, timeout=parts.PATIENCE_S)[1] == []
+
+
+async def test_cancelling_it_leaves_nothing_behind(running, parts):
+    async with parts.over_sockets() as service, running(service, ends=asyncio.CancelledError) as manager:
+        await service.command(CEP, start(service))
+        await service.until(lambda: service.said_by(parts.UEP))
+        family = psutil.Process().children(recursive=True)
+        manager.work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await manager.work
+        assert psutil.wait_procs(family, timeout=parts.PATIENCE_S)[1] == []
+
+
+async def test_one_that_does_not_listen_is_killed(running, parts):
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    async with parts.over_sockets() as service:
+        async with running(service, command=(sys.executable, "-c", deaf)) as manager:
+            await service.command(CEP, start(service))
+            await service.until_taken(CEP)
+            [child] = psutil.Process().children()
+            manager.stop.set()
+            manager._kill_children()  # as the grace's end does; nobody should wait for it here
+            await manager.work
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

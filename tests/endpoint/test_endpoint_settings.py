@@ -1,0 +1,151 @@
+"""What an owner writes, and what is said about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from afield.endpoint.host import marked
+from afield.endpoint.settings import EngineSettings, ManagerSettings, UserSettings, manager_settings, user_settings
+from afield.errors import ConfigurationError
+
+ID = "4b116d3c-1703-4f8f-9f6f-39921e5864df"
+
+
+def manager(text):
+    return manager_settings(marked.parse(text, "config.yaml"))
+
+
+def user(text):
+    return user_settings(marked.parse(text, "template"))
+
+
+def complaint(read, text):
+    with pytest.raises(ConfigurationError) as caught:
+        read(text)
+    return str(caught.value)
+
+
+def test_nothing_written_means_the_defaults():
+    assert manager("") == (ManagerSettings(), [])
+    assert user("") == (UserSettings(), [])
+    assert user("engine:\n") == (UserSettings(), [])
+    defaults = UserSettings()
+    assert (defaults.heartbeat_period, defaults.idle_heartbeats_soft, defaults.idle_heartbeats_hard) == (30, 10, 5760)
+    assert ManagerSettings().mu_child_ep_grace_period_s == 30
+
+
+def test_what_is_written_counts():
+    read, warnings = manager(f"""
+display_name: The big one
+service_url: https://afield.example.org
+amqp_port: 443
+heartbeat_period: 5
+allowed_functions: [{ID}]
+public: true
+admins:
+  - {ID}
+debug: yes
+log_dir: /var/log/afield
+user_config_template_path: x.j2
+user_config_schema_path: x.json
+mu_child_ep_grace_period_s: 0
+""")
+    assert warnings == []
+    assert read == ManagerSettings(
+        display_name="The big one", service_url="https://afield.example.org", amqp_port=443, heartbeat_period=5.0,
+        allowed_functions=(ID,), public=True, admins=(ID,), debug=True, log_dir="/var/log/afield",
+        user_config_template_path="x.j2", user_config_schema_path="x.json", mu_child_ep_grace_period_s=0.0,
+    )  # fmt: skip
+
+
+def test_an_engine_block_is_read():
+    read, warnings = user("""
+engine:
+  type: ThreadPoolEngine
+  max_workers: 3
+  working_dir: /scratch
+  run_in_sandbox: true
+  allowed_serializers: [a.B]
+idle_heartbeats_soft: 0
+endpoint_setup: |
+  echo hello
+endpoint_teardown:
+""")
+    assert warnings == []
+    block = EngineSettings(
+        type="ThreadPoolEngine",
+        max_workers=3,
+        working_dir="/scratch",
+        run_in_sandbox=True,
+        allowed_serializers=("a.B",),
+    )
+    assert read == UserSettings(engine=block, idle_heartbeats_soft=0, endpoint_setup="echo hello\n")
+
+
+def test_published_keys_without_effect_are_warned_about():
+    _, warnings = manager("display_name: x\nemail: a@b.c\npam:\n  enable: true\n")
+    assert warnings == [
+        "config.yaml, line 2: email has no effect in this version",
+        "config.yaml, line 3: pam has no effect in this version",
+    ]
+    _, warnings = user("engine:\n  type: ProcessPoolEngine\n  encrypted: true\nheartbeat_threshold: 120\n")
+    assert warnings == [
+        "template, line 4: heartbeat_threshold has no effect in this version",
+        "template, line 3: engine.encrypted has no effect in this version",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\n\ndisplay_naem: x", "config.yaml, line 1: nobody knows the key a"),
+        ("\ndisplay_naem: x", "config.yaml, line 2: nobody knows the key display_naem; did you mean display_name?"),
+        ("# x\nheartbeat_period: 4", "line 2: heartbeat_period should be a number of seconds from 5 up, and is 4"),
+        ("heartbeat_period: often", 'line 1: heartbeat_period should be a number of seconds from 5 up, and is "often"'),
+        ("public: maybe", 'line 1: public should be true or false, and is "maybe"'),
+        ("amqp_port: 70000", "line 1: amqp_port should be a port number from 1 to 65535, and is 70000"),
+        ("display_name: 3", "line 1: display_name should be text, and is 3"),
+        ("admins: me", f'line 1: admins should be a list of ids like {ID}, and is "me"'),
+        ("allowed_functions:\n  - x", f'line 1: allowed_functions should be a list of ids like {ID}, and is ["x"]'),
+        ("public: true\nengine:\n  type: X", "line 2: an engine block belongs in the template of user endpoints"),
+        ("public: true\npublic: false", "config.yaml, line 2: public is already set in line 1; keep one of them"),
+        ("public: [", "config.yaml, line 1, column 10: this is not YAML:"),
+        ("a: b\n c: d", "config.yaml, line 2, column 3: this is not YAML:"),
+        ("? [1]\n: 2", "config.yaml, line 1: a key should be a word, and this one is not"),
+        ("just words", "config.yaml should hold lines like `key: value`, and is a str"),
+    ],
+)
+def test_what_is_wrong_in_a_managers_file_is_told(text, said):
+    assert said in complaint(manager, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("engine: 3", "template, line 1: engine should be a block of keys such as `type: ProcessPoolEngine`, and is 3"),
+        (
+            "engine:\n  type: ProcesPoolEngine",
+            (
+                'line 2: engine.type "ProcesPoolEngine" is not an engine that is installed here: write one of '
+                "ProcessPoolEngine, ThreadPoolEngine; did you mean ProcessPoolEngine?"
+            ),
+        ),
+        ("engine:\n\n  max_workers: 0", "line 3: engine.max_workers should be a whole number from 1 up, and is 0"),
+        ("engine:\n  max_worker: 1", "line 2: nobody knows the key engine.max_worker; did you mean max_workers?"),
+        ("idle_heartbeats_soft: -1", "line 1: idle_heartbeats_soft should be a whole number from 0 up, and is -1"),
+        ("idle_heartbeats_soft: 1.5", "line 1: idle_heartbeats_soft should be a whole number from 0 up, and is 1.5"),
+    ],
+)
+def test_what_is_wrong_in_a_template_is_told(text, said):
+    assert said in complaint(user, text)
+
+
+def test_files_that_cannot_be_read_are_told(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"config\.yaml does not exist.*afield endpoint configure"):
+        marked.read(tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match=r"config\.yaml cannot be read"):
+        marked.read(tmp_path / "config.yaml")
+    (tmp_path / "tabs.yaml").write_text("a:\n\tb: c\n")
+    with pytest.raises(ConfigurationError, match=r"tabs\.yaml, line 2, column 1: this is not YAML"):
+        marked.read(tmp_path / "tabs.yaml")

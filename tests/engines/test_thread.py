@@ -1,0 +1,85 @@
+"""Jobs in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from afield.endpoint.engines.thread import ThreadPoolEngine
+from afield.errors import ConfigurationError, TaskCancelled, WorkerLost
+from afield.testing.engines import EngineContract, Gate, packed_job, running, value_of
+
+pytestmark = pytest.mark.anyio
+
+
+class TestThreadPoolEngine(EngineContract):
+    isolates = False
+
+    def make(self, workers: int) -> ThreadPoolEngine:
+        return ThreadPoolEngine(max_workers=workers)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+async def test_threads_end_with_the_engine():
+    async with running(ThreadPoolEngine(max_workers=3)) as engine:
+        await engine.submit(packed_job(str, 1))
+        mine = [thread for thread in threading.enumerate() if thread.name.startswith("afield-worker-")]
+        assert len(mine) >= 3
+    for thread in mine:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in mine)
+
+
+async def test_a_task_does_not_move_the_others(tmp_path: Path):
+    here = str(Path.cwd())
+    async with running(ThreadPoolEngine(max_workers=1, working_dir=tmp_path / "work")) as engine:
+        job = msgspec.structs.replace(packed_job(os.getcwd), sandbox=str(tmp_path / "work" / "one"))
+        assert value_of(await engine.submit(job)) == here
+    assert (tmp_path / "work" / "one").is_dir()
+
+
+async def test_what_would_end_a_process_ends_one_job():
+    async with running(ThreadPoolEngine(max_workers=1)) as engine:
+        with pytest.raises(WorkerLost, match="KeyboardInterrupt"):
+            await engine.submit(packed_job(interrupt))
+        assert value_of(await engine.submit(packed_job(str, 1))) == "1"
+
+
+async def test_cancel(tmp_path: Path):
+    gate = Gate(tmp_path)
+    async with running(ThreadPoolEngine(max_workers=1)) as engine:
+        first, second = gate.job(), packed_job(str, 2)
+        one, two = engine.submit(first), engine.submit(second)
+        await gate.has_begun()
+        assert engine.cancel(second.task_id)
+        assert not engine.cancel(first.task_id), "a thread cannot be ended"
+        assert not engine.cancel("no such task")
+        with pytest.raises(TaskCancelled, match=second.task_id):
+            await two
+        gate.open()
+        assert value_of(await one) == os.getpid()
+        await engine.submit(packed_job(str, 3))
+        assert engine.status().outstanding_tasks == 0
+
+
+async def test_bad_options_are_refused(tmp_path: Path):
+    with pytest.raises(ConfigurationError, match="max_workers is 0"):
+        ThreadPoolEngine(max_workers=0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match=str(tmp_path / "file")):
+        await ThreadPoolEngine(working_dir=tmp_path / "file" / "below").start()
+
+
+async def test_short_jobs_raise_the_capacity():
+    async with running(ThreadPoolEngine(max_workers=2)) as engine:
+        before = engine.capacity
+        await asyncio.gather(*(engine.submit(packed_job(str, n)) for n in range(50)))
+        assert engine.capacity > before

@@ -1,0 +1,177 @@
+"""HTTP with everything that can go wrong on the way, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from aiohttp import web
+
+from afield.errors import ComputeAPIError, ConfigurationError, ServiceError, ServiceUnreachable
+from afield.sdk.retry import TryAgain, persist
+from afield.sdk.transport.http import HttpTransport
+
+pytestmark = pytest.mark.anyio
+
+GOOD = {"api": "4", "min_sdk_version": "4", "min_ep_version": "4", "min_endpoint_version": "4"}
+
+
+async def no_token():
+    return None
+
+
+class Script:
+    """Answers requests one after the other, the last answer again and again."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    async def answer(self, request):
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return answer() if callable(answer) else web.json_response(answer)
+
+
+def status(code, **more):
+    return lambda: web.Response(status=code, **more)
+
+
+def hang_up():
+    raise ConnectionResetError
+
+
+@pytest.fixture
+def ask(serve_routes):
+    async def ask(*answers, seen=None, pace=None, token=no_token):
+        routes = [web.route("*", "/{path:.*}", Script(*answers).answer)]
+        async with serve_routes(routes, seen) as url:
+            transport = HttpTransport(url, token, "afield-sdk/1")
+            try:
+                if pace is None:
+                    return await transport.version()
+                return await persist(transport.version, pace)
+            finally:
+                await transport.close()
+
+    return ask
+
+
+async def test_who_we_are_is_in_the_headers(ask):
+    async def token():
+        return "Bearer abc"
+
+    seen = []
+    assert (await ask(GOOD, seen=seen, token=token)).api == "4"
+    (request,) = seen
+    assert request.headers["Authorization"] == "Bearer abc"
+    assert request.headers["X-Afield-Wire"] == "2"
+    assert request.headers["User-Agent"] == "afield-sdk/1"
+    assert request.path_qs == "/v2/version?service=all"
+
+
+async def test_a_port_where_nobody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    transport = HttpTransport(url, no_token, "x")
+    with pytest.raises(TryAgain) as caught:
+        await transport.version()
+    assert isinstance(caught.value.error, ServiceUnreachable)
+    assert url in str(caught.value.error)
+    assert "AFIELD_SERVICE_URL" in str(caught.value.error)
+    await transport.close()
+
+
+@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
+async def test_not_now_is_tried_again(ask, clock, code):
+    seen = []
+    answer = await ask(status(code), status(code), GOOD, seen=seen, pace=clock.pace())
+    assert answer.api == "4"
+    assert len(seen) == 3
+    assert clock.slept == [0.05, 0.1]
+
+
+async def test_retry_after_is_believed(ask, clock):
+    await ask(status(429, headers={"Retry-After": "3"}), GOOD, pace=clock.pace())
+    assert clock.slept == [3.0]
+    await ask(status(503, headers={"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"}), GOOD, pace=clock.pace())
+    assert clock.slept == [3.0, 0.05]
+
+
+async def test_a_service_that_stays_broken_is_named_with_what_it_said(ask, clock):
+    with pytest.raises(ServiceUnreachable, match=r"http://127\.0\.0\.1:.*it answers 503: overloaded"):
+        await ask(status(503, text="overloaded"), pace=clock.pace(5))
+
+
+async def test_a_connection_that_breaks_in_the_middle():
+    async def speak_half(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(speak_half, "127.0.0.1", 0)
+    async with server:
+        transport = HttpTransport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", no_token, "x")
+        with pytest.raises(TryAgain):
+            await transport.version()
+        await transport.close()
+
+
+async def test_something_that_does_not_speak_http():
+    async def chat(reader, writer):
+        writer.write(b"220 mail.example.org ESMTP\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(chat, "127.0.0.1", 0)
+    async with server:
+        transport = HttpTransport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", no_token, "x")
+        with pytest.raises(TryAgain):
+            await transport.version()
+        await transport.close()
+
+
+@pytest.mark.parametrize("body", ["<html>Welcome to nginx", "[]", '{"api": 3}', ""])
+async def test_an_answer_that_is_none_says_where_it_came_from(ask, body):
+    with pytest.raises(ServiceError, match=r"http://127.0.0.1.*GET /v2/version.*Afield service\?"):
+        await ask(status(200, text=body))
+
+
+async def test_a_refusal_in_the_published_form_and_in_others(ask):
+    body = (
+        '{"status":"Failed","code":"TASK_NOT_FOUND","http_status_code":404,"detail":"no task 7","reason":"no task 7"}'
+    )
+    with pytest.raises(ComputeAPIError) as caught:
+        await ask(status(404, text=body))
+    assert caught.value.args == (404, "TASK_NOT_FOUND", "no task 7")
+    with pytest.raises(ComputeAPIError) as caught:
+        await ask(status(403, text="<h1>Forbidden</h1>"))
+    assert caught.value.args == (403, "HTTP_403", "<h1>Forbidden</h1>")
+    with pytest.raises(ComputeAPIError, match="was refused"):
+        await ask(status(403))
+    with pytest.raises(ComputeAPIError, match="AFIELD_TOKEN"):
+        await ask(status(401))
+    with pytest.raises(ComputeAPIError, match="field required"):
+        await ask(status(422, text='{"detail": [{"msg": "field required"}]}'))
+
+
+async def test_a_redirect_is_not_followed_with_our_token(ask):
+    with pytest.raises(ServiceError, match="redirects"):
+        await ask(status(302, headers={"Location": "http://127.0.0.1:1/"}))
+
+
+async def test_an_address_that_is_none():
+    transport = HttpTransport("not an address", no_token, "x")
+    with pytest.raises(ConfigurationError, match="not an address"):
+        await transport.version()
+    await transport.close()
+
+
+async def test_plain_http_where_tls_was_expected(serve_routes):
+    async with serve_routes([]) as url:
+        transport = HttpTransport(url.replace("http:", "https:"), no_token, "x")
+        with pytest.raises(ServiceUnreachable, match="TLS"):
+            await transport.version()
+        await transport.close()

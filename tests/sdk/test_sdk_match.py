@@ -1,0 +1,85 @@
+"""Whose result is it: early, double, unknown, in any order."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afield.sdk.match import Matcher
+
+
+def test_a_result_finds_who_waits_for_it_once():
+    m = Matcher()
+    m.asked()
+    assert m.answered({"a": "future"}) == []
+    assert m.arrived("a", "result") == "future"
+    assert m.arrived("a", "result") is None
+    assert m.idle
+
+
+def test_an_early_result_meets_its_future_when_the_answer_comes():
+    m = Matcher()
+    m.asked()
+    assert m.arrived("a", "result") is None
+    assert m.answered({"a": "future"}) == [("future", "result")]
+    assert m.arrived("a", "result") is None
+
+
+def test_what_nobody_claims_is_dropped_with_the_last_answer():
+    m = Matcher()
+    m.asked()
+    m.asked()
+    m.arrived("b", "result")
+    m.refused()
+    assert m.answered({"a": "future"}) == []
+    m.asked()
+    assert m.answered({"b": "other"}) == []
+
+
+def test_an_unknown_result_is_not_kept_when_nothing_is_under_way():
+    m = Matcher()
+    m.arrived("a", "result")
+    m.asked()
+    assert m.answered({"a": "future"}) == []
+
+
+def test_what_is_kept_is_bounded_and_the_loss_is_told():
+    m = Matcher(most_early=2)
+    m.asked()
+    for task in "abc":
+        m.arrived(task, task)
+    assert m.spilled
+    assert m.answered({"a": "A", "b": "B", "c": "C"}) == [("B", "b"), ("C", "c")]
+    assert m.expected == {"a": "A"}
+    assert not m.spilled
+
+
+def test_giving_up_hands_back_all_who_wait():
+    m = Matcher()
+    m.asked()
+    m.answered({"a": "A", "b": "B"})
+    assert m.give_up() == ["A", "B"]
+    assert m.arrived("a", "x") is None
+
+
+@given(st.data())
+def test_each_task_is_matched_exactly_once_whatever_the_order(data):
+    requests = data.draw(st.lists(st.lists(st.integers(0, 30), unique=True, max_size=5), max_size=6))
+    requests = [[f"{n}-{task}" for task in tasks] for n, tasks in enumerate(requests)]
+    steps = data.draw(
+        st.permutations(
+            [("answer", n) for n in range(len(requests))]
+            + [("result", task) for tasks in requests for task in tasks] * 2
+            + [("result", "somebody else's")]
+        )
+    )
+    m, matched = Matcher(), []
+    for _ in requests:
+        m.asked()
+    for kind, what in steps:
+        if kind == "answer":
+            matched += [who for who, _ in m.answered({task: task for task in requests[what]})]
+        elif (who := m.arrived(what, what)) is not None:
+            matched.append(who)
+    assert sorted(matched) == sorted(task for tasks in requests for task in tasks)
+    assert m.idle

@@ -1,0 +1,193 @@
+"""Who is asking: tokens for people, logins for queues, and what a service makes for itself."""
+
+from __future__ import annotations
+
+import os
+import stat
+from hashlib import sha256
+
+import pytest
+
+from afield.errors import DataDirectoryError
+from afield.service.auth.local import local_owner, service_secret
+from afield.service.auth.queue_logins import QueueLogins
+from afield.service.auth.tokens import BearerTokens
+from afield.service.clock import HandClock
+from afield.service.domain.names import ClientLogin, CoreLogin, UserLogin
+from afield.service.domain.records import EndpointRecord, IdentityRecord, UserEndpointRecord
+from afield.service.store.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+ADA = IdentityRecord("a0000000-0000-4000-8000-000000000000", "ada", "Ada", "ada@example.org", 0.0)
+
+
+class TestTokens:
+    @pytest.fixture
+    async def store(self) -> MemoryStore:
+        store = MemoryStore()
+        await store.put_identity(ADA)
+        return store
+
+    @pytest.fixture
+    def clock(self) -> HandClock:
+        return HandClock()
+
+    @pytest.fixture
+    def tokens(self, store, clock) -> BearerTokens:
+        return BearerTokens(store, clock)
+
+    async def test_its_holder_is_known(self, tokens):
+        token = await tokens.issue(ADA.id, "laptop")
+        for scheme in ("Bearer", "bearer", "BEARER"):
+            caller = await tokens.authenticate(f"{scheme} {token}")
+            assert caller is not None
+            assert caller.identity == ADA
+
+    @pytest.mark.parametrize(
+        "header", [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic YTpi", "wrong", "Bearer ä€"]
+    )
+    async def test_nobody_else_is(self, tokens, header):
+        await tokens.issue(ADA.id, "laptop")
+        assert await tokens.authenticate(header) is None
+
+    async def test_only_its_hash_is_kept(self, tokens, store):
+        token = await tokens.issue(ADA.id, "laptop")
+        kept = await store.token(sha256(token.encode()).digest())
+        assert kept is not None
+        assert token not in repr(kept)
+
+    async def test_tokens_differ(self, tokens):
+        assert await tokens.issue(ADA.id, "a") != await tokens.issue(ADA.id, "a")
+
+    async def test_it_expires(self, tokens, clock):
+        token = await tokens.issue(ADA.id, "laptop", 10)
+        assert await tokens.authenticate(f"Bearer {token}")
+        clock.advance(9.9)
+        assert await tokens.authenticate(f"Bearer {token}")
+        clock.advance(0.1)
+        assert await tokens.authenticate(f"Bearer {token}") is None
+
+    async def test_it_can_be_prolonged(self, tokens, clock):
+        token = await tokens.issue(ADA.id, "laptop", 10)
+        await tokens.prolong(token, 100)
+        clock.advance(99)
+        assert await tokens.authenticate(f"Bearer {token}")
+        await tokens.prolong("unknown", 100)
+        assert await tokens.authenticate("Bearer unknown") is None
+
+    async def test_it_is_revoked_at_once_here(self, tokens):
+        token = await tokens.issue(ADA.id, "laptop")
+        await tokens.authenticate(f"Bearer {token}")
+        await tokens.revoke(token)
+        assert await tokens.authenticate(f"Bearer {token}") is None
+
+    async def test_it_is_revoked_within_seconds_elsewhere(self, tokens, store, clock):
+        token = await tokens.issue(ADA.id, "laptop")
+        elsewhere = BearerTokens(store, clock)
+        await elsewhere.authenticate(f"Bearer {token}")
+        await tokens.revoke(token)
+        clock.advance(5)
+        assert await elsewhere.authenticate(f"Bearer {token}") is None
+
+
+class TestQueueLogins:
+    core = EndpointRecord("c0000000-0000-4000-8000-000000000000", ADA.id, "e", 0.0, generation=3)
+    user = UserEndpointRecord("d0000000-0000-4000-8000-000000000000", core.id, ADA.id, 0.0, generation=2)
+
+    @pytest.fixture
+    async def store(self) -> MemoryStore:
+        store = MemoryStore()
+        await store.put_endpoint(self.core)
+        await store.put_user_endpoint(self.user)
+        return store
+
+    @pytest.fixture
+    def clock(self) -> HandClock:
+        return HandClock(1000.0)
+
+    @pytest.fixture
+    def logins(self, store, clock) -> QueueLogins:
+        logins = QueueLogins(b"k" * 32, store, clock)
+        logins.reach("::1", 5672)
+        return logins
+
+    @staticmethod
+    def parts(url: str) -> tuple[str, str]:
+        name, _, password = url.removeprefix("amqp://").partition("@")[0].partition(":")
+        return name, password
+
+    async def test_all_kinds_get_in(self, logins):
+        for url in (logins.core_url(self.core), logins.user_url(self.user), logins.client_url(ADA.id, 10)):
+            name, password = self.parts(url)
+            assert url == f"amqp://{name}:{password}@[::1]:5672/%2F"
+            permissions = await logins.authenticate(name, password)
+            assert permissions is not None
+            assert permissions.name == name
+
+    async def test_a_password_is_for_one_name(self, logins):
+        name, password = self.parts(logins.core_url(self.core))
+        other, _ = self.parts(logins.user_url(self.user))
+        assert await logins.authenticate(other, password) is None
+        for wrong in ("", password[:-1], password.upper(), "ä€\udc80"):
+            assert await logins.authenticate(name, wrong) is None
+            assert await logins.authenticate("ä€\udc80", wrong) is None
+
+    async def test_a_service_with_another_secret_lets_nobody_in(self, logins, store, clock):
+        stranger = QueueLogins(b"x" * 32, store, clock)
+        assert await stranger.authenticate(*self.parts(logins.core_url(self.core))) is None
+
+    @pytest.mark.parametrize(
+        "login",
+        [CoreLogin(core.id, 2), CoreLogin(core.id, 4), UserLogin(user.id, 1), UserLogin(core.id, 3), CoreLogin("x", 1)],
+    )
+    async def test_other_generations_and_unknown_ones_are_refused(self, logins, login):
+        assert await logins.authenticate(*self.parts(logins.url(login))) is None
+
+    async def test_a_user_endpoint_goes_with_its_core_endpoint(self, logins, store):
+        await store.delete_endpoint(self.core.id)
+        await store.put_user_endpoint(self.user)  # left behind
+        assert await logins.authenticate(*self.parts(logins.user_url(self.user))) is None
+
+    async def test_a_client_connects_until_its_time_is_over(self, logins, clock):
+        name, password = self.parts(logins.client_url(ADA.id, 10))
+        assert name == ClientLogin(ADA.id, 1010).name
+        clock.advance(9)
+        assert await logins.authenticate(name, password)
+        clock.advance(1)
+        assert await logins.authenticate(name, password) is None
+
+    async def test_a_right_password_for_a_name_that_is_no_login_is_refused(self, logins):
+        class Odd:
+            name = "guest"
+
+        assert await logins.authenticate(*self.parts(logins.url(Odd()))) is None
+
+
+class TestSecret:
+    def test_it_is_made_once_for_its_owner_only(self, tmp_path):
+        os.umask(os.umask(0o022))
+        secret = service_secret(tmp_path)
+        assert len(secret) == 32
+        assert service_secret(tmp_path) == secret
+        assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+        assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+    def test_two_services_have_two(self, tmp_path):
+        for name in "ab":
+            (tmp_path / name).mkdir()
+        assert service_secret(tmp_path / "a") != service_secret(tmp_path / "b")
+
+    @pytest.mark.parametrize("text", ["", "not hex", "abcd"])
+    def test_a_damaged_one_is_told_and_left_alone(self, tmp_path, text):
+        path = tmp_path / "secret"
+        path.write_text(text)
+        with pytest.raises(DataDirectoryError, match=str(path)):
+            service_secret(tmp_path)
+        assert path.read_text() == text
+
+    def test_the_owner_follows_from_it(self):
+        one, again, other = local_owner(b"1" * 32, 1.0), local_owner(b"1" * 32, 2.0), local_owner(b"2" * 32, 1.0)
+        assert one.id == again.id != other.id
+        assert one.username
+        assert "@" in one.email

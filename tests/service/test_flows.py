@@ -1,0 +1,207 @@
+"""The loops."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from afield.broker.base import Publication, QueueSpec
+from afield.broker.memory import MemoryBroker
+from afield.errors import BrokerUnreachable
+from afield.service.clock import HandClock
+from afield.service.domain.names import group_queue, task_queue
+from afield.service.flows.inbox import Inbox
+from afield.service.flows.settled import Settled
+from afield.service.flows.supervisor import Supervisor
+from afield.service.flows.sweep import every
+from afield.service.store.memory import MemoryStore
+from afield.wire import v1, v2
+from afield.wire.messages import Report, Result
+
+pytestmark = pytest.mark.anyio
+
+ONE, TWO = "10000000-0000-4000-8000-000000000000", "20000000-0000-4000-8000-000000000000"
+
+
+class RecordingStore(MemoryStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.delivered: list[list[str]] = []
+
+    async def mark_delivered(self, task_ids: list[str]) -> None:
+        self.delivered.append(list(task_ids))
+
+
+async def turn() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+class TestInbox:
+    @pytest.fixture
+    async def broker(self) -> MemoryBroker:
+        broker = MemoryBroker()
+        await broker.declare_queue(QueueSpec("q", confirm_on_ack=True))
+        return broker
+
+    async def open(self, broker: MemoryBroker) -> Inbox:
+        inbox = Inbox(await broker.connect("memory://service"), "q")
+        await inbox.open()
+        return inbox
+
+    async def test_what_came_meanwhile_is_one_bunch(self, broker):
+        inbox, sender = await self.open(broker), await broker.connect("memory://sender")
+        sending = [asyncio.ensure_future(sender.publish(Publication("", "q", body))) for body in (b"1", b"2", b"3")]
+        await turn()
+        bunch = await inbox.take()
+        assert [delivery.body for delivery in bunch] == [b"1", b"2", b"3"]
+        await turn()
+        assert not any(one.done() for one in sending)
+        inbox.done(bunch)
+        await asyncio.gather(*sending)
+
+    async def test_a_bunch_is_bounded(self, broker):
+        inbox, sender = await self.open(broker), await broker.connect("memory://sender")
+        large = bytes(20_000_000)
+        sending = [asyncio.ensure_future(sender.publish(Publication("", "q", large))) for _ in range(3)]
+        sending += [asyncio.ensure_future(sender.publish(Publication("", "q", b"x"))) for _ in range(1500)]
+        counts = []
+        for task in sending:
+            while not task.done():
+                bunch = await inbox.take()
+                counts.append(len(bunch))
+                inbox.done(bunch)
+                await turn()
+        assert sum(counts) == 1503
+        assert max(counts) <= 1000
+        assert counts[0] == 1
+
+    async def test_it_ends_when_it_is_closed_and_what_was_not_taken_stays(self, broker):
+        inbox, sender = await self.open(broker), await broker.connect("memory://sender")
+        taking = asyncio.ensure_future(inbox.take())
+        await turn()
+        inbox.close()
+        assert await taking == []
+        sending = asyncio.ensure_future(sender.publish(Publication("", "q", b"late")))
+        await turn()
+        assert await inbox.take() == []
+        assert not sending.done()
+        sending.cancel()
+
+    async def test_a_queue_that_is_lost_is_told(self, broker):
+        inbox = await self.open(broker)
+        taking = asyncio.ensure_future(inbox.take())
+        await turn()
+        await broker.delete_queue("q")
+        with pytest.raises(BrokerUnreachable, match="'q'"):
+            await taking
+
+
+class TestSettled:
+    async def test_the_store_hears_of_many_at_once_a_second_later(self):
+        store, clock = RecordingStore(), HandClock()
+        settled = Settled(store, clock)
+        running = asyncio.ensure_future(settled.run())
+        queue = group_queue(ONE, TWO)
+        settled.taken(queue, [v1.encode_result(Result("a", b"x"))])
+        settled.taken(queue, [v2.encode_results([Result("b", b"x"), Result("c", b"x")])])
+        await turn()
+        assert store.delivered == []
+        clock.advance(1)
+        await turn()
+        assert store.delivered == [["a", "b", "c"]]
+        settled.taken(queue, [v1.encode_result(Result("d", b"x"))])
+        await turn()
+        clock.advance(1)
+        await turn()
+        assert store.delivered == [["a", "b", "c"], ["d"]]
+        running.cancel()
+
+    async def test_without_results_there_is_nothing_to_wait_for(self):
+        clock = HandClock()
+        running = asyncio.ensure_future(Settled(RecordingStore(), clock).run())
+        await turn()
+        assert clock.sleepers == 0
+        running.cancel()
+
+    async def test_other_queues_and_other_messages_are_not_results(self):
+        store = RecordingStore()
+        settled = Settled(store, HandClock())
+        settled.taken(task_queue(ONE), [v2.encode_results([Result("a", b"x")])])
+        settled.taken("results", [v2.encode_results([Result("a", b"x")])])
+        settled.taken(group_queue(ONE, TWO), [b"", b"junk", v1.encode_report(Report(ONE, {}))])
+        await settled.flush()
+        assert store.delivered == []
+
+    async def test_what_is_left_is_told_at_the_end(self):
+        store = RecordingStore()
+        settled = Settled(store, HandClock())
+        settled.taken(group_queue(ONE, TWO), [v1.encode_result(Result("a", b"x"))])
+        await settled.flush()
+        assert store.delivered == [["a"]]
+
+
+class TestSupervisor:
+    async def test_the_first_failure_is_told(self, caplog):
+        supervisor = Supervisor()
+
+        async def broken() -> None:
+            raise OSError("disk")
+
+        async def fine() -> None:
+            await asyncio.Event().wait()
+
+        supervisor.start("fine", fine())
+        supervisor.start("broken", broken())
+        assert str(await supervisor.failed) == "disk"
+        assert "broken failed" in caplog.text
+        await supervisor.stop()
+
+    async def test_a_loop_may_finish_what_it_is_doing(self):
+        supervisor, asked, finished = Supervisor(), asyncio.Event(), []
+
+        async def loop() -> None:
+            await asked.wait()
+            finished.append(True)
+
+        supervisor.start("loop", loop(), asked.set)
+        await turn()
+        await supervisor.stop()
+        assert finished == [True]
+        assert supervisor.failed.cancelled()
+
+    async def test_a_loop_without_an_end_is_cut_off(self):
+        supervisor, cancelled = Supervisor(), []
+
+        async def loop() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.append(True)
+
+        supervisor.start("loop", loop())
+        await turn()
+        await supervisor.stop()
+        assert cancelled == [True]
+
+
+async def test_every_so_often_all_steps_are_done_in_order():
+    clock, done = HandClock(), []
+
+    async def one() -> None:
+        done.append(1)
+
+    async def two() -> None:
+        done.append(2)
+
+    running = asyncio.ensure_future(every(10, clock, one, two))
+    await turn()
+    assert done == [1, 2]
+    clock.advance(9)
+    await turn()
+    assert done == [1, 2]
+    clock.advance(1)
+    await turn()
+    assert done == [1, 2, 1, 2]
+    running.cancel()
