@@ -11,7 +11,7 @@ from rich.table import Table
 
 from benchmarks.breakdown import client, engine, queues, store
 from benchmarks.breakdown.parts import Amount, Figure, Part
-from benchmarks.breakdown.whole import Whole
+from benchmarks.breakdown.whole import ROLES, Whole
 from benchmarks.places import ROOT
 
 __all__ = ["show"]
@@ -40,7 +40,7 @@ def show(console: Console, *, quick: bool) -> None:
     # The workers have to find the work.
     os.environ["PYTHONPATH"] = str(ROOT)
     with console.status("starting") as status:
-        rows = [(part.name, part.where, figure) for part, figure in _measured(PARTS, amount, status.update)]
+        parts = dict(_measured(PARTS, amount, status.update))
         status.update("afield up")
         with Whole.start() as whole:
             together = (
@@ -48,24 +48,35 @@ def show(console: Console, *, quick: bool) -> None:
                 Part("submit, answered", "all up to the commit", whole.submit),
                 Part("Executor, there and back", "everything", whole.executor),
             )
-            rows_together = [
-                (part.name, part.where, figure) for part, figure in _measured(together, amount, status.update)
-            ]
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column("part")
-    table.add_column("where (src/afield)")
-    table.add_column(f"µs a task,\n{amount.batch} at a time", justify="right")
-    table.add_column("µs alone,\nmedian", justify="right")
-    for name, where, figure in rows:
-        table.add_row(name, where, _short(figure.many), _short(figure.alone))
-    table.add_section()
-    for name, where, figure in rows_together:
-        table.add_row(name, where, _short(figure.many), _short(figure.alone))
+            parts_together = dict(_measured(together, amount, status.update))
+            status.update("CPU time")
+            processes = whole.cpu(amount)
+    table = _table(amount, "part", "where (src/afield)", "µs alone,\nmedian")
+    for found in (parts, parts_together):
+        for part, figure in found.items():
+            table.add_row(part.name, part.where, _short(figure.many), _short(figure.alone))
+        table.add_section()
     console.print(table)
     console.print(
-        "Each part alone on a machine that does nothing else, wall time. Parts run beside each other, on several cores "
-        "and in several processes, so the sum is not the whole; the largest of them, and their CPU, are what limits it."
+        "Wall time of each part alone. Parts run beside each other, on several cores and in several processes, so the "
+        "sum is not the whole."
     )
+    table = _table(amount, "process", "CPU time while the Executor was used", "µs alone,\nmean")
+    for role, figure in processes.items():
+        table.add_row(role, f"{ROLES[role]} ..." if role != "caller" else "", _short(figure.many), _short(figure.alone))
+    table.add_section()
+    many = sum(figure.many or 0.0 for figure in processes.values())
+    table.add_row("all of them", "", _short(many), _short(sum(figure.alone or 0.0 for figure in processes.values())))
+    console.print(table)
+
+
+def _table(amount: Amount, first: str, second: str, alone: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column(first, min_width=40)
+    table.add_column(second, min_width=40)
+    table.add_column(f"µs a task,\n{amount.batch} or more at a time", justify="right")
+    table.add_column(alone, justify="right")
+    return table
 
 
 def _measured(parts: Iterable[Part], amount: Amount, tell: Callable[[str], None]) -> Iterable[tuple[Part, Figure]]:

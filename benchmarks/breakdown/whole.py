@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from afield.ids import new_id
 from afield.sdk.transport.http import HttpTransport
 from afield.wire.rest import FunctionRegistration, SubmitRequest
@@ -16,7 +18,15 @@ from benchmarks.breakdown.parts import Amount, Figure, batches, code_of_same, pa
 from benchmarks.peers.afield import Afield
 from benchmarks.work import same
 
-__all__ = ["Whole"]
+__all__ = ["ROLES", "Whole"]
+
+#: What runs -> what its command line holds; what holds none of it is the caller.
+ROLES = {
+    "caller": "\0",
+    "service, endpoint's manager": "-m afield up",
+    "user endpoint's agent": "-m afield.endpoint.agent",
+    "workers": "-m afield.worker",
+}
 
 Ask = Callable[[HttpTransport], Awaitable[Figure]]
 
@@ -89,6 +99,22 @@ class Whole:
         running.gather(running.submit_all(same, range(amount.tasks)))
         return Figure((time.perf_counter_ns() - began) / amount.tasks / 1e3, sorted(taken)[len(taken) // 2])
 
+    def cpu(self, amount: Amount) -> dict[str, Figure]:
+        """The same again, as CPU time of each kind of process: noise on the machine touches it least."""
+        running = self.running
+        before = _cpu_by_role()
+        for i in range(amount.calls):
+            running.gather([running.submit(same, i)])
+        between = _cpu_by_role()
+        running.gather(running.submit_all(same, range(amount.tasks)))
+        after = _cpu_by_role()
+        return {
+            role: Figure(
+                (after[role] - between[role]) / amount.tasks * 1e6, (between[role] - before[role]) / amount.calls * 1e6
+            )
+            for role in ROLES
+        }
+
     async def _asked(self, ask: Ask) -> Figure:
         async def authorization() -> str:
             return f"Bearer {self.service['token']}"
@@ -98,3 +124,14 @@ class Whole:
             return await ask(transport)
         finally:
             await transport.close()
+
+
+def _cpu_by_role() -> dict[str, float]:
+    """Seconds so far."""
+    found = dict.fromkeys(ROLES, 0.0)
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        command = " ".join(process.cmdline())
+        role = next((role for role, part in ROLES.items() if part in command), "caller")
+        times = process.cpu_times()
+        found[role] += times.user + times.system
+    return found

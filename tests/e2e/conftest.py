@@ -18,6 +18,12 @@ import pytest
 PATIENCE_S = 60
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment of a user who has set nothing."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AFIELD_", "GLOBUS_", "FUNCX_"))}
+    return kept | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])}
+
+
 @dataclass
 class Up:
     """One `afield up`."""
@@ -31,9 +37,7 @@ class Up:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AFIELD_", "GLOBUS_", "FUNCX_"))}
-        kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
-        return kept | {"AFIELD_USER_DIR": str(self.user_dir)}
+        return clean_environment() | {"AFIELD_USER_DIR": str(self.user_dir)}
 
     def start(self) -> Up:
         ready_file = self.user_dir / "ready.json"
@@ -83,6 +87,11 @@ class Up:
         path = self.user_dir / "script.py"
         path.write_text(text)
         return self.run(sys.executable, str(path), *arguments, check=check, **environment).stdout
+
+
+@pytest.fixture
+def fresh_environment() -> dict[str, str]:
+    return clean_environment()
 
 
 @pytest.fixture(scope="session")

@@ -144,7 +144,9 @@ with Executor() as ex:
 
 def test_a_taken_port_is_told(up):
     port = up.ready["service_url"].rpartition(":")[2]
-    done = up.run(sys.executable, "-m", "afield", "up", "--data", str(up.user_dir / "other"), "--port", port, check=False)
+    done = up.run(
+        sys.executable, "-m", "afield", "up", "--data", str(up.user_dir / "other"), "--port", port, check=False
+    )
     assert done.returncode == 1
     assert port in done.stderr
     assert "--port" in done.stderr

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import operator
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,10 +14,11 @@ import pytest
 from aiohttp import web
 
 from afield.errors import ComputeAPIError
+from afield.sdk import portal
 from afield.sdk.client import Client
 from afield.sdk.executor import Executor
 from afield.sdk.retry import Pace
-from afield.sdk.transport.memory import MemoryService
+from afield.sdk.transport.memory import MemoryService, call_here
 from afield.wire.rest import (
     BatchStatusRequest,
     EndpointRegistration,
@@ -155,3 +158,73 @@ def served() -> Callable[[MemoryService], Any]:
 def serve_routes() -> Callable[..., Any]:
     """Serves routes over HTTP: an async context manager that gives the URL."""
     return serving
+
+
+# -- the portal's thread, where the service in memory lives -----------------------------------------------------------
+
+
+def run_in_loop(function: Callable[[], Any]) -> Any:
+    """Call a function there; what it returns, or what that gives when it is awaited."""
+
+    async def run() -> Any:
+        outcome = function()
+        return await outcome if asyncio.iscoroutine(outcome) else outcome
+
+    return portal.current().call(run)
+
+
+class Gate:
+    """Holds requests of one kind, or answers, until it is opened."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name, self.event = name, asyncio.Event()
+        self.reached = threading.Event()
+
+    async def __call__(self, name: str | None = None) -> None:
+        if name in {self.name, None}:
+            self.reached.set()
+            await self.event.wait()
+
+    def open(self) -> None:
+        portal.current().post(self.event.set)
+
+
+@pytest.fixture
+def in_loop() -> Callable[[Callable[[], Any]], Any]:
+    return run_in_loop
+
+
+@pytest.fixture
+def in_turns() -> Callable[[Callable[[], bool]], bool]:
+    """Whether something comes true within some turns of the loop."""
+    return lambda holds: any(holds() or run_in_loop(lambda: asyncio.sleep(0)) for _ in range(200))
+
+
+@pytest.fixture
+def new_gate() -> type[Gate]:
+    return Gate
+
+
+@pytest.fixture
+def pending(service: MemoryService) -> Callable[[Executor, int], list[Any]]:
+    """Submits calls whose endpoint does nothing; they are accepted when it returns."""
+
+    def submit(executor: Executor, count: int) -> list[Any]:
+        service.work = lambda function, task: None
+        futures = [executor.submit(operator.mul, 2, x) for x in range(count)]
+        run_in_loop(executor.client.session().pump.flush)
+        return futures
+
+    return submit
+
+
+@pytest.fixture
+def finish_all(service: MemoryService) -> Callable[[list[Any]], None]:
+    """Has their tasks end."""
+
+    def finish(futures: list[Any]) -> None:
+        tasks = [service.tasks_by_id[future.task_id] for future in futures]
+        ends = [call_here(service.functions[task.function_id], task) for task in tasks]
+        run_in_loop(lambda: service.finish(*ends))
+
+    return finish

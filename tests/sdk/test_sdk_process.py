@@ -188,6 +188,9 @@ def test_a_forked_child_starts_afresh_and_leaves_its_parents_things_alone():
                 own = MemoryService()
                 with Client(transport=own, connector=own.broker) as mine, Executor(ENDPOINT, client=mine) as again:
                     assert again.submit(double, 21).result(20) == 42
+                group, service.work = ex.task_group_id, call_here
+                assert ex.submit(double, 4).result(20) == 8
+                assert ex.task_group_id != group, "parent and child would steal each other's results"
                 print("child is well", flush=True)
                 os._exit(0)
             except BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,9 +14,19 @@ import pytest
 
 from afield.broker.amqp import AmqpConnector
 from afield.broker.base import Connection, Delivery, Publication
-from afield.errors import BrokerRefused, ConfigurationError, DataDirectoryError
+from afield.broker.memory import MemoryBroker
+from afield.errors import BrokerRefused, BrokerUnreachable, ConfigurationError, DataDirectoryError
+from afield.service.api.edge import Edge
 from afield.service.app import Running, Service
+from afield.service.auth.queue_logins import QueueLogins
+from afield.service.auth.tokens import BearerTokens
+from afield.service.clock import SystemClock
+from afield.service.domain.records import FinishedTask, FunctionRecord, IdentityRecord, TaskView
 from afield.service.settings import Limits, Settings
+from afield.service.store.memory import MemoryStore
+from afield.service.use.assemble import assemble
+from afield.service.use.queues import Queues
+from afield.service.use.records import Records
 from afield.wire import codec, v1, v2
 from afield.wire.commands import QueueCredentials, decode_command
 from afield.wire.messages import Report, Result
@@ -107,7 +117,9 @@ def serve(tmp_path: Path) -> Callable[..., object]:
         running = await service.start(Settings(**({"data_dir": tmp_path / "data", "port": 0, "amqp_port": 0} | said)))
         headers = {"Authorization": f"Bearer {running.token}"}
         try:
-            async with httpx.AsyncClient(base_url=running.service_url, headers=headers, trust_env=False) as http:
+            async with httpx.AsyncClient(
+                base_url=running.service_url, headers=headers, trust_env=False, verify=False
+            ) as http:
                 yield Site(running, http)
         finally:
             await service.stop()
@@ -225,7 +237,7 @@ async def test_requests_under_way_are_finished_before_it_stops(tmp_path):
     limits = Limits(start_wait_s=0.5, goodbye_s=5)
     running = await service.start(Settings(data_dir=tmp_path / "data", port=0, amqp_port=0, limits=limits))
     headers = {"Authorization": f"Bearer {running.token}"}
-    async with httpx.AsyncClient(base_url=running.service_url, headers=headers, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=running.service_url, headers=headers, trust_env=False, verify=False) as http:
         site = Site(running, http)
         function_id, registered = await site.function(), await site.register()
         core = await core_endpoint(site, registered)
@@ -303,3 +315,64 @@ async def test_ipv6(serve):
         assert site.running.service_url.startswith("http://[::1]:")
         core = await core_endpoint(site, await site.register())
         await core.connection.close()
+
+
+class BrokenEverything(MemoryStore):
+    """A database that has just gone away."""
+
+    broken = False
+
+    async def function(self, function_id: str) -> FunctionRecord | None:
+        if self.broken:
+            raise OSError("the database is gone")
+        return await super().function(function_id)
+
+    async def finish_tasks(self, finished: Sequence[FinishedTask]) -> list[TaskView]:
+        raise OSError("the database is gone")
+
+
+async def test_a_mistake_of_ours_is_told_with_a_number_that_is_in_the_log(caplog):
+    store = BrokenEverything()
+    clock = SystemClock()
+    records = Records(store, clock)
+    broker = MemoryBroker()
+    queues = Queues(broker, await broker.connect("memory://service"), clock)
+    logins = QueueLogins(b"s" * 32, records, clock)
+    uses = assemble(store, records, queues, logins=logins, clock=clock, limits=Limits())
+    tokens = BearerTokens(store, clock)
+    await store.put_identity(IdentityRecord("a", "ada", "Ada", "ada@example.org", 0.0))
+    headers = {"Authorization": f"Bearer {await tokens.issue('a', 'test')}"}
+    transport = httpx.ASGITransport(Edge(uses, tokens))
+    store.broken = True
+    async with httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as http:
+        answer = await http.get("/v2/functions/01900000-0000-7000-8000-000000000000")
+    assert answer.status_code == 500
+    said = answer.json()
+    assert said["code"] == "INTERNAL_ERROR"
+    assert "database" not in said["detail"]
+    request_id = said["detail"].rstrip(".").split()[-1]
+    assert request_id in caplog.text
+    assert "the database is gone" in caplog.text
+
+
+async def test_a_loop_that_fails_ends_the_service_loudly(tmp_path, caplog):
+    service = Service(store=BrokenEverything())
+    running = await service.start(Settings(data_dir=tmp_path / "data", port=0, amqp_port=0))
+    headers = {"Authorization": f"Bearer {running.token}"}
+    async with httpx.AsyncClient(base_url=running.service_url, headers=headers, trust_env=False, verify=False) as http:
+        site = Site(running, http)
+        function_id, registered = await site.function(), await site.register()
+        core = await core_endpoint(site, registered)
+        submitting = asyncio.ensure_future(site.submit(registered.endpoint_id, function_id, 1))
+        user, credentials = await user_endpoint(core)
+        [task_id] = (await submitting)["tasks"][function_id]
+        body = v2.encode_results([Result(task_id, b"00\nx\n")])
+        publishing = asyncio.ensure_future(user.publish(credentials.result_queue_info, body))
+        with pytest.raises(OSError, match="the database is gone"):
+            await service.failed()
+    await service.stop()
+    with pytest.raises(BrokerUnreachable):
+        await publishing  # so its endpoint keeps the result
+    assert "results failed" in caplog.text
+    for peer in (core, user):
+        await peer.connection.close()

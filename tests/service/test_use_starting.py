@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 
+from afield.service.domain.records import SubmitRecord, TaskRecord
 from afield.service.domain.refusals import Refusal
 from afield.service.settings import Limits
+from afield.service.store.memory import MemoryStore
 from afield.wire.commands import CONTENT_TYPE
 
 pytestmark = pytest.mark.anyio
@@ -19,6 +22,20 @@ WAIT_S = 20.0
 @pytest.fixture
 def limits() -> Limits:
     return Limits(start_wait_s=WAIT_S)
+
+
+class GatedStore(MemoryStore):
+    """Commits tasks when it is allowed to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.gate = asyncio.Event(), asyncio.Event()
+        self.gate.set()
+
+    async def add_tasks(self, tasks: Sequence[TaskRecord], submit: SubmitRecord | None = None) -> None:
+        self.reached.set()
+        await self.gate.wait()
+        await super().add_tasks(tasks, submit)
 
 
 def later(awaitable) -> asyncio.Task:
@@ -254,3 +271,23 @@ class TestRevived:
         await core.report()
         again = await (await core.start()).consume()
         assert (await again.tasks.get()).task_id == accepted.tasks[function_id][0]
+
+    @pytest.mark.parametrize("online", [False, True])
+    async def test_what_changes_while_tasks_are_committed_is_seen(self, world, online):
+        """A core endpoint comes, or a user endpoint leaves, after the submit looked and before its tasks are there."""
+        store = GatedStore()
+        world = await type(world)(store, world.limits).start()
+        if online:
+            core, user, function_id = await world.ready()
+        else:
+            core, function_id = await world.core(online=False), await world.function()
+        store.gate.clear()
+        store.reached.clear()
+        submitting = later(world.submit(core, function_id))
+        await store.reached.wait()
+        await (user.report(active=False) if online else core.report())
+        assert core.commands.empty()
+        store.gate.set()
+        await submitting
+        assert await core.commands.get()
+        await world.stop()

@@ -36,7 +36,7 @@ async def test_one_task_is_for_its_owner(world):
 
 
 async def test_many_tasks_come_under_the_ids_that_were_given(world):
-    core, user, function_id = await world.ready()
+    core, _, function_id = await world.ready()
     [task_id] = (await world.submit(core, function_id)).tasks[function_id]
     theirs, nowhere = new_id(), "nonsense"
     results = (await world.uses.watch.tasks(world.ada, [task_id.upper(), theirs, nowhere], 1)).results

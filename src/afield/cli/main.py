@@ -33,7 +33,8 @@ def main() -> None:
     try:
         build()()
     except ComputeError as error:
-        Console(stderr=True).print(f"[bold red]afield:[/] {escape(str(error).strip())}", highlight=False)
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        console.print(f"[bold red]afield:[/] {escape(str(error).strip())}")
         sys.exit(1)
 
 

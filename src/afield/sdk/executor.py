@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from afield.errors import NoEndpoint
 from afield.ids import parse_id
+from afield.sdk import portal
 from afield.sdk.batch import pack_call
 from afield.sdk.calls import Call, Origin
 from afield.sdk.coalesce import Group, Lane
@@ -114,6 +115,7 @@ class Executor(Settings, concurrent.futures.Executor):
         self._shut = False
         self._functions = FunctionCache(client.functions)
         self._session: Session | None = None
+        self._life = portal.life
 
     def __repr__(self) -> str:
         label = f"{self.label!r}, " if self.label else ""
@@ -281,15 +283,16 @@ class Executor(Settings, concurrent.futures.Executor):
         return future
 
     def _attached(self) -> Session:
-        """The session of this process; another one after a fork."""
+        """The session of this process; another one when the client was closed, and after a fork."""
         session = self._client.session()
         if self._session is not session:
             if self._session is not None:
                 old = self._origin
                 self._origin = Origin(old.serializer, old.batch_size, old.port)
-                # A group that had no name at the fork may get one in the parent, but not here.
-                self._group, self._lane = Group(self._group.id), None
-            self._session = session
+                # In a forked child another group: of one queue, parent and child would each get some of the results.
+                # (And a group that had no name yet will get it in the parent.)
+                self._group, self._lane = Group(self._group.id if self._life is portal.life else None), None
+            self._session, self._life = session, portal.life
             self._origin.keeps = self._client
             weakref.finalize(self, session.retire_soon, self._origin).atexit = False
         return session

@@ -52,7 +52,7 @@ class Pace:
     first_s: float = 0.05
     longest_s: float = 5.0
     #: with tasks under way and not a word from anybody, ask after them every so many seconds
-    check_s: float = 300.0
+    check_s: float = 60.0
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = _sleep
     #: a number from 0 up to 1

@@ -17,7 +17,7 @@ from typing import Final, NoReturn
 
 from afield.broker.embedded.server import EmbeddedBroker
 from afield.broker.embedded.server import Settled as SettledMessage
-from afield.service.api.routes import application
+from afield.service.api.edge import Edge
 from afield.service.api.server import HttpServer
 from afield.service.auth.local import local_owner, service_secret
 from afield.service.auth.queue_logins import QueueLogins
@@ -31,6 +31,7 @@ from afield.service.flows.supervisor import Supervisor
 from afield.service.flows.sweep import every
 from afield.service.ports import bind, is_everywhere, listen_for_queues
 from afield.service.settings import Settings
+from afield.service.store.base import Store
 from afield.service.store.factory import open_store
 from afield.service.use.assemble import assemble
 from afield.service.use.queues import Queues
@@ -78,10 +79,12 @@ class Service:
         await service.stop()
 
     :param clock: the time
+    :param store: where records are kept; None: where the settings say
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, store: Store | None = None) -> None:
         self._clock = clock or SystemClock()
+        self._store = store
         self._stack: AsyncExitStack | None = None
         self._supervisor: Supervisor | None = None
 
@@ -111,7 +114,7 @@ class Service:
         # First of all, so that a port that is taken is told before anything is touched.
         bound = bind(settings.host, settings.port)
         stack.callback(bound.close)
-        store = open_store(settings.database or settings.data_dir, data_dir=settings.data_dir)
+        store = self._store or open_store(settings.database or settings.data_dir, data_dir=settings.data_dir)
         await store.open()
         stack.push_async_callback(store.close)
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,7 +154,7 @@ class Service:
 
         amqp_port = await listen_for_queues(broker, settings.host, settings.amqp_port, settings.data_dir)
         logins.reach(_public_host(settings), amqp_port)
-        http = HttpServer(application(uses, tokens), bound, settings.limits.goodbye_s)
+        http = HttpServer(Edge(uses, tokens), bound, settings.limits.goodbye_s)
         stack.push_async_callback(http.stop)
         # Called before the above when it stops: an endpoint that is let in and then cut off would give up for good.
         stack.push_async_callback(broker.stop_listening)

@@ -25,7 +25,7 @@ __all__ = ["serve"]
 _LEVELS = ("debug", "info", "warning", "error")
 
 
-def serve(  # noqa: PLR0917 - one parameter for each option
+def serve(
     data: Annotated[
         Path | None,
         typer.Option(help="Where everything is kept.", show_default="service/ below ~/.afield or $AFIELD_USER_DIR"),

@@ -221,3 +221,17 @@ async def test_several_logins_are_told(service, parts, tmp_path):
     start = Start("uep.test", str(tmp_path), UserSettings(), mixed)
     with pytest.raises(VersionMismatch, match="several logins"):
         make(start, parts.FakeEngine(), service)
+
+
+async def test_results_that_nobody_takes_wait_and_are_tried_again(service, running, parts, tmp_path):
+    async with running() as (_, engine):
+        await service.broker.delete_queue("results")
+        await service.send(parts.task("a"))
+        await engine.has("a")
+        engine.finish("a", b"1")
+        await service.until(lambda: len(service.reports) > 1)  # it has come again after a refusal
+        assert len(list((tmp_path / "outbox").iterdir())) == 1
+        await service.open()
+        await service.until(lambda: "a" in service.results)
+    assert engine.ran == ["a"]
+    assert await service.waiting() == 0

@@ -7,7 +7,7 @@ import pytest
 
 from afield.endpoint.manager import commands as do
 from afield.endpoint.manager import events as on
-from afield.endpoint.manager.core import KILL_AFTER_S, STARTING_S, ManagerCore
+from afield.endpoint.manager.core import CANNOT, KILL_AFTER_S, STARTING_S, ManagerCore
 from afield.wire.commands import CONTENT_TYPE, StartCommand, StartOptions, encode_command
 
 NOW = 1_800_000_000.0
@@ -122,6 +122,12 @@ def test_one_that_ends_badly_later_is_gone(core, command, creds):
     [tell, gone] = core.handle(on.ChildExited(NAME, -9, "", NOW + STARTING_S + 1))
     assert "killed by signal 9" in tell.text
     assert gone == do.ReportGone(creds)
+
+
+def test_one_that_finds_out_late_that_it_cannot_work_did_not_start(core, command, creds):
+    core.handle(arrived(command))
+    [report] = said(core.handle(on.ChildExited(NAME, CANNOT, "an earlier process still runs", NOW + 61)))
+    assert "an earlier process still runs" in report.text
 
 
 def test_one_that_could_not_be_started_is_reported(core, command, creds):

@@ -38,6 +38,13 @@ def mine(tmp_path):
 
 
 @pytest.fixture
+def started():
+    """Asks which processes the test itself has started; other tests may have left some of theirs running."""
+    before = psutil.Process().children()
+    return lambda: [child for child in psutil.Process().children() if child not in before]
+
+
+@pytest.fixture
 def running(mine, parts):
     """Run a manager in the background; leaving stops it, and nothing of it is left."""
 
@@ -73,7 +80,7 @@ def start(service, **options):
     return StartCommand(StartOptions(name, options, credentials), "ada@example.org", OWNER, [{"sub": OWNER}])
 
 
-async def test_a_command_leads_to_a_result(running, mine, parts):
+async def test_a_command_leads_to_a_result(running, mine, parts, started):
     async with parts.over_sockets() as service, running(service):
         assert service.said_by(CEP) == [{"heartbeat_period": 30.0}]
         await service.command(CEP, start(service, max_workers=1))
@@ -85,7 +92,7 @@ async def test_a_command_leads_to_a_result(running, mine, parts):
         await service.send(parts.call("t", SQUARE, 7))
         await service.until(lambda: "t" in service.results)
         assert parts.value(service.results["t"]) == 49
-        family = psutil.Process().children(recursive=True)
+        family = [each for child in started() for each in (child, *child.children(recursive=True))]
     assert service.said_by(parts.UEP)[-1]["active"] is False
     assert service.said_by(CEP)[-1] == {"heartbeat_period": 0}
     assert psutil.wait_procs(family, timeout=parts.PATIENCE_S)[1] == []
@@ -147,11 +154,11 @@ async def test_one_that_cannot_be_started_is_reported(running, parts):
         assert "/nowhere/python" in service.said_by(parts.UEP)[0]["error"]
 
 
-async def test_a_killed_one_is_gone_and_may_come_again(running, parts):
+async def test_a_killed_one_is_gone_and_may_come_again(running, parts, started):
     async with parts.over_sockets() as service, running(service):
         await service.command(CEP, start(service))
         await service.until(lambda: service.said_by(parts.UEP))
-        [agent] = psutil.Process().children()
+        [agent] = started()
         agent.send_signal(signal.SIGKILL)
         await service.until(lambda: len(service.said_by(parts.UEP)) == 2)
         assert "killed by signal 9" in service.said_by(parts.UEP)[1]["error"], "it ended just after its start"
@@ -172,11 +179,11 @@ async def test_the_owners_list_and_environment_hold(running, mine, parts):
         assert service.results["u"].error.code == "FUNCTION_NOT_ALLOWED"
 
 
-async def test_a_service_that_throws_it_out_ends_it(running, parts):
+async def test_a_service_that_throws_it_out_ends_it(running, parts, started):
     async with parts.over_sockets() as service, running(service, ends=BrokerRefused) as manager:
         await service.command(CEP, start(service))
         await service.until(lambda: service.said_by(parts.UEP))
-        family = psutil.Process().children(recursive=True)
+        family = [each for child in started() for each in (child, *child.children(recursive=True))]
         for login in (f"uep.{parts.UEP}.1", "cep.1"):
             service.refused.add(login)
             await service.broker.drop(login)
@@ -185,24 +192,24 @@ async def test_a_service_that_throws_it_out_ends_it(running, parts):
         assert psutil.wait_procs(family, timeout=parts.PATIENCE_S)[1] == []
 
 
-async def test_cancelling_it_leaves_nothing_behind(running, parts):
+async def test_cancelling_it_leaves_nothing_behind(running, parts, started):
     async with parts.over_sockets() as service, running(service, ends=asyncio.CancelledError) as manager:
         await service.command(CEP, start(service))
         await service.until(lambda: service.said_by(parts.UEP))
-        family = psutil.Process().children(recursive=True)
+        family = [each for child in started() for each in (child, *child.children(recursive=True))]
         manager.work.cancel()
         with pytest.raises(asyncio.CancelledError):
             await manager.work
         assert psutil.wait_procs(family, timeout=parts.PATIENCE_S)[1] == []
 
 
-async def test_one_that_does_not_listen_is_killed(running, parts):
+async def test_one_that_does_not_listen_is_killed(running, parts, started):
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
     async with parts.over_sockets() as service:
         async with running(service, command=(sys.executable, "-c", deaf)) as manager:
             await service.command(CEP, start(service))
             await service.until_taken(CEP)
-            [child] = psutil.Process().children()
+            [child] = started()
             manager.stop.set()
             manager._kill_children()  # as the grace's end does; nobody should wait for it here
             await manager.work

@@ -38,12 +38,13 @@ _EX_SOFTWARE: Final = 70
 def main() -> int:
     """Be a user endpoint; the exit status."""
     try:
-        start = _read_start()
+        pipe = _take_pipe()
+        start = _read_start(pipe)
         _log(debug=start.settings.debug)
         _lock(Path(start.directory))
         _shell(start.settings.endpoint_setup, "endpoint_setup")
         try:
-            return asyncio.run(_serve(start))
+            return asyncio.run(_serve(start, pipe))
         finally:
             _teardown(start.settings.endpoint_teardown)
     except ComputeError as error:
@@ -51,19 +52,28 @@ def main() -> int:
         return _EX_CONFIG if isinstance(error, ConfigurationError) else _EX_SOFTWARE
 
 
-def _read_start() -> Start:
+def _take_pipe() -> int:
+    """Move the pipe from standard input to a number of our own: tasks that read their input shall not read orders."""
+    pipe = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return pipe
+
+
+def _read_start(pipe: int) -> Start:
     """The first order."""
-    size = HEADER.unpack(_read_exactly(HEADER.size))[0]
-    order = decode_order(_read_exactly(size))
+    size = HEADER.unpack(_read_exactly(pipe, HEADER.size))[0]
+    order = decode_order(_read_exactly(pipe, size))
     if not isinstance(order, Start):
         raise ConfigurationError("the manager should say first how to start, and said something else")
     return order
 
 
-def _read_exactly(count: int) -> bytes:
+def _read_exactly(pipe: int, count: int) -> bytes:
     data = b""
     while len(data) < count:
-        more = os.read(0, count - len(data))
+        more = os.read(pipe, count - len(data))
         if not more:
             raise ConfigurationError("this is started by an endpoint's manager; start one with `afield endpoint start`")
         data += more
@@ -112,27 +122,26 @@ def _teardown(commands: str | None) -> None:
         logger.error("%s", error)  # noqa: TRY400 - it is told in one line
 
 
-async def _serve(start: Start) -> int:
+async def _serve(start: Start, pipe: int) -> int:
     directory = Path(start.directory)
     engine = assemble.engine(start.settings.engine, directory)
     agent = Agent(start, engine, assemble.connector(), Journal(directory / "begun"), Outbox(directory / "outbox"))
-    pipe = asyncio.create_task(_obey(agent), name="orders")
+    orders = asyncio.create_task(_obey(agent, pipe), name="orders")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop, f"it got {number.name}", _SIGNAL_GRACE_S)
     try:
         return await agent.run()
     finally:
-        pipe.cancel()
-        await asyncio.gather(pipe, return_exceptions=True)
+        orders.cancel()
+        await asyncio.gather(orders, return_exceptions=True)
 
 
-async def _obey(agent: Agent) -> None:
+async def _obey(agent: Agent, pipe: int) -> None:
     """Hand on what the manager says, until it is gone."""
     reader = asyncio.StreamReader()
-    pipe = os.fdopen(0, "rb", closefd=False)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), pipe
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb")
     )
     try:
         while True:

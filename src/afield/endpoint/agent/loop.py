@@ -110,23 +110,7 @@ class Agent:
         self._beat: asyncio.TimerHandle | None = None
         self._sync_due = False
         self._over: asyncio.Future[int] | None = None
-        self._hands: dict[type, Callable[[Any], None]] = {
-            do.Run: self._run,
-            do.Publish: self._publish,
-            do.PublishKept: self._publish_kept,
-            do.Keep: self._keep,
-            do.DropKept: lambda command: self._outbox.drop(command.number),
-            do.MarkSettled: self._mark_settled,
-            do.MarkNeverBegun: lambda command: self._journal.mark_never_begun(command.task_ids),
-            do.Acknowledge: self._acknowledge,
-            do.SendHeartbeat: lambda _: self._spawn(self._heartbeat()),
-            do.StartGrace: lambda command: self._later(command.seconds, on.GraceOver()),
-            do.StartFlush: lambda command: self._later(command.seconds, on.FlushOver()),
-            do.StopEngine: lambda _: self._spawn(self._stop_engine()),
-            do.SayGoodbye: lambda _: self._spawn(self._goodbye()),
-            do.Exit: lambda command: self._end(command.code),
-            do.Tell: lambda command: logger.info(command.text),
-        }
+        self._hands = self._performers()
 
     async def run(self) -> int:
         """Work until it is time to end; the exit status.
@@ -173,6 +157,26 @@ class Agent:
             self._fail(error)
         finally:
             self._feeding = False
+
+    def _performers(self) -> dict[type, Callable[[Any], None]]:
+        """What performs each kind of command."""
+        return {
+            do.Run: self._run,
+            do.Publish: self._publish,
+            do.PublishKept: self._publish_kept,
+            do.Keep: self._keep,
+            do.DropKept: lambda command: self._outbox.drop(command.number),
+            do.MarkSettled: self._mark_settled,
+            do.MarkNeverBegun: lambda command: self._journal.mark_never_begun(command.task_ids),
+            do.Acknowledge: self._acknowledge,
+            do.SendHeartbeat: lambda _: self._spawn(self._heartbeat()),
+            do.StartGrace: lambda command: self._later(command.seconds, on.GraceOver()),
+            do.StartFlush: lambda command: self._later(command.seconds, on.FlushOver()),
+            do.StopEngine: lambda _: self._spawn(self._stop_engine()),
+            do.SayGoodbye: lambda _: self._spawn(self._goodbye()),
+            do.Exit: lambda command: self._end(command.code),
+            do.Tell: lambda command: logger.info(command.text),
+        }
 
     # --- in
 
@@ -271,7 +275,8 @@ class Agent:
         except BrokerError as error:
             logger.warning("results could not be sent, they will be sent again: %s", error)
             self.feed(on.BatchFailed(number))
-            await self._queues.reconnect()
+            if not isinstance(error, BrokerUnreachable):
+                await self._queues.reconnect()  # it refuses; perhaps it does not after a while
         else:
             self.feed(on.BatchConfirmed(number))
 
@@ -303,8 +308,6 @@ class Agent:
 
     async def _goodbye(self) -> None:
         try:
-            if not self._queues.connected:
-                raise BrokerUnreachable("there is no connection")
             async with asyncio.timeout(_GOODBYE_S):
                 await self._queues.send_report(self._report(active=False))
         except (BrokerError, TimeoutError) as error:
@@ -384,11 +387,11 @@ class Agent:
         # A connection that ends in good order has brought over every acknowledgement.
         certain = self._queues.connected
         names = self._core.names(certain=certain)
-        await self._queues.close()
-        await self._engine.stop(0.0)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._queues.close()
+        await self._engine.stop(0.0)
         self._journal.compact(*names)
         self._journal.close()

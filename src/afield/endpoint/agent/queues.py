@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from afield.broker.base import Connection, Connector, Consumer, Delivery
+from afield.broker.base import Connection, Connector, Consumer, Delivery, Publication
 from afield.broker.link import Link
 from afield.endpoint.host.credentials import one_url, publication
+from afield.errors import BrokerUnreachable
 from afield.wire import v1
 from afield.wire.commands import QueueCredentials
 from afield.wire.messages import Report
@@ -50,6 +51,7 @@ class Queues:
         self._credentials = credentials
         self._told_up, self._told_down, self._told_refused = on_up, on_down, on_refused
         self._on_delivery = on_delivery
+        self._connection: Connection | None = None
         self._consumer: Consumer | None = None
         self._link = Link(connector, self._address, on_up=self._up, on_down=self._down)
         self._link.finished.add_done_callback(self._finished)
@@ -57,7 +59,7 @@ class Queues:
     @property
     def connected(self) -> bool:
         """Whether there is a connection now."""
-        return self._link.connection is not None
+        return self._connection is not None
 
     def start(self) -> None:
         """Begin to connect."""
@@ -69,8 +71,8 @@ class Queues:
 
     async def reconnect(self) -> None:
         """Give up the connection, and come again after a pause."""
-        if self._link.connection is not None:
-            await self._link.connection.close()
+        if self._connection is not None:
+            await self._connection.close()
 
     def refresh(self, credentials: QueueCredentials) -> None:
         """Use these for the next connection."""
@@ -86,7 +88,7 @@ class Queues:
 
         :raises BrokerError: it is not known to be
         """
-        await self._link.publish(publication(self._credentials.result_queue_info, body))
+        await self._publish(publication(self._credentials.result_queue_info, body))
 
     async def send_report(self, report: Report) -> None:
         """Publish a heartbeat.
@@ -94,12 +96,19 @@ class Queues:
         :raises BrokerError: it may not have arrived
         """
         body = v1.encode_report(report)
-        await self._link.publish(publication(self._credentials.heartbeat_queue_info, body))
+        await self._publish(publication(self._credentials.heartbeat_queue_info, body))
+
+    async def _publish(self, message: Publication) -> None:
+        # Not Link.publish, which waits for a connection: what cannot be sent now belongs on the disk now.
+        if self._connection is None:
+            raise BrokerUnreachable("there is no connection to the broker at the moment")
+        await self._connection.publish(message)
 
     async def _address(self) -> str:
         return self._url
 
     async def _up(self, connection: Connection) -> None:
+        self._connection = connection
         self._told_up()
         queue = self._credentials.task_queue_info.queue
         self._consumer = await connection.consume(queue, self._on_delivery, exclusive=True, prefetch=_PREFETCH)
@@ -107,11 +116,11 @@ class Queues:
 
     def _consumer_is_over(self, connection: Connection) -> None:
         # Its queue was deleted. What is gone for good is told when it is asked for again.
-        if self._link.connection is connection:
+        if self._connection is connection:
             self._closing = asyncio.ensure_future(connection.close())
 
     def _down(self, _reason: str) -> None:
-        self._consumer = None
+        self._connection = self._consumer = None
         self._told_down()
 
     def _finished(self, finished: asyncio.Future[None]) -> None:

@@ -105,7 +105,7 @@ async def _serve(
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     manager = await assemble.manager(directory, settings, service_url=url, token=token, endpoint_id=endpoint_uuid)
     running = asyncio.create_task(manager.run(stop))

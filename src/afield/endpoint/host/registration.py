@@ -28,7 +28,7 @@ __all__ = ["Registered", "ServiceAccess", "delete", "find_service", "open_transp
 T = TypeVar("T")
 
 #: How long a service that does not answer is asked again, in seconds. A person waits.
-_PATIENCE_S: Final = 5.0
+_PATIENCE_S: Final = 3.0
 #: The highest version of the envelope that our user endpoints read.
 _WIRE: Final = 2
 

@@ -27,10 +27,12 @@ from afield.endpoint.manager import events as on
 from afield.errors import WireError
 from afield.wire.commands import CONTENT_TYPE, MAX_CLOCK_SKEW_S, StartCommand, decode_command
 
-__all__ = ["KILL_AFTER_S", "STARTING_S", "ManagerCore"]
+__all__ = ["CANNOT", "KILL_AFTER_S", "STARTING_S", "ManagerCore"]
 
 #: One that ends badly within so many seconds of its start did not start.
 STARTING_S: Final = 10.0
+#: The exit status of one that cannot work as it is configured, however long it took to find out (sysexits.h).
+CANNOT: Final = 78
 #: How long a user endpoint has beyond the grace of its tasks, to send results and say goodbye, in seconds.
 KILL_AFTER_S: Final = 8.0
 
@@ -158,7 +160,8 @@ class ManagerCore:
                 return [tell]
             self._children[event.name] = _Child(child.command, event.now, child.commanded_at, revived=True)
             return [tell, do.Tell(f"{event.name}: starting again for a recent command"), do.Spawn(child.command)]
-        if self._stopping or event.now - child.started_at > STARTING_S:
+        started = event.now - child.started_at > STARTING_S and event.code != CANNOT
+        if self._stopping or started:
             return [tell, do.ReportGone(credentials)]
         said = event.tail.strip() or "it wrote nothing to its log"
         return [

@@ -71,6 +71,7 @@ class Manager:
         self.ready = asyncio.Event()
         self._core = ManagerCore(registered.owners, settings.mu_child_ep_grace_period_s)
         self._children: dict[str, Child] = {}
+        self._connection: Connection | None = None
         self._consumer: Consumer | None = None
         self._events: deque[on.Event] = deque()
         self._feeding = False
@@ -83,20 +84,7 @@ class Manager:
         self._url = with_port(url, settings.amqp_port)
         self._link = Link(connector, self._address, on_up=self._up, on_down=self._down)
         self._link.finished.add_done_callback(self._thrown_out)
-        self._hands: dict[type, Callable[[Any], None]] = {
-            do.Acknowledge: self._acknowledge,
-            do.Spawn: self._spawn,
-            do.RefreshCredentials: self._refresh,
-            do.ReportFailure: self._report_failure,
-            do.ReportGone: self._report_gone,
-            do.SendHeartbeat: lambda _: self._work(self._heartbeat()),
-            do.StopChildren: self._stop_children,
-            do.StartGrace: self._start_grace,
-            do.KillChildren: lambda _: self._kill_children(),
-            do.SayGoodbye: lambda _: self._work(self._goodbye()),
-            do.Exit: lambda _: self._over.set(),
-            do.Tell: lambda command: logger.info(command.text),
-        }
+        self._hands = self._performers()
 
     @property
     def endpoint_id(self) -> str:
@@ -115,6 +103,8 @@ class Manager:
         self._beat_later()
         try:
             await self._over.wait()
+            if self._works:  # reports for others, each of which has its own limit
+                await asyncio.wait(self._works)
         finally:
             stopping.cancel()
             await self._close()
@@ -134,6 +124,23 @@ class Manager:
         finally:
             self._feeding = False
 
+    def _performers(self) -> dict[type, Callable[[Any], None]]:
+        """What performs each kind of command."""
+        return {
+            do.Acknowledge: self._acknowledge,
+            do.Spawn: self._spawn,
+            do.RefreshCredentials: self._refresh,
+            do.ReportFailure: self._report_failure,
+            do.ReportGone: self._report_gone,
+            do.SendHeartbeat: lambda _: self._work(self._heartbeat()),
+            do.StopChildren: self._stop_children,
+            do.StartGrace: self._start_grace,
+            do.KillChildren: lambda _: self._kill_children(),
+            do.SayGoodbye: lambda _: self._work(self._goodbye()),
+            do.Exit: lambda _: self._over.set(),
+            do.Tell: lambda command: logger.info(command.text),
+        }
+
     async def _stop_when(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self.feed(on.StopRequested("it was told to", STOP_GRACE_S))
@@ -144,12 +151,13 @@ class Manager:
         return self._url
 
     async def _up(self, connection: Connection) -> None:
+        self._connection = connection
         self.feed(on.ConnectionUp())
         queue = self._registered.queues.command_queue_info.queue
         self._consumer = await connection.consume(queue, self._delivered)
 
     def _down(self, _reason: str) -> None:
-        self._consumer = None
+        self._connection = self._consumer = None
         self.feed(on.ConnectionDown())
 
     def _thrown_out(self, finished: asyncio.Future[None]) -> None:
@@ -182,8 +190,6 @@ class Manager:
 
     async def _goodbye(self) -> None:
         try:
-            if self._link.connection is None:
-                raise BrokerUnreachable("there is no connection")
             async with asyncio.timeout(_REPORT_S):
                 await self._say({"heartbeat_period": 0})
         except (BrokerError, TimeoutError) as error:
@@ -192,7 +198,9 @@ class Manager:
 
     async def _say(self, state: dict[str, Any]) -> None:
         body = v1.encode_report(Report(self.endpoint_id, state))
-        await self._link.publish(publication(self._registered.queues.heartbeat_queue_info, body))
+        if self._connection is None:
+            raise BrokerUnreachable("there is no connection to the broker at the moment")
+        await self._connection.publish(publication(self._registered.queues.heartbeat_queue_info, body))
 
     def _report_failure(self, command: do.ReportFailure) -> None:
         state = {"error": command.text, "heartbeat_period": _FAILURE_PERIOD}

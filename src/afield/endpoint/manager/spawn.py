@@ -52,6 +52,7 @@ class Child:
         with self._open_log() as log:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
+                self._start.name,  # it is told its name through the pipe; this is for whoever lists processes
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from afield.service.domain.caller import Caller
-from afield.service.use.assemble import Uses
+from afield.service.api.ask import Ask
 from afield.wire.rest import (
     AllowedFunctions,
     EndpointDocument,
@@ -16,56 +13,45 @@ from afield.wire.rest import (
     LockResponse,
 )
 
-__all__ = [
-    "allowed_functions",
-    "delete_endpoint",
-    "describe_endpoint",
-    "endpoint_status",
-    "list_endpoints",
-    "lock_endpoint",
-    "register_endpoint",
-    "register_endpoint_again",
-]
+__all__ = ["allowed_functions", "delete", "describe", "listing", "lock", "register", "register_again", "status"]
 
 
-async def register_endpoint(data: EndpointRegistration, caller: Caller, uses: Uses) -> EndpointRegistered:
+async def register(ask: Ask, body: EndpointRegistration) -> EndpointRegistered:
     """Register an endpoint that has no id yet."""
-    return await uses.register_endpoint.new(caller, data)
+    return await ask.uses.register_endpoint.new(ask.caller, body)
 
 
-async def register_endpoint_again(
-    endpoint_id: str, data: EndpointRegistration, caller: Caller, uses: Uses
-) -> EndpointRegistered:
+async def register_again(ask: Ask, endpoint_id: str, body: EndpointRegistration) -> EndpointRegistered:
     """Register an endpoint again, under its id."""
-    return await uses.register_endpoint.again(caller, endpoint_id, data)
+    return await ask.uses.register_endpoint.again(ask.caller, endpoint_id, body)
 
 
-async def list_endpoints(caller: Caller, uses: Uses, role: str = "owner") -> list[EndpointSummary]:
+async def listing(ask: Ask) -> list[EndpointSummary]:
     """Endpoints that the caller owns, or with role=any all that they may see."""
-    return await uses.endpoints.list(caller, role)
+    return await ask.uses.endpoints.list(ask.caller, ask.query("role") or "owner")
 
 
-async def describe_endpoint(endpoint_id: str, caller: Caller, uses: Uses) -> EndpointDocument:
+async def describe(ask: Ask, endpoint_id: str) -> EndpointDocument:
     """What an endpoint said of itself."""
-    return await uses.endpoints.describe(caller, endpoint_id)
+    return await ask.uses.endpoints.describe(ask.caller, endpoint_id)
 
 
-async def endpoint_status(endpoint_id: str, caller: Caller, uses: Uses) -> EndpointStatus:
+async def status(ask: Ask, endpoint_id: str) -> EndpointStatus:
     """Whether an endpoint is online, and how busy."""
-    return await uses.endpoints.status(caller, endpoint_id)
+    return await ask.uses.endpoints.status(ask.caller, endpoint_id)
 
 
-async def allowed_functions(endpoint_id: str, caller: Caller, uses: Uses) -> AllowedFunctions:
+async def allowed_functions(ask: Ask, endpoint_id: str) -> AllowedFunctions:
     """Which functions may run on an endpoint."""
-    return await uses.endpoints.allowed_functions(caller, endpoint_id)
+    return await ask.uses.endpoints.allowed_functions(ask.caller, endpoint_id)
 
 
-async def lock_endpoint(endpoint_id: str, caller: Caller, uses: Uses) -> LockResponse:
+async def lock(ask: Ask, endpoint_id: str) -> LockResponse:
     """Stop an endpoint from afar, and keep it out for a while."""
-    return await uses.endpoints.lock(caller, endpoint_id)
+    return await ask.uses.endpoints.lock(ask.caller, endpoint_id)
 
 
-async def delete_endpoint(endpoint_id: str, caller: Caller, uses: Uses) -> dict[str, Any]:
-    """Forget an endpoint."""
-    await uses.endpoints.delete(caller, endpoint_id)
+async def delete(ask: Ask, endpoint_id: str) -> dict[str, int]:
+    """Forget an endpoint; tasks that wait for it fail."""
+    await ask.uses.endpoints.delete(ask.caller, endpoint_id)
     return {"result": 302}  # the published answer

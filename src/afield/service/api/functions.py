@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from afield.service.domain.caller import Caller
-from afield.service.use.assemble import Uses
+from afield.service.api.ask import Ask
 from afield.wire.rest import FunctionDocument, FunctionRegistered, FunctionRegistration
 
-__all__ = ["delete_function", "read_function", "register_function"]
+__all__ = ["delete", "read", "register"]
 
 
-async def register_function(data: FunctionRegistration, caller: Caller, uses: Uses) -> FunctionRegistered:
+async def register(ask: Ask, body: FunctionRegistration) -> FunctionRegistered:
     """Register a function, packed by a serializer or as plain source."""
-    return await uses.functions.register(caller, data)
+    return await ask.uses.functions.register(ask.caller, body)
 
 
-async def read_function(function_id: str, caller: Caller, uses: Uses) -> FunctionDocument:
+async def read(ask: Ask, function_id: str) -> FunctionDocument:
     """A function with its code."""
-    return await uses.functions.read(caller, function_id)
+    return await ask.uses.functions.read(ask.caller, function_id)
 
 
-async def delete_function(function_id: str, caller: Caller, uses: Uses) -> dict[str, Any]:
+async def delete(ask: Ask, function_id: str) -> dict[str, int]:
     """Let nobody use a function from now on."""
-    await uses.functions.delete(caller, function_id)
+    await ask.uses.functions.delete(ask.caller, function_id)
     return {"result": 302}  # the published answer

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
-from typing import Any, cast
+from typing import Any, Final, cast
 
-import uvicorn
+from uvicorn import Config
+from uvicorn.server import ServerState
 
-from afield.service.api.plain import ASGI
+from afield.service.api.ask import ASGI
 
 __all__ = ["HttpServer"]
 
+logger = logging.getLogger(__name__)
+
 #: Seconds for which a connection may be idle. Longer than clients keep theirs, so that none is used as it is closed.
-_KEEP_ALIVE_S = 75
+_KEEP_ALIVE_S: Final = 75
+
+#: Seconds that clients have to read what was answered when the service stops, and how often it is looked.
+_LAST_WORDS_S: Final = 1.0
+_LOOK_S: Final = 0.01
 
 
 class HttpServer:
-    """Serves an application on a bound socket.
+    """Serves an application on a bound socket. It speaks uvicorn's HTTP; its server is not used, for that wants to own
+    the process.
 
     :param goodbye_s: seconds that requests under way may take when it stops
     """
 
     def __init__(self, app: ASGI, bound: socket.socket, goodbye_s: float) -> None:
         self._bound = bound
-        config = uvicorn.Config(
+        self._goodbye_s = goodbye_s
+        self._config = Config(
             cast("Any", app),
             http="httptools",
             ws="none",
@@ -34,17 +45,41 @@ class HttpServer:
             server_header=False,
             date_header=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=max(1, round(goodbye_s)),
         )
-        config.load()
-        self._server = uvicorn.Server(config)
-        self._server.lifespan = config.lifespan_class(config)
+        self._config.load()
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Let clients in."""
-        await self._server.on_tick(0)
-        await self._server.startup(sockets=[self._bound])
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connected, sock=self._bound, backlog=self._config.backlog)
 
     async def stop(self) -> None:
         """Let nobody in any more, finish what is under way, end all connections."""
-        await self._server.shutdown(sockets=[self._bound])
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()  # those that are idle at once, the others after their answer
+        if self._state.tasks:
+            _, late = await asyncio.wait(self._state.tasks, timeout=self._goodbye_s)
+            for task in late:
+                task.cancel()
+            if late:
+                logger.warning("%d requests did not end in time, and are cut off", len(late))
+                await asyncio.wait(late)
+        await self._until_read()
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+
+    async def _until_read(self) -> None:
+        # A connection is gone when its client has read all of it; nobody tells when, so this looks.
+        for _ in range(round(_LAST_WORDS_S / _LOOK_S)):
+            await asyncio.sleep(0)
+            if not self._state.connections:
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    def _connected(self) -> asyncio.Protocol:
+        protocol = cast("Any", self._config.http_protocol_class)
+        return cast("asyncio.Protocol", protocol(config=self._config, server_state=self._state, app_state={}))

@@ -1,44 +1,43 @@
-"""Tasks: submit them, ask after them. The first three are hot: see :mod:`afield.service.api.edge`."""
+"""Tasks: submit them, ask after them."""
 
 from __future__ import annotations
 
 import msgspec
 
-from afield.service.api.plain import Request
-from afield.service.domain.caller import Caller
-from afield.service.use.assemble import Uses
-from afield.wire.rest import BatchStatusRequest, ResultQueue, SubmitRequest, TaskGroupDocument
+from afield.service.api.ask import Ask
+from afield.wire.rest import (
+    BatchStatus,
+    BatchStatusRequest,
+    ResultQueue,
+    SubmitRequest,
+    TaskDocument,
+    TaskGroupDocument,
+)
 
-__all__ = ["batch_status", "result_queue", "submit", "task", "task_group"]
-
-_encode = msgspec.json.Encoder().encode
-_submit = msgspec.json.Decoder(SubmitRequest).decode
-_batch_status = msgspec.json.Decoder(BatchStatusRequest).decode
-
-
-async def submit(uses: Uses, caller: Caller, request: Request, endpoint_id: str) -> bytes:
-    """Accept tasks for an endpoint. Send the header ``Idempotency-Key`` to be able to repeat it safely."""
-    key = request.header(b"idempotency-key")
-    body = _submit(await request.body())
-    return await uses.submit(caller, endpoint_id, body, wire=request.wire, key=key)
+__all__ = ["batch_status", "group", "result_queue", "submit", "task"]
 
 
-async def batch_status(uses: Uses, caller: Caller, request: Request) -> bytes:
-    """What became of many tasks."""
-    wanted = _batch_status(await request.body())
-    return _encode(await uses.watch.tasks(caller, wanted.task_ids, request.wire))
+async def submit(ask: Ask, endpoint_id: str, body: SubmitRequest) -> msgspec.Raw:
+    """Accept tasks for an endpoint, all or none. With the header Idempotency-Key it can be repeated safely."""
+    key = ask.header(b"idempotency-key")
+    return msgspec.Raw(await ask.uses.submit(ask.caller, endpoint_id, body, wire=ask.wire, key=key))
 
 
-async def task(uses: Uses, caller: Caller, request: Request, task_id: str) -> bytes:
+async def task(ask: Ask, task_id: str) -> TaskDocument:
     """What became of one task."""
-    return _encode(await uses.watch.task(caller, task_id, request.wire))
+    return await ask.uses.watch.task(ask.caller, task_id, ask.wire)
 
 
-async def task_group(taskgroup_id: str, caller: Caller, uses: Uses, wire: int) -> TaskGroupDocument:
+async def batch_status(ask: Ask, body: BatchStatusRequest) -> BatchStatus:
+    """What became of many tasks."""
+    return await ask.uses.watch.tasks(ask.caller, body.task_ids, ask.wire)
+
+
+async def group(ask: Ask, taskgroup_id: str) -> TaskGroupDocument:
     """The tasks of a group."""
-    return await uses.watch.group(caller, taskgroup_id, wire)
+    return await ask.uses.watch.group(ask.caller, taskgroup_id, ask.wire)
 
 
-async def result_queue(caller: Caller, uses: Uses) -> ResultQueue:
+async def result_queue(ask: Ask) -> ResultQueue:
     """How to reach the queues on which results stream in."""
-    return uses.watch.result_queue(caller)
+    return ask.uses.watch.result_queue(ask.caller)

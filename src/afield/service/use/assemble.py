@@ -68,6 +68,7 @@ def assemble(
             queues,
             groups=groups,
             starter=starter,
+            revive=revive,
             in_flight=in_flight,
             clock=clock,
             limits=limits,

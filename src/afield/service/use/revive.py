@@ -52,6 +52,17 @@ class Revive:
         if await self._has_work(user_endpoint):
             await self._send(user_endpoint)
 
+    async def accepted(self, user_endpoint_id: str) -> None:
+        """Tasks were committed. What they need may have left since it was looked at, or its core endpoint come, and
+        both found nothing to do then.
+        """
+        now = self._clock.now()
+        user_endpoint = await self._records.user_endpoint(user_endpoint_id)
+        if user_endpoint is not None and not is_online(user_endpoint, now):
+            endpoint = await self._records.endpoint(user_endpoint.endpoint_id)
+            if endpoint is not None and is_online(endpoint, now):
+                await self._send(user_endpoint)
+
     async def look_around(self) -> None:
         """Find tasks that wait for a user endpoint which went without a word."""
         now = self._clock.now()

@@ -39,6 +39,7 @@ from afield.service.store.base import AlreadyStored, Store
 from afield.service.use.in_flight import InFlight
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
+from afield.service.use.revive import Revive
 from afield.service.use.start_user_endpoint import StartUserEndpoint
 from afield.service.use.task_groups import TaskGroups
 from afield.wire.messages import Task
@@ -62,6 +63,7 @@ class Submit:
         *,
         groups: TaskGroups,
         starter: StartUserEndpoint,
+        revive: Revive,
         in_flight: InFlight,
         clock: Clock,
         limits: Limits,
@@ -71,6 +73,7 @@ class Submit:
         self._queues = queues
         self._groups = groups
         self._starter = starter
+        self._revive = revive
         self._in_flight = in_flight
         self._clock = clock
         self._limits = limits
@@ -235,6 +238,7 @@ class Submit:
         ]
         try:
             await self._queues.send_tasks(records[0].user_endpoint_id, endpoint_wire(endpoint), tasks)
+            await self._revive.accepted(records[0].user_endpoint_id)
         except BrokerError:
             # They are committed: an error now would make the submitter send them a second time.
             logger.exception("%d accepted tasks could not be queued; they are stored, and wait", len(tasks))

@@ -1,0 +1,89 @@
+"""One request, as handlers see it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from afield.service.domain import refusals
+from afield.service.domain.caller import Caller
+from afield.service.use.assemble import Uses
+from afield.wire.v2 import WIRE_HEADER
+
+__all__ = ["ASGI", "Ask", "Message", "Receive", "Scope", "Send"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+#: An application as a server calls it (https://asgi.readthedocs.io/en/latest/specs/www.html).
+ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_WIRE = WIRE_HEADER.lower().encode()
+
+
+class Ask:
+    """What is asked, by whom, and of whom.
+
+    :param uses: what can be asked for
+    """
+
+    __slots__ = ("_caller", "_receive", "_scope", "method", "path", "uses")
+
+    def __init__(self, scope: Scope, receive: Receive, uses: Uses) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._caller: Caller | None = None
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.uses = uses
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks. The edge has found that out, except on routes that are open to everybody."""
+        assert self._caller is not None
+        return self._caller
+
+    @caller.setter
+    def caller(self, caller: Caller) -> None:
+        self._caller = caller
+
+    @property
+    def wire(self) -> int:
+        """The highest version of the envelope that the client reads."""
+        return 2 if self.header(_WIRE) not in {None, "1"} else 1
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value; ``name`` in lower case."""
+        for key, value in self._scope["headers"]:
+            if key == name:
+                return str(value, "latin-1")
+        return None
+
+    def query(self, name: str) -> str | None:
+        """A parameter behind the question mark; the last one, if there are several."""
+        found = parse_qs(str(self._scope["query_string"], "latin-1"), keep_blank_values=True).get(name)
+        return found[-1] if found else None
+
+    async def body(self) -> bytes:
+        """All of the body.
+
+        :raises Refusal: it is larger than any may be, or ends before its end
+        """
+        limit = self.uses.limits.request_bytes
+        length = self.header(b"content-length")
+        if length is not None and length.isdigit() and int(length) > limit:
+            raise refusals.body_too_large(limit)
+        parts, size = [], 0
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise refusals.malformed("The request ended before its body did.")
+            part: bytes = message["body"]
+            size += len(part)
+            if size > limit:
+                raise refusals.body_too_large(limit)
+            parts.append(part)
+            if not message["more_body"]:
+                return parts[0] if len(parts) == 1 else b"".join(parts)
