@@ -360,6 +360,7 @@ async def test_every_route_is_described(http):
         ("POST", "/v3/endpoints/{endpoint_id}/lock"), ("GET", "/v3/endpoints/{endpoint_id}/allowed_functions"),
         ("POST", "/v3/functions"), ("GET", "/v2/functions/{function_id}"), ("DELETE", "/v2/functions/{function_id}"),
         ("GET", "/v2/endpoints"), ("GET", "/v2/endpoints/{endpoint_id}"), ("GET", "/v2/endpoints/{endpoint_id}/status"),
-        ("DELETE", "/v2/endpoints/{endpoint_id}"), ("GET", "/v2/version"), ("GET", "/v2/get_amqp_result_connection_url"),
+        ("DELETE", "/v2/endpoints/{endpoint_id}"), ("GET", "/v2/version"),
+        ("GET", "/v2/get_amqp_result_connection_url"),
     } <= described  # fmt: skip
     assert "submit" in json.dumps(document["paths"]["/v3/endpoints/{endpoint_id}/submit"]["post"]).lower()

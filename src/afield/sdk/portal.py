@@ -118,8 +118,9 @@ class Portal:
         for task in tasks:
             task.cancel()
         await self._asyncio.gather(*tasks, return_exceptions=True)
+        # The loop's helper threads (it looks names up in them) are let go by its close(). Waiting for them would need a
+        # thread more, which cannot be started while the interpreter ends (Python 3.12).
         await self.loop.shutdown_asyncgens()
-        await self.loop.shutdown_default_executor()
 
     def _run(self) -> None:
         global _thread_id  # noqa: PLW0603 - one portal, one thread

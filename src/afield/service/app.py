@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
+from afield.broker.base import Connection
 from afield.broker.embedded.server import EmbeddedBroker
-from afield.broker.embedded.server import Settled as SettledMessage
 from afield.service.api.edge import Edge
 from afield.service.api.server import HttpServer
 from afield.service.auth.local import local_owner, service_secret
@@ -33,7 +33,7 @@ from afield.service.ports import bind, is_everywhere, listen_for_queues
 from afield.service.settings import Settings
 from afield.service.store.base import Store
 from afield.service.store.factory import open_store
-from afield.service.use.assemble import assemble
+from afield.service.use.assemble import Uses, assemble
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 
@@ -114,17 +114,16 @@ class Service:
         # First of all, so that a port that is taken is told before anything is touched.
         bound = bind(settings.host, settings.port)
         stack.callback(bound.close)
-        store = self._store or open_store(settings.database or settings.data_dir, data_dir=settings.data_dir)
-        await store.open()
-        stack.push_async_callback(store.close)
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = await self._open_store(settings, stack)
         secret = service_secret(settings.data_dir)
-
         records = Records(store, self._clock)
         logins = QueueLogins(secret, records, self._clock)
-        settled = Settled(store, self._clock)
-        stack.push_async_callback(settled.flush)
-        broker = EmbeddedBroker(logins.authenticate, on_settled=_taken(settled))
+        tokens = BearerTokens(store, self._clock)
+        owner = local_owner(secret, self._clock.now())
+        await store.put_identity(owner)
+        token = await tokens.issue(owner.id, "the person who runs this service", _TOKEN_LIFE_S)
+
+        broker = EmbeddedBroker(logins.authenticate)
         stack.push_async_callback(broker.close)
         connection = broker.connect_local()
         queues = Queues(broker, connection, self._clock)
@@ -132,24 +131,13 @@ class Service:
         uses = assemble(store, records, queues, logins=logins, clock=self._clock, limits=settings.limits)
         await uses.refill.everything()
 
-        tokens = BearerTokens(store, self._clock)
-        owner = local_owner(secret, self._clock.now())
-        await store.put_identity(owner)
-        token = await tokens.issue(owner.id, "the person who runs this service", _TOKEN_LIFE_S)
-
+        settled = Settled(store, uses.in_flight, self._clock)
+        broker.on_settled = settled.taken
         supervisor = self._supervisor = Supervisor()
         stack.push_async_callback(supervisor.stop)
-        results, beats = Results(connection, uses.finish), Beats(connection, uses.beat)
-        await results.inbox.open()
-        await beats.inbox.open()
-        supervisor.start("results", results.run(), results.inbox.close)
-        supervisor.start("beats", beats.run(), beats.inbox.close)
-        supervisor.start("settled", settled.run())
-        supervisor.start("revive", every(settings.limits.watch_s, self._clock, uses.revive.look_around))
-
-        async def prolong() -> None:
-            await tokens.prolong(token, _TOKEN_LIFE_S)
-
+        await self._start_loops(supervisor, connection, uses)
+        supervisor.start("settled", settled.run(), settled.close)
+        prolong = partial(tokens.prolong, token, _TOKEN_LIFE_S)
         supervisor.start("sweep", every(settings.limits.sweep_s, self._clock, uses.expire, prolong))
 
         amqp_port = await listen_for_queues(broker, settings.host, settings.amqp_port, settings.data_dir)
@@ -161,12 +149,20 @@ class Service:
         await http.start()
         return _running(settings, bound, amqp_port, token, owner)
 
+    async def _open_store(self, settings: Settings, stack: AsyncExitStack) -> Store:
+        store = self._store or open_store(settings.database or settings.data_dir, data_dir=settings.data_dir)
+        await store.open()
+        stack.push_async_callback(store.close)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # a database elsewhere makes none
+        return store
 
-def _taken(settled: Settled) -> Callable[[str, list[SettledMessage]], None]:
-    def taken(queue: str, messages: list[SettledMessage]) -> None:
-        settled.taken(queue, [message.body for message in messages])
-
-    return taken
+    async def _start_loops(self, supervisor: Supervisor, connection: Connection, uses: Uses) -> None:
+        results, beats = Results(connection, uses.finish), Beats(connection, uses.beat)
+        await results.inbox.open()
+        await beats.inbox.open()
+        supervisor.start("results", results.run(), results.inbox.close)
+        supervisor.start("beats", beats.run(), beats.inbox.close)
+        supervisor.start("revive", every(uses.limits.watch_s, self._clock, uses.revive.look_around, uses.lose))
 
 
 def _public_host(settings: Settings) -> str:

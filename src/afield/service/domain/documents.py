@@ -20,7 +20,7 @@ from afield.service.domain.records import (
     UserEndpointRecord,
 )
 from afield.states import TaskState
-from afield.wire.messages import Result, Transition
+from afield.wire.messages import ErrorDetails, Result, Transition
 from afield.wire.rest import (
     EndpointDocument,
     EndpointStatus,
@@ -34,6 +34,7 @@ __all__ = [
     "endpoint_document",
     "endpoint_status",
     "endpoint_summary",
+    "failed_task",
     "function_document",
     "group_task",
     "task_document",
@@ -92,6 +93,14 @@ def to_finished(result: Result, now: float) -> FinishedTask:
         transitions=tuple((step.timestamp, step.state, step.actor) for step in result.statuses),
         exception=result.exception,
     )
+
+
+def failed_task(task_id: str, code: str, message: str, now: float) -> FinishedTask:
+    """What is kept of a task that the service itself fails.
+
+    :param code: a short name of the reason
+    """
+    return FinishedTask(task_id, TaskState.FAILED, now, message.encode(), ErrorDetails(code, message))
 
 
 def to_result(end: FinishedTask) -> Result:

@@ -21,7 +21,9 @@ __all__ = [
     "after_core_report",
     "after_user_report",
     "error_of",
+    "is_another_life",
     "is_online",
+    "is_same_life",
     "says_goodbye",
 ]
 
@@ -30,6 +32,9 @@ PATIENCE: Final = 2.5
 
 #: What is assumed of an endpoint that reports without a usable period (the published default).
 DEFAULT_PERIOD_S: Final = 30.0
+
+#: In a user endpoint's report: when its process began, unix seconds.
+_BEGAN: Final = "start_unix"
 
 #: Not kept: the rendered configuration, which may hold its user's secrets.
 _NOT_KEPT: Final = frozenset({"config_raw"})
@@ -71,6 +76,18 @@ def after_user_report(user_endpoint: UserEndpointRecord, state: dict[str, Any], 
         active=not says_goodbye(state),
         state={key: value for key, value in state.items() if key not in _NOT_KEPT},
     )
+
+
+def is_another_life(before: UserEndpointRecord, after: UserEndpointRecord) -> bool:
+    """Whether the report between these came from another process than the one before it."""
+    began, begins = before.state.get(_BEGAN), after.state.get(_BEGAN)
+    return began is not None and begins is not None and began != begins
+
+
+def is_same_life(before: UserEndpointRecord, after: UserEndpointRecord) -> bool:
+    """Whether both reports certainly came from one process."""
+    began = before.state.get(_BEGAN)
+    return began is not None and began == after.state.get(_BEGAN)
 
 
 def _period(state: dict[str, Any]) -> float:

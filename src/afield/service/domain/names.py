@@ -34,6 +34,7 @@ __all__ = [
     "heartbeat_key",
     "parse_login",
     "permissions",
+    "reader_of_queue",
     "result_key",
     "sender",
     "task_queue",
@@ -84,6 +85,12 @@ def group_of_queue(queue: str) -> str | None:
     """The task group whose queue this is; None when it is another kind of queue."""
     identity_id, _, group_id = queue.partition(".")
     return group_id if len(identity_id) == len(group_id) == 36 else None
+
+
+def reader_of_queue(queue: str) -> str | None:
+    """The user endpoint whose task queue this is; None when it is another kind of queue."""
+    user_endpoint_id, _, kind = queue.partition(".")
+    return user_endpoint_id if kind == "tasks" else None
 
 
 def result_key(endpoint_id: str) -> str:

@@ -13,6 +13,7 @@ from afield.service.use.endpoints import Endpoints
 from afield.service.use.expire import Expire
 from afield.service.use.finish import Finish
 from afield.service.use.in_flight import InFlight
+from afield.service.use.lose import Lose
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 from afield.service.use.refill import Refill
@@ -44,6 +45,8 @@ class Uses:
     expire: Expire
     refill: Refill
     revive: Revive
+    lose: Lose
+    in_flight: InFlight
     limits: Limits
 
 
@@ -57,7 +60,7 @@ def assemble(
     finish = Finish(store, records, queues, in_flight, clock)
     expire = Expire(store, finish, queues, clock, limits.retention_s)
     starter = StartUserEndpoint(store, records, queues, logins=logins, clock=clock, wait_s=limits.start_wait_s)
-    revive = Revive(store, records, starter, clock)
+    revive = Revive(store, records, starter, in_flight, clock)
     return Uses(
         functions=Functions(records, clock, limits.function_bytes),
         register_endpoint=RegisterEndpoint(store, records, queues, logins, clock),
@@ -74,10 +77,12 @@ def assemble(
             limits=limits,
         ),
         watch=Watch(store, groups, logins, most=limits.status_tasks, client_login_s=limits.client_login_s),
-        beat=Beat(records, starter, revive, clock),
+        beat=Beat(records, starter, revive, in_flight, clock),
         finish=finish,
         expire=expire,
         refill=refill,
         revive=revive,
+        lose=Lose(in_flight, finish, clock),
+        in_flight=in_flight,
         limits=limits,
     )

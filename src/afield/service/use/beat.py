@@ -8,6 +8,7 @@ from typing import Any
 from afield.service.clock import Clock
 from afield.service.domain import liveness
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
+from afield.service.use.in_flight import InFlight
 from afield.service.use.records import Records
 from afield.service.use.revive import Revive
 from afield.service.use.start_user_endpoint import StartUserEndpoint
@@ -20,10 +21,13 @@ logger = logging.getLogger(__name__)
 class Beat:
     """Takes reports."""
 
-    def __init__(self, records: Records, starter: StartUserEndpoint, revive: Revive, clock: Clock) -> None:
+    def __init__(
+        self, records: Records, starter: StartUserEndpoint, revive: Revive, in_flight: InFlight, clock: Clock
+    ) -> None:
         self._records = records
         self._starter = starter
         self._revive = revive
+        self._holding = in_flight.holding
         self._clock = clock
         # Core endpoints that reported in this life of the service: the first report of one is its coming back, however
         # recent the last one that another life kept.
@@ -62,14 +66,28 @@ class Beat:
             self._met.add(endpoint.id)
             await self._revive.core_came(changed)
 
+    def _note_life(self, before: UserEndpointRecord, after: UserEndpointRecord, now: float) -> None:
+        """What the report says about the tasks that were taken in this life, or in the one before."""
+        if not after.active:
+            self._holding.life_ended(after.id, now)
+        elif liveness.is_another_life(before, after):
+            self._holding.life_ended(after.id, now, taken_by=before.last_report_at)
+        elif liveness.is_same_life(before, after):
+            self._holding.life_goes_on(after.id)
+
     async def _user(self, user_endpoint: UserEndpointRecord, state: dict[str, Any]) -> None:
         reason = liveness.error_of(state)
         now = self._clock.now()
-        changed = await self._records.change_user_endpoint(
-            user_endpoint.id, lambda record: liveness.after_user_report(record, state, now)
-        )
+        before: list[UserEndpointRecord] = []
+
+        def change(record: UserEndpointRecord) -> UserEndpointRecord:
+            before.append(record)
+            return liveness.after_user_report(record, state, now)
+
+        changed = await self._records.change_user_endpoint(user_endpoint.id, change)
         if changed is None:
             return
+        self._note_life(before[0], changed, now)
         if reason is not None:
             logger.info("user endpoint %s did not start: %s", changed.id, reason)
             self._starter.failed(changed, reason)

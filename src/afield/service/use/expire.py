@@ -6,12 +6,10 @@ import logging
 from typing import Final
 
 from afield.service.clock import Clock
-from afield.service.domain.records import FinishedTask, TaskRecord
+from afield.service.domain.documents import failed_task
 from afield.service.store.base import Store
 from afield.service.use.finish import Finish
 from afield.service.use.queues import Queues
-from afield.states import TaskState
-from afield.wire.messages import ErrorDetails
 
 __all__ = ["Expire"]
 
@@ -60,16 +58,6 @@ class Expire:
             doomed = [task for task in tasks if before is None or task.created_at < before]
             if doomed:
                 now = self._clock.now()
-                await self._finish.end([_failed(task, code, message, now) for task in doomed])
+                await self._finish.end([failed_task(task.id, code, message, now) for task in doomed])
             if len(doomed) < _PAGE:
                 return
-
-
-def _failed(task: TaskRecord, code: str, message: str, now: float) -> FinishedTask:
-    return FinishedTask(
-        id=task.id,
-        state=TaskState.FAILED,
-        completed_at=now,
-        data=message.encode(),
-        error=ErrorDetails(code, message),
-    )

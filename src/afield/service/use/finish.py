@@ -54,7 +54,7 @@ class Finish:
         if not ends:
             return
         ended = await self._store.finish_tasks(ends)
-        self._in_flight.end(end.id for end in ends)
+        self._in_flight.holding.end(end.id for end in ends)
         by_group: dict[str, list[FinishedTask]] = {}
         for view in ended:
             assert view.finished is not None

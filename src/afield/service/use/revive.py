@@ -13,6 +13,7 @@ from afield.service.clock import Clock
 from afield.service.domain.liveness import is_online
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.store.base import Store
+from afield.service.use.in_flight import InFlight
 from afield.service.use.records import Records
 from afield.service.use.start_user_endpoint import StartUserEndpoint
 
@@ -29,10 +30,13 @@ _LONGEST_PAUSE_S: Final = 900.0
 class Revive:
     """Sends start commands that no submit asked for."""
 
-    def __init__(self, store: Store, records: Records, starter: StartUserEndpoint, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, records: Records, starter: StartUserEndpoint, in_flight: InFlight, clock: Clock
+    ) -> None:
         self._store = store
         self._records = records
         self._starter = starter
+        self._holding = in_flight.holding
         self._clock = clock
         # user endpoint -> (not before, how long after that one)
         self._tried: dict[str, tuple[float, float]] = {}
@@ -41,7 +45,7 @@ class Revive:
         """A core endpoint is there again."""
         now = self._clock.now()
         for user_endpoint in await self._store.user_endpoints(endpoint.id):
-            if not is_online(user_endpoint, now) and await self._has_work(user_endpoint):
+            if not is_online(user_endpoint, now) and self._holding.queued(user_endpoint.id):
                 await self._send(user_endpoint)
 
     async def user_left(self, user_endpoint: UserEndpointRecord) -> None:
@@ -49,7 +53,7 @@ class Revive:
         endpoint = await self._records.endpoint(user_endpoint.endpoint_id)
         if endpoint is None or not is_online(endpoint, self._clock.now()):
             return
-        if await self._has_work(user_endpoint):
+        if self._holding.queued(user_endpoint.id):
             await self._send(user_endpoint)
 
     async def accepted(self, user_endpoint_id: str) -> None:
@@ -64,9 +68,9 @@ class Revive:
                 await self._send(user_endpoint)
 
     async def look_around(self) -> None:
-        """Find tasks that wait for a user endpoint which went without a word."""
+        """Find tasks that a user endpoint which went without a word has taken along, or that wait for it."""
         now = self._clock.now()
-        waiting = await self._store.waiting_counts()
+        waiting = self._holding.holders()
         self._tried = {one: tried for one, tried in self._tried.items() if one in waiting}
         for one in waiting:
             user_endpoint = await self._records.user_endpoint(one)
@@ -75,15 +79,15 @@ class Revive:
             if is_online(user_endpoint, now):
                 self._tried.pop(one, None)
                 continue
+            self._holding.life_ended(one, now)
+            if not self._holding.queued(one):
+                continue
             not_before, _ = self._tried.get(one, (0.0, 0.0))
             if now < not_before or self._starter.is_pending(one):
                 continue
             endpoint = await self._records.endpoint(user_endpoint.endpoint_id)
             if endpoint is not None and is_online(endpoint, now):
                 await self._send(user_endpoint)
-
-    async def _has_work(self, user_endpoint: UserEndpointRecord) -> bool:
-        return bool(await self._store.waiting_tasks(user_endpoint.id, limit=1))
 
     async def _send(self, user_endpoint: UserEndpointRecord) -> None:
         if self._starter.is_pending(user_endpoint.id):
