@@ -9,7 +9,6 @@ import pytest
 
 from afield import Batch, Client, ComputeSerializer, UserRuntime
 from afield.errors import ComputeAPIError, ConfigurationError, InvalidId, TaskExecutionFailed, TaskPending
-from afield.sdk.batch import PlatformInfo, PythonInfo
 from afield.sdk.transport.memory import MemoryService
 from afield.serialize import AllCodeStrategies, JSONData
 from afield.wire.messages import ErrorDetails, Result
@@ -107,7 +106,7 @@ def test_a_batch_says_what_is_wrong(client):
 
 
 def test_what_a_batch_sends():
-    runtime = UserRuntime("4.0.0", "3.0.0", "3.11", PythonInfo.here(), PlatformInfo.here())
+    runtime = UserRuntime("4.0.0", "3.0.0", "3.11", UserRuntime.PythonInfo.here(), UserRuntime.PlatformInfo.here())
     batch = Batch(ENDPOINT, {"num_nodes": 1}, None, True, ComputeSerializer(strategy_data=JSONData()), runtime)
     batch.add(UNKNOWN, (1,), {"a": 2})
     sent = batch.prepare()

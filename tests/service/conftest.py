@@ -26,6 +26,7 @@ from afield.service.settings import Limits
 from afield.service.store.base import Store
 from afield.service.store.memory import MemoryStore
 from afield.service.use.assemble import Uses, assemble
+from afield.service.use.in_flight import InFlight
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 from afield.wire import codec, v1, v2
@@ -183,8 +184,15 @@ class World:
         await self.queues.prepare()
         # So that whoever reported can wait until the report was taken.
         await self.broker.declare_queue(QueueSpec(names.HEARTBEATS, confirm_on_ack=True))
+        self.in_flight = InFlight(self.store)
         self.uses: Uses = assemble(
-            self.store, self.records, self.queues, logins=self.logins, clock=self.clock, limits=self.limits
+            self.store,
+            self.records,
+            self.queues,
+            self.in_flight,
+            logins=self.logins,
+            clock=self.clock,
+            limits=self.limits,
         )
         self.supervisor = Supervisor()
         self.results, self.beats = Results(self.connection, self.uses.finish), Beats(self.connection, self.uses.beat)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 
 import pytest
 
-from afield.broker.base import Publication, QueueSpec
+from afield.broker.base import Properties, Publication, QueueSpec
 from afield.broker.memory import MemoryBroker
 from afield.errors import BrokerUnreachable
 from afield.service.clock import HandClock
@@ -16,6 +17,7 @@ from afield.service.flows.settled import Settled
 from afield.service.flows.supervisor import Supervisor
 from afield.service.flows.sweep import every
 from afield.service.store.memory import MemoryStore
+from afield.service.use.in_flight import InFlight
 from afield.wire import v1, v2
 from afield.wire.messages import Report, Result
 
@@ -31,6 +33,16 @@ class RecordingStore(MemoryStore):
 
     async def mark_delivered(self, task_ids: list[str]) -> None:
         self.delivered.append(list(task_ids))
+
+
+@dataclass
+class Acked:
+    body: bytes
+    properties: Properties = field(default_factory=Properties)
+
+
+def messages(*bodies: bytes) -> list[Acked]:
+    return [Acked(body) for body in bodies]
 
 
 async def turn() -> None:
@@ -101,17 +113,17 @@ class TestInbox:
 class TestSettled:
     async def test_the_store_hears_of_many_at_once_a_second_later(self):
         store, clock = RecordingStore(), HandClock()
-        settled = Settled(store, clock)
+        settled = Settled(store, InFlight(store), clock)
         running = asyncio.ensure_future(settled.run())
         queue = group_queue(ONE, TWO)
-        settled.taken(queue, [v1.encode_result(Result("a", b"x"))])
-        settled.taken(queue, [v2.encode_results([Result("b", b"x"), Result("c", b"x")])])
+        settled.taken(queue, messages(v1.encode_result(Result("a", b"x"))))
+        settled.taken(queue, messages(v2.encode_results([Result("b", b"x"), Result("c", b"x")])))
         await turn()
         assert store.delivered == []
         clock.advance(1)
         await turn()
         assert store.delivered == [["a", "b", "c"]]
-        settled.taken(queue, [v1.encode_result(Result("d", b"x"))])
+        settled.taken(queue, messages(v1.encode_result(Result("d", b"x"))))
         await turn()
         clock.advance(1)
         await turn()
@@ -120,26 +132,35 @@ class TestSettled:
 
     async def test_without_results_there_is_nothing_to_wait_for(self):
         clock = HandClock()
-        running = asyncio.ensure_future(Settled(RecordingStore(), clock).run())
+        running = asyncio.ensure_future(Settled(RecordingStore(), InFlight(RecordingStore()), clock).run())
         await turn()
         assert clock.sleepers == 0
         running.cancel()
 
     async def test_other_queues_and_other_messages_are_not_results(self):
         store = RecordingStore()
-        settled = Settled(store, HandClock())
-        settled.taken(task_queue(ONE), [v2.encode_results([Result("a", b"x")])])
-        settled.taken("results", [v2.encode_results([Result("a", b"x")])])
-        settled.taken(group_queue(ONE, TWO), [b"", b"junk", v1.encode_report(Report(ONE, {}))])
+        settled = Settled(store, InFlight(store), HandClock())
+        settled.taken(task_queue(ONE), messages(v2.encode_results([Result("a", b"x")])))
+        settled.taken("results", messages(v2.encode_results([Result("a", b"x")])))
+        settled.taken(group_queue(ONE, TWO), messages(b"", b"junk", v1.encode_report(Report(ONE, {}))))
         await settled.flush()
         assert store.delivered == []
 
     async def test_what_is_left_is_told_at_the_end(self):
         store = RecordingStore()
-        settled = Settled(store, HandClock())
-        settled.taken(group_queue(ONE, TWO), [v1.encode_result(Result("a", b"x"))])
+        settled = Settled(store, InFlight(store), HandClock())
+        settled.taken(group_queue(ONE, TWO), messages(v1.encode_result(Result("a", b"x"))))
         await settled.flush()
         assert store.delivered == [["a"]]
+
+    async def test_a_published_endpoint_that_acknowledges_a_task_has_it(self):
+        store, clock = RecordingStore(), HandClock()
+        in_flight = InFlight(store)
+        in_flight.holding.begin([("a", ONE), ("b", ONE), ("c", TWO)])
+        settled = Settled(store, in_flight, clock)
+        settled.taken(task_queue(ONE), [Acked(b"", Properties(headers={"task_uuid": one})) for one in ("a", "c")])
+        settled.taken(task_queue(ONE), messages(b""))
+        assert (in_flight.holding.queued(ONE), in_flight.holding.queued(TWO)) == (1, 1)
 
 
 class TestSupervisor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -25,6 +25,7 @@ from afield.service.domain.records import FinishedTask, FunctionRecord, Identity
 from afield.service.settings import Limits, Settings
 from afield.service.store.memory import MemoryStore
 from afield.service.use.assemble import assemble
+from afield.service.use.in_flight import InFlight
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 from afield.wire import codec, v1, v2
@@ -36,6 +37,26 @@ pytestmark = pytest.mark.anyio
 
 PAYLOAD = "2\nar2\nkw"
 SOURCE = {"function_name": "f", "function_code": "def f(): pass", "serialized": False}
+
+
+class JumpingClock(SystemClock):
+    """The machine's clock, which a test may move on; whoever sleeps then is woken."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._jumped = asyncio.Event()
+
+    def now(self) -> float:
+        return super().now() + self._ahead
+
+    def jump(self, seconds: float) -> None:
+        self._ahead += seconds
+        self._jumped.set()  # wakes whoever sleeps now
+        self._jumped.clear()
+
+    async def sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._jumped.wait(), seconds)
 
 
 class Peer:
@@ -338,7 +359,7 @@ async def test_a_mistake_of_ours_is_told_with_a_number_that_is_in_the_log(caplog
     broker = MemoryBroker()
     queues = Queues(broker, await broker.connect("memory://service"), clock)
     logins = QueueLogins(b"s" * 32, records, clock)
-    uses = assemble(store, records, queues, logins=logins, clock=clock, limits=Limits())
+    uses = assemble(store, records, queues, InFlight(store), logins=logins, clock=clock, limits=Limits())
     tokens = BearerTokens(store, clock)
     await store.put_identity(IdentityRecord("a", "ada", "Ada", "ada@example.org", 0.0))
     headers = {"Authorization": f"Bearer {await tokens.issue('a', 'test')}"}
@@ -376,3 +397,33 @@ async def test_a_loop_that_fails_ends_the_service_loudly(tmp_path, caplog):
     assert "results failed" in caplog.text
     for peer in (core, user):
         await peer.connection.close()
+
+
+async def test_what_a_published_endpoint_acknowledged_and_took_along_fails(tmp_path):
+    """It acknowledges when its engine accepts; then its process ends."""
+    limits = Limits(watch_s=1)
+    clock = JumpingClock()
+    service = Service(clock)
+    running = await service.start(Settings(data_dir=tmp_path / "data", port=0, amqp_port=0, limits=limits))
+    headers = {"Authorization": f"Bearer {running.token}"}
+    async with httpx.AsyncClient(base_url=running.service_url, headers=headers, trust_env=False, verify=False) as http:
+        site = Site(running, http)
+        function_id, registered = await site.function(), await site.register(wire=1)
+        core = await core_endpoint(site, registered)
+        submitting = asyncio.ensure_future(site.submit(registered.endpoint_id, function_id, 2, wire=1))
+        user, credentials = await user_endpoint(core)
+        accepted = await submitting
+        taken, left = accepted["tasks"][function_id]
+        client = await site.watch(accepted)
+        user.consumer.ack((await user.deliveries.get()).tag)
+        goodbye = Report(credentials.endpoint_id, {"heartbeat_period": 30, "active": False})
+        await user.publish(credentials.heartbeat_queue_info, v1.encode_report(goodbye))
+        while (await http.get(f"/v2/endpoints/{registered.endpoint_id}/status")).json()["details"]["managers"]:
+            await asyncio.sleep(0)
+        clock.jump(100)
+        [result] = codec.decode((await client.deliveries.get()).body)
+        assert (result.task_id, result.error.code) == (taken, "EndpointLost")
+        assert (await http.get(f"/v2/tasks/{left}")).json()["status"] == "waiting-for-ep"
+        for peer in (core, user, client):
+            await peer.connection.close()
+    await service.stop()

@@ -33,8 +33,8 @@ _Flag = Annotated[bool, Meta(description="true or false")]
 _Count = Annotated[int, Meta(ge=0, description="a whole number from 0 up")]
 _Some = Annotated[int, Meta(ge=1, description="a whole number from 1 up")]
 _Port = Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")]
-_Period = Annotated[float, Meta(ge=5, description="a number of seconds from 5 up")]
-_Seconds = Annotated[float, Meta(ge=0, description="a number of seconds from 0 up")]
+_Period = Annotated[float, Meta(ge=5, le=86_400, description="a number of seconds from 5 to 86400")]
+_Seconds = Annotated[float, Meta(ge=0, le=86_400, description="a number of seconds from 0 to 86400")]
 _Names = Annotated[tuple[str, ...], Meta(description="a list of texts")]
 _Id = Annotated[
     str,

@@ -13,27 +13,22 @@ The endpoint is an endpoint like any other: it registers over HTTP and reads its
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import os
-import signal
-import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from afield.endpoint.host.directory import EndpointDirectory
-from afield.errors import ConfigurationError
 from afield.sdk.login import known
+from afield.service.foreground import announced, log_to_stderr, stop_signal, until, write_ready_file
 
 __all__ = ["Ready", "UpOptions", "run_up", "running"]
-
-_LEVELS = ("debug", "info", "warning", "error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +73,7 @@ def run_up(options: UpOptions) -> None:
 
     :raises ComputeError: something cannot be used as it is; nothing is left running
     """
-    if options.log_level not in _LEVELS:
-        raise ConfigurationError(f"--log-level {options.log_level} is not one of {', '.join(_LEVELS)}")
-    logging.basicConfig(
-        level=options.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr(options.log_level)
     asyncio.run(_until_signal(options, Console(highlight=False, soft_wrap=True)))
 
 
@@ -106,23 +97,17 @@ def running(options: UpOptions) -> Iterator[Ready]:
 
 
 async def _until_signal(options: UpOptions, console: Console) -> None:
-    loop = asyncio.get_running_loop()
-    asked_to_stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked_to_stop.set)
-    async with _local(options) as (ready, watch):
+    asked_to_stop = stop_signal()
+    async with _local(options) as (ready, failed):
         _tell(console, ready)
-        stopping = asyncio.create_task(asked_to_stop.wait())
-        await asyncio.wait((stopping, watch), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if asked_to_stop.is_set():
-            console.print("Stopping ...")
+        await until(asked_to_stop, failed())
+        console.print("Stopping ...")
     console.print("Stopped. Start again with `afield up`: it finds everything again.")
 
 
 @asynccontextmanager
-async def _local(options: UpOptions) -> AsyncGenerator[tuple[Ready, asyncio.Task[None]]]:
-    """Start both, give what is running and a task that ends when a part fails, and stop both."""
+async def _local(options: UpOptions) -> AsyncGenerator[tuple[Ready, Callable[[], Coroutine[Any, Any, None]]]]:
+    """Start both, give what is running and a coroutine that raises when a part fails, and stop both."""
     from afield.service.app import Service
     from afield.service.settings import Settings
 
@@ -137,28 +122,30 @@ async def _local(options: UpOptions) -> AsyncGenerator[tuple[Ready, asyncio.Task
     up = await service.start(settings)
     try:
         stop = asyncio.Event()
-        manager, ended = await _start_endpoint(options.data_dir, up.service_url, up.token, stop)
+        endpoint_id, endpoint = await _start_endpoint(options.data_dir, up.service_url, up.token, stop)
+
+        async def endpoint_ended() -> None:
+            await asyncio.shield(endpoint)
+
+        async def failed() -> None:
+            await until(stop, service.failed(), endpoint_ended())
+
         try:
             ready = Ready(
                 service_url=up.service_url,
                 broker_url=up.broker_url,
-                endpoint_id=manager,
+                endpoint_id=endpoint_id,
                 data_dir=options.data_dir,
                 pid=os.getpid(),
                 token=up.token,
                 stepped_over=up.stepped_over,
             )
-            with _announced(options, ready):
-                watch = asyncio.create_task(_first_failure(service, ended), name="local-watch")
-                try:
-                    yield ready, watch
-                finally:
-                    watch.cancel()
-                    await asyncio.wait((watch,))
+            with _shown(options, ready):
+                yield ready, failed
         finally:
             stop.set()
-            await asyncio.wait((ended,))
-        ended.result()
+            await asyncio.wait((endpoint,))
+        endpoint.result()
     finally:
         await service.stop()
 
@@ -185,57 +172,30 @@ async def _start_endpoint(
     return manager.endpoint_id, ended
 
 
-async def _first_failure(service: object, ended: asyncio.Task[None]) -> None:
-    from afield.service.app import Service
-
-    assert isinstance(service, Service)
-    failed = asyncio.ensure_future(service.failed())
-    try:
-        done, _ = await asyncio.wait((failed, asyncio.shield(ended)), return_when=asyncio.FIRST_COMPLETED)
-        for one in done:
-            one.result()
-    finally:
-        failed.cancel()
-
-
 @contextmanager
-def _announced(options: UpOptions, ready: Ready) -> Iterator[None]:
-    """Let programs find the service, for the length of a ``with`` block."""
-    if options.announce:
-        known.publish(
-            known.KnownService(
-                service_url=ready.service_url,
-                token=ready.token,
-                endpoint_id=ready.endpoint_id,
-                data_dir=str(ready.data_dir),
-                pid=ready.pid,
-                started_at=time.time(),
-            )
-        )
-    try:
+def _shown(options: UpOptions, ready: Ready) -> Iterator[None]:
+    """Let people and programs know of it, for the length of a ``with`` block."""
+    here = known.KnownService(
+        service_url=ready.service_url,
+        token=ready.token,
+        endpoint_id=ready.endpoint_id,
+        data_dir=str(ready.data_dir),
+        pid=ready.pid,
+        started_at=time.time(),
+    )
+    with announced(here) if options.announce else nullcontext():
         if options.ready_file is not None:
-            _write_ready(options.ready_file, ready)
+            write_ready_file(
+                options.ready_file,
+                {
+                    "service_url": ready.service_url,
+                    "broker_url": ready.broker_url,
+                    "endpoint_id": ready.endpoint_id,
+                    "data_dir": str(ready.data_dir),
+                    "pid": ready.pid,
+                },
+            )
         yield
-    finally:
-        if options.announce:
-            known.forget(ready.service_url, pid=ready.pid)
-
-
-def _write_ready(path: Path, ready: Ready) -> None:
-    """The file appears whole, for somebody is waiting for it."""
-    said = {
-        "service_url": ready.service_url,
-        "broker_url": ready.broker_url,
-        "endpoint_id": ready.endpoint_id,
-        "data_dir": str(ready.data_dir),
-        "pid": ready.pid,
-    }
-    half = path.with_name(f".{path.name}.new")
-    try:
-        half.write_text(json.dumps(said) + "\n")
-        half.replace(path)
-    except OSError as error:
-        raise ConfigurationError(f"--ready-file {path} cannot be written: {error.strerror}") from error
 
 
 def _tell(console: Console, ready: Ready) -> None:

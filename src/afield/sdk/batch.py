@@ -13,62 +13,60 @@ from afield.ids import parse_id
 from afield.sdk.version import PUBLISHED_AUTH_VERSION, PUBLISHED_SDK_VERSION
 from afield.serialize import ComputeSerializer
 
-__all__ = ["Batch", "PlatformInfo", "PythonInfo", "UserRuntime", "pack_call", "this_runtime"]
-
-
-@dataclass(frozen=True)
-class PythonInfo:
-    """The Python that sends."""
-
-    version: str  #: ``"3.13.7"``
-    version_description: str  #: all of ``sys.version``
-    version_tuple: tuple[int, int, int]
-    version_info: tuple[int, int, int, str, int]
-    implementation: str  #: ``"CPython"``
-    compiler: str
-
-    @classmethod
-    def here(cls) -> PythonInfo:
-        """The one that runs this."""
-        info = sys.version_info
-        return cls(
-            version=platform.python_version(),
-            version_description=sys.version,
-            version_tuple=(info.major, info.minor, info.micro),
-            version_info=(info.major, info.minor, info.micro, info.releaselevel, info.serial),
-            implementation=platform.python_implementation(),
-            compiler=platform.python_compiler(),
-        )
-
-
-@dataclass(frozen=True)
-class PlatformInfo:
-    """The machine that sends."""
-
-    architecture: tuple[str, str]
-    machine: str
-    node: str
-    platform: str
-    processor: str
-    release: str
-
-    @classmethod
-    def here(cls) -> PlatformInfo:
-        """The machine that runs it."""
-        return cls(
-            # platform.architecture() and processor() would start `file` and `uname`: 10 ms and two processes.
-            architecture=("64bit" if sys.maxsize > 2**32 else "32bit", "ELF" if sys.platform == "linux" else ""),
-            machine=platform.machine(),
-            node=platform.node(),
-            platform=sys.platform if sys.platform == "win32" else platform.platform(),
-            processor=platform.machine(),
-            release=platform.release(),
-        )
+__all__ = ["Batch", "UserRuntime", "pack_call", "this_runtime"]
 
 
 @dataclass(frozen=True)
 class UserRuntime:
     """The environment of the program that submits; endpoints' templates may read it."""
+
+    @dataclass(frozen=True)
+    class PythonInfo:
+        """The Python that sends."""
+
+        version: str  #: ``"3.13.7"``
+        version_description: str  #: all of ``sys.version``
+        version_tuple: tuple[int, int, int]
+        version_info: tuple[int, int, int, str, int]
+        implementation: str  #: ``"CPython"``
+        compiler: str
+
+        @classmethod
+        def here(cls) -> UserRuntime.PythonInfo:
+            """The one that runs this."""
+            info = sys.version_info
+            return cls(
+                version=platform.python_version(),
+                version_description=sys.version,
+                version_tuple=(info.major, info.minor, info.micro),
+                version_info=(info.major, info.minor, info.micro, info.releaselevel, info.serial),
+                implementation=platform.python_implementation(),
+                compiler=platform.python_compiler(),
+            )
+
+    @dataclass(frozen=True)
+    class PlatformInfo:
+        """The machine that sends."""
+
+        architecture: tuple[str, str]
+        machine: str
+        node: str
+        platform: str
+        processor: str
+        release: str
+
+        @classmethod
+        def here(cls) -> UserRuntime.PlatformInfo:
+            """The machine that runs it."""
+            return cls(
+                # platform.architecture() and processor() would start `file` and `uname`: 10 ms and two processes.
+                architecture=("64bit" if sys.maxsize > 2**32 else "32bit", "ELF" if sys.platform == "linux" else ""),
+                machine=platform.machine(),
+                node=platform.node(),
+                platform=sys.platform if sys.platform == "win32" else platform.platform(),
+                processor=platform.machine(),
+                release=platform.release(),
+            )
 
     #: the published SDK that this client speaks like
     globus_compute_sdk_version: str
@@ -82,7 +80,9 @@ class UserRuntime:
     @classmethod
     def here(cls) -> UserRuntime:
         """Of this program."""
-        return cls(PUBLISHED_SDK_VERSION, PUBLISHED_AUTH_VERSION, sys.version, PythonInfo.here(), PlatformInfo.here())
+        return cls(
+            PUBLISHED_SDK_VERSION, PUBLISHED_AUTH_VERSION, sys.version, cls.PythonInfo.here(), cls.PlatformInfo.here()
+        )
 
 
 @cache

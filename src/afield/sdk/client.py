@@ -104,6 +104,9 @@ class Client(EndpointCalls):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a Client cannot be sent elsewhere; make one where it is used")
+
     def close(self) -> None:
         """Let go of the connections. Futures that have not ended fail."""
         session = self._sessions.pop(portal.life, None)

@@ -16,6 +16,7 @@ A call's way::
 from __future__ import annotations
 
 import concurrent.futures
+import sys
 import time
 import uuid
 import warnings
@@ -254,17 +255,22 @@ class Executor(Settings, concurrent.futures.Executor):
         if cancel_futures:
             for future in session.outstanding(self._origin):
                 future.cancel()
-        if wait:
-            session.wait_for(self._origin)
-        self._origin.awaited = False
+        try:
+            if wait:
+                session.wait_for(self._origin)
+        finally:
+            # Interrupted, too: who does not want to wait here does not want to wait at the program's end.
+            self._origin.awaited = False
         session.run(session.pump.retire, self._origin)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
-            # The person wants out, now.
+        if kind is not None and issubclass(kind, _wants_out()):
             self.shutdown(wait=False, cancel_futures=True)
         else:
             self.shutdown()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an Executor cannot be sent elsewhere; make one where it is used, or send results")
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -323,6 +329,12 @@ def _only_endpoint_here(session: Session) -> str:
         "no endpoint of yours is on this machine: start service and endpoint together with `afield up`, set one up "
         f"with `afield endpoint configure`, or say where to run with endpoint_id={listed}"
     )
+
+
+def _wants_out() -> tuple[type[BaseException], ...]:
+    """What says that somebody wants to leave now: Ctrl-C, which in asyncio's main task is a cancellation."""
+    asyncio = sys.modules.get("asyncio")
+    return (KeyboardInterrupt,) if asyncio is None else (KeyboardInterrupt, asyncio.CancelledError)
 
 
 def _warn_of(unknown: dict[str, Any], funcx_client: object) -> None:

@@ -61,6 +61,8 @@ class Pump:
         self._carrying: dict[asyncio.Task[None], list[Call]] = {}
         self._registering: dict[Function, asyncio.Task[None]] = {}
         self._streams: dict[str, Stream] = {}
+        #: streams that are about to be closed
+        self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def send(self, call: Call) -> None:
@@ -124,6 +126,7 @@ class Pump:
         for stream in self._streams.values():
             await stream.close()
         self._streams.clear()
+        await asyncio.gather(*self._closing)
         for future in left:
             fail(future, ComputeError("the client was closed before the task had a result"))
 
@@ -277,7 +280,11 @@ class Pump:
     async def _close_if_idle(self, stream: Stream) -> None:
         if stream.idle and self._streams.get(stream.group_id) is stream:
             del self._streams[stream.group_id]
-            await stream.close()
+            # A task of its own, for whoever closes everything waits for it, and does not cut it short.
+            task = self._portal.loop.create_task(stream.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+            await asyncio.shield(task)
 
     def _revived(self, task_id: str, origin: Origin) -> ComputeFuture[Any]:
         future: ComputeFuture[Any] = ComputeFuture(task_id)

@@ -2,8 +2,11 @@
 
 Each attempt fetches fresh credentials, connects and consumes. After every interruption the service is also asked after
 all outstanding tasks, because what was in a queue may be gone, and the store still has it. The same happens now and
-then when nothing was heard for long: another program may have consumed what was meant for this one. A stream that is
+then when nothing has ended for long: another program may have consumed what was meant for this one. A stream that is
 lost while nothing is outstanding is taken up again with the next task.
+
+A queue gives each message to one of those who consume it. Several clients of this process may use one group; then
+whoever gets a message looks for whom it is. What is for nobody here is put back once, for another program.
 
 This is not a :class:`~afield.broker.link.Link`: patience here is a number of seconds over service and broker together,
 and a group without a queue is no error but a reason to ask instead.
@@ -21,6 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from afield.broker.base import Connection, Connector, Consumer, Delivery
 from afield.errors import BrokerRefused, BrokerUnreachable, ComputeError, ServiceError, ServiceUnreachable, WireError
+from afield.sdk import portal
 from afield.sdk.future import ComputeFuture
 from afield.sdk.match import Matcher
 from afield.sdk.outcome import Arrived
@@ -41,6 +45,9 @@ _GOOD_AFTER_S: Final = 5.0
 
 #: Without a queue of its own a group is asked after, every so many seconds at most.
 _ASK_EVERY_S: Final = 10.0
+
+#: The streams of each task group, by the process's life: a forked child must not touch its parent's.
+_together: Final[dict[tuple[object, str], list[Stream]]] = {}
 
 
 class Stream:
@@ -71,8 +78,10 @@ class Stream:
         self._side_tasks: set[asyncio.Task[None]] = set()
         self._deliveries: list[Delivery] = []
         self._consumer: Consumer | None = None
+        #: whether anything of ours has ended since it was looked at last
         self._heard = False
         self._interrupted = False
+        self._place = (portal.life, group_id)
 
     def watch(self, *, recheck: bool = False) -> None:
         """Be connected from now on.
@@ -80,12 +89,20 @@ class Stream:
         :param recheck: ask after all outstanding tasks, too: a result may have come too early to be kept
         """
         if self._task is None or self._task.done():
+            kin = _together.setdefault(self._place, [])
+            if self not in kin:
+                kin.append(self)
             self._task = asyncio.get_running_loop().create_task(self._run(), name=f"results of {self.group_id}")
         if recheck:
             self._aside(self._recheck())
 
     async def close(self) -> None:
         """Disconnect. What is outstanding stays so."""
+        kin = _together.get(self._place, [])
+        if self in kin:
+            kin.remove(self)
+        if not kin:
+            _together.pop(self._place, None)
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -113,6 +130,7 @@ class Stream:
     def settle(self, matched: Iterable[tuple[ComputeFuture[Any], Arrived]]) -> None:
         """End futures with what arrived for them."""
         for future, arrived in matched:
+            self._heard = True
             arrived.serializer = future.origin.serializer
             try:
                 future.set_sealed(arrived)
@@ -131,7 +149,7 @@ class Stream:
                 try:
                     failure = await self._attend(retrying)
                 except TryAgain as error:
-                    failure = error
+                    failure = TryAgain(self._kept(str(error.error)), error.after_s)
                 except BrokerRefused as error:
                     await self._poll(error)
                     await self._pace.sleep(min(0.5 * 2.0**asked, _ASK_EVERY_S))
@@ -202,12 +220,17 @@ class Stream:
         task.add_done_callback(self._side_tasks.discard)
 
     def _lost(self, why: object) -> TryAgain:
+        port = "" if self._port is None else f" With amqp_port={self._port} it was looked for there: is that right?"
         return TryAgain(
-            ServiceUnreachable(
+            self._kept(
                 f"the result stream of the service at {self._transport.url} was lost and could not be taken up again "
-                f"({why}). Is the service running? Results are kept there: once it is back, "
-                f"Executor.reload_tasks({self.group_id!r}) collects them"
+                f"({why}). Is the service running?{port}"
             )
+        )
+
+    def _kept(self, what: str) -> ServiceUnreachable:
+        return ServiceUnreachable(
+            f"{what} Results are kept there: once it is back, Executor.reload_tasks({self.group_id!r}) collects them"
         )
 
     def _give_up(self, error: ComputeError) -> None:
@@ -224,30 +247,43 @@ class Stream:
 
     def _flush(self) -> None:
         """Set futures, then acknowledge: in this order nothing is lost if this process dies between the two."""
-        if self._consumer is None or not self._deliveries:
+        consumer = self._consumer
+        if consumer is None or not self._deliveries:
             return
         deliveries, self._deliveries = self._deliveries, []
-        self._heard = True
+        strange = [delivery for delivery in deliveries if not self._take(delivery) and not delivery.redelivered]
+        if not strange:
+            consumer.ack(deliveries[-1].tag, multiple=True)
+            return
         for delivery in deliveries:
-            self._take(delivery)
-        self._consumer.ack(deliveries[-1].tag, multiple=True)
+            if delivery in strange:
+                # For another program, perhaps. Once only: what nobody wants would come again and again.
+                consumer.nack(delivery.tag)
+            else:
+                consumer.ack(delivery.tag)
 
-    def _take(self, delivery: Delivery) -> None:
+    def _take(self, delivery: Delivery) -> bool:
+        """Whether that was all that can be done with it: nothing in it may be for somebody else."""
         properties = delivery.properties
         try:
             messages = decode(delivery.body, properties.headers)
         except WireError as error:
             # Putting it back would bring it again at once, for ever.
             _log.warning("a message in the result queue of task group %s is dropped: %s", self.group_id, error)
-            return
-        for message in messages:
-            if isinstance(message, Result):
-                self._arrived(message.task_id, Arrived.from_result(message, properties.timestamp))
+            return True
+        results = [message for message in messages if isinstance(message, Result)]
+        ours = [self._arrived(each.task_id, Arrived.from_result(each, properties.timestamp)) for each in results]
+        return all(ours)
 
-    def _arrived(self, task_id: str, arrived: Arrived) -> None:
-        future = self.matcher.arrived(task_id, arrived)
-        if future is not None:
-            self.settle(((future, arrived),))
+    def _arrived(self, task_id: str, arrived: Arrived) -> bool:
+        """Whether somebody here expects it. (Who may do so once an answer is in, keeps it.)"""
+        found = False
+        for stream in _together.get(self._place) or (self,):
+            future = stream.matcher.arrived(task_id, arrived)
+            if future is not None:
+                found = True
+                stream.settle(((future, arrived),))
+        return found
 
 
 def fail(future: ComputeFuture[Any], error: BaseException) -> None:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from afield.errors import SerializationError
+from afield.errors import DeserializationError, SerializationError
 from afield.serialize.data import pickle_from_text, text_of_pickle
 from afield.serialize.strategy import (
     IDENTIFIER_LENGTH,
@@ -206,4 +206,7 @@ def _define(name: str, source: str) -> Any:
     # Of __main__, as if it were in the script: that is where dill and we know that names mean nothing elsewhere.
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(source, file, "exec"), namespace)  # noqa: S102 - running what was sent is the purpose
+    if name not in namespace:
+        defined = ", ".join(sorted(namespace.keys() - {"__name__", "__builtins__"})) or "nothing"
+        raise DeserializationError(f"the source should define {name}, and it defines {defined}")
     return namespace[name]

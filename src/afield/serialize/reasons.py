@@ -33,8 +33,7 @@ def described(data: Any) -> str:
         name = getattr(data, "__qualname__", None)
         kind = "class" if isinstance(data, type) else "function"
         return f"the {kind} {name}" if name else f"a callable of type {_type_name(data)}"
-    name = _type_name(data)
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+    return _a(_type_name(data))
 
 
 def why_not_written(strategy: SerializationStrategy, data: Any, error: BaseException) -> str:
@@ -49,6 +48,10 @@ def why_not_read(strategy: SerializationStrategy, error: BaseException) -> str:
     return f"{type(strategy).__name__} cannot read this value: {_reason_read(error)}"
 
 
+def _a(name: str) -> str:
+    return f"{'an' if name.lstrip('_')[:1] in 'aeiouAEIOU' else 'a'} {name}"
+
+
 def _type_name(data: Any) -> str:
     kind = type(data)
     return (
@@ -60,11 +63,11 @@ def _reason_written(error: BaseException) -> str:
     text = str(error)
     if found := _UNPICKLABLE.search(text):
         return (
-            f"a {found[1]} cannot be pickled, for it lives in this process only. Leave it out, or make it inside the "
+            f"{_a(found[1])} cannot be pickled, for it lives in this process only. Leave it out, or make it inside the "
             "function, where it is used"
         )
     if found := _NOT_JSON.search(text):
-        return f"JSON has nothing for a {found[1]}; use DillDataBase64 or AllDataStrategies"
+        return f"JSON has nothing for {_a(found[1])}; use DillDataBase64 or AllDataStrategies"
     if isinstance(error, RecursionError):
         return "it is nested too deeply to be pickled; send it in another shape, for instance as a list"
     if isinstance(error, OSError) and "source" in text:
@@ -127,8 +130,13 @@ def _parts(data: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{place}]", part) for place, part in enumerate(data))
     elif isinstance(data, FunctionType):
         yield from _captured(data)
-    elif isinstance(own := getattr(data, "__dict__", None), dict):
+    elif isinstance(own := getattr(data, "__dict__", None), dict) and not _pickles_itself(type(data)):
         yield from ((f".{name}", part) for name, part in own.items())
+
+
+def _pickles_itself(kind: type) -> bool:
+    # Then its attributes are not what is pickled, and say nothing.
+    return any(isinstance(getattr(kind, name, None), FunctionType) for name in ("__reduce__", "__reduce_ex__"))
 
 
 def _captured(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:

@@ -34,6 +34,7 @@ from afield.service.settings import Settings
 from afield.service.store.base import Store
 from afield.service.store.factory import open_store
 from afield.service.use.assemble import Uses, assemble
+from afield.service.use.in_flight import InFlight
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 
@@ -123,20 +124,20 @@ class Service:
         await store.put_identity(owner)
         token = await tokens.issue(owner.id, "the person who runs this service", _TOKEN_LIFE_S)
 
-        broker = EmbeddedBroker(logins.authenticate)
+        in_flight = InFlight(store)
+        settled = Settled(store, in_flight, self._clock)
+        stack.push_async_callback(settled.flush)
+        broker = EmbeddedBroker(logins.authenticate, on_settled=settled.taken)
         stack.push_async_callback(broker.close)
         connection = broker.connect_local()
         queues = Queues(broker, connection, self._clock)
         await queues.prepare()
-        uses = assemble(store, records, queues, logins=logins, clock=self._clock, limits=settings.limits)
+        uses = assemble(store, records, queues, in_flight, logins=logins, clock=self._clock, limits=settings.limits)
         await uses.refill.everything()
-
-        settled = Settled(store, uses.in_flight, self._clock)
-        broker.on_settled = settled.taken
         supervisor = self._supervisor = Supervisor()
         stack.push_async_callback(supervisor.stop)
         await self._start_loops(supervisor, connection, uses)
-        supervisor.start("settled", settled.run(), settled.close)
+        supervisor.start("settled", settled.run())
         prolong = partial(tokens.prolong, token, _TOKEN_LIFE_S)
         supervisor.start("sweep", every(settings.limits.sweep_s, self._clock, uses.expire, prolong))
 

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import os
-import signal
-import sys
 import time
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 
-from afield.errors import ConfigurationError
 from afield.sdk.login import known
+from afield.service.foreground import announced, log_to_stderr, stop_signal, until, write_ready_file
 from afield.service.settings import Settings
 
 __all__ = ["serve"]
-
-_LEVELS = ("debug", "info", "warning", "error")
 
 
 def serve(
@@ -53,11 +47,7 @@ def serve(
 
     Examples: [bold]afield serve[/], [bold]afield serve --host 0.0.0.0 --public-host lab.example.org[/]
     """
-    if log_level not in _LEVELS:
-        raise ConfigurationError(f"--log-level {log_level} is not one of {', '.join(_LEVELS)}")
-    logging.basicConfig(
-        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr(log_level)
     settings = Settings(
         data_dir=(data or known.user_dir() / "service").expanduser().absolute(),
         host=host,
@@ -67,65 +57,33 @@ def serve(
         database=database,
         log_level=log_level,
     )
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, ready_file, Console(highlight=False)))
-
-
-def _loop_factory() -> type[asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:  # not on this platform; asyncio's own does the same, slower
-        return asyncio.SelectorEventLoop
-    return uvloop.Loop
+    asyncio.run(_serve(settings, ready_file, Console(highlight=False, soft_wrap=True)))
 
 
 async def _serve(settings: Settings, ready_file: Path | None, console: Console) -> None:
     from afield.service.app import Service
 
-    asked_to_stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked_to_stop.set)
+    asked_to_stop = stop_signal()
     service = Service()
     running = await service.start(settings)
+    here = known.KnownService(
+        service_url=running.service_url,
+        token=running.token,
+        data_dir=str(running.data_dir),
+        pid=os.getpid(),
+        started_at=time.time(),
+    )
     try:
-        path = known.publish(
-            known.KnownService(
-                service_url=running.service_url,
-                token=running.token,
-                data_dir=str(running.data_dir),
-                pid=os.getpid(),
-                started_at=time.time(),
-            )
-        )
-        if running.stepped_over is not None:
-            console.print(f"Port {running.stepped_over} is another program's; the queues are on {running.amqp_port}.")
-        if ready_file is not None:
-            _write(ready_file, service_url=running.service_url, broker_url=running.broker_url,
-                   data_dir=str(running.data_dir), pid=os.getpid())  # fmt: skip
-        console.print(f"Ready: service {running.service_url}, queues {running.broker_url}, token in {path}")
-        await _until(asked_to_stop, service.failed())
+        with announced(here) as path:
+            if running.stepped_over is not None:
+                console.print(
+                    f"Port {running.stepped_over} is another program's; the queues are on {running.amqp_port}."
+                )
+            if ready_file is not None:
+                names = ("service_url", "broker_url", "data_dir", "pid")
+                said = {"broker_url": running.broker_url} | msgspec.to_builtins(here)
+                write_ready_file(ready_file, {name: said[name] for name in names})
+            console.print(f"Ready: service {running.service_url}, queues {running.broker_url}, token in {path}")
+            await until(asked_to_stop, service.failed())
     finally:
-        known.forget(running.service_url, pid=os.getpid())
         await service.stop()
-
-
-async def _until(asked_to_stop: asyncio.Event, failed: Coroutine[Any, Any, NoReturn]) -> None:
-    waiting = [asyncio.ensure_future(asked_to_stop.wait()), asyncio.ensure_future(failed)]
-    try:
-        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for one in done:
-            one.result()
-    finally:
-        for one in waiting:
-            one.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-
-
-def _write(path: Path, **said: object) -> None:
-    half = path.with_name(f".{path.name}.new")
-    try:
-        half.write_text(json.dumps(said) + "\n")
-        half.replace(path)
-    except OSError as error:
-        raise ConfigurationError(f"--ready-file {path} cannot be written: {error.strerror}") from error

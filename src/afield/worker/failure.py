@@ -19,6 +19,11 @@ __all__ = ["one_line", "traceback_text"]
 _MAX_TEXT: Final = 256 * 1024
 _MAX_LINE: Final = 500
 
+_LEFT_BEHIND: Final = (
+    "(A function travels without the other names of its program: what it uses of its imports, functions, classes and "
+    "variables. Import or define that inside the function, or pass it as an argument.)"
+)
+
 
 def traceback_text(error: BaseException) -> str:
     """As Python would print it, with causes, without the frames of Afield. Never raises."""
@@ -26,6 +31,8 @@ def traceback_text(error: BaseException) -> str:
         made = TracebackException.from_exception(error)
         for part in _with_causes(made):
             _leave_out_own_frames(part)
+        if _misses_the_script(error):
+            made.__notes__ = [*(made.__notes__ or ()), _LEFT_BEHIND]
         text = "".join(made.format())
     except Exception:  # noqa: BLE001 - classes of users: what they are printed by may raise anything
         return one_line(error)
@@ -44,6 +51,16 @@ def one_line(error: BaseException) -> str:
     name = type(error).__qualname__
     first = text.strip().partition("\n")[0]
     return f"{name}: {first}"[:_MAX_LINE] if first else name
+
+
+def _misses_the_script(error: BaseException) -> bool:
+    """Whether a function that came by value looked for a name that stayed where it came from."""
+    traceback = error.__traceback__
+    if type(error) is not NameError or traceback is None:
+        return False
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_globals.get("__name__") == "__main__"
 
 
 def _with_causes(made: TracebackException) -> Iterator[TracebackException]:

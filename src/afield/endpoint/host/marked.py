@@ -1,7 +1,8 @@
 """YAML that remembers where it was written, so that a complaint can say the line.
 
 A file is read twice: once into values, once into the lines on which its keys stand. Whoever checks the values asks
-:meth:`Document.at` for words like ``config.yaml, line 3``.
+:meth:`Document.at` for words like ``config.yaml, line 3``. What YAML allows and no configuration needs (a value that
+contains itself, nesting without end) is refused here, so that nobody behind this meets it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -19,6 +20,9 @@ __all__ = ["Document", "KeyPath", "parse", "read"]
 
 #: The way to a value: keys of mappings and places in lists.
 KeyPath = tuple[str | int, ...]
+
+#: How deep values may lie in one another. Far more than anybody writes, far less than Python's stack.
+_DEPTH_MOST: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +46,57 @@ class Document:
         return self.source
 
 
-def read(path: Path) -> Document:
+class _Values(yaml.SafeLoader):
+    """PyYAML lets the errors of ``int``, ``datetime`` and others through as they are; here they have a line."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's signature
+        """A value from its node."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            kind = node.tag.rpartition(":")[2]
+            what = f"{_cut(node.value)} cannot be read as {kind}; put quotes around a text"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from error
+
+
+def read(path: Path, *, texts: bool = False) -> Document:
     """Read a file.
 
+    :param texts: every value as it is written: ``1.50`` stays that, and is no number
     :raises ConfigurationError: it cannot be read, is broken, or holds something other than keys and values
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"{path} does not exist: write it, or let `afield endpoint configure` do so"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
-    return parse(text, str(path))
+    return parse(text, str(path), texts=texts)
 
 
-def parse(text: str, source: str) -> Document:
+def parse(text: str, source: str, *, texts: bool = False) -> Document:
     """Read a text.
 
     :param source: what to call it in complaints
+    :param texts: every value as it is written
     :raises ConfigurationError: it is broken, says a key twice, or holds something other than keys and values
     """
-    loader = yaml.SafeLoader(text)
+    lines: dict[KeyPath, int] = {}
     try:
-        node = loader.get_single_node()
-        lines: dict[KeyPath, int] = {}
-        _walk(node, (), lines, source)
-        data = loader.construct_document(node) if node is not None else None
+        loader = yaml.BaseLoader(text) if texts else _Values(text)
+        try:
+            node = loader.get_single_node()
+            _walk(node, (), lines, source, set())
+            data = loader.construct_document(node) if node is not None else None
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         raise ConfigurationError(_told(error, source)) from error
-    finally:
-        loader.dispose()
-    if data is None:
+    except RecursionError as error:
+        raise _too_deep(source) from error
+    if data is None or data == "":
         data = {}
     if not isinstance(data, dict):
         raise ConfigurationError(f"{source} should hold lines like `key: value`, and is a {type(data).__name__}")
@@ -88,20 +110,41 @@ def _told(error: yaml.YAMLError, source: str) -> str:
     return f"{where}: this is not YAML: {what}"
 
 
-def _walk(node: yaml.Node | None, path: KeyPath, lines: dict[KeyPath, int], source: str) -> None:
+def _too_deep(where: str) -> ConfigurationError:
+    return ConfigurationError(f"{where}: values lie in one another deeper than {_DEPTH_MOST} times, or without end")
+
+
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _walk(node: yaml.Node | None, path: KeyPath, lines: dict[KeyPath, int], source: str, seen: set[int]) -> None:
+    """Note the lines of everything below ``node``; what an alias repeats keeps the lines of its first place."""
+    if node is None or id(node) in seen:
+        return
+    if len(path) > _DEPTH_MOST:
+        raise _too_deep(f"{source}, line {node.start_mark.line + 1}")
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
-                raise ConfigurationError(f"{source}, line {line}: a key should be a word, and this one is not")
-            here = (*path, key.value)
-            if here in lines:
-                raise ConfigurationError(
-                    f"{source}, line {line}: {key.value} is already set in line {lines[here]}; keep one of them"
-                )
-            lines[here] = line
-            _walk(value, here, lines, source)
+        _walk_mapping(node, path, lines, source, seen)
     elif isinstance(node, yaml.SequenceNode):
         for place, value in enumerate(node.value):
             lines[(*path, place)] = value.start_mark.line + 1
-            _walk(value, (*path, place), lines, source)
+            _walk(value, (*path, place), lines, source, seen)
+    seen.add(id(node))
+
+
+def _walk_mapping(
+    node: yaml.MappingNode, path: KeyPath, lines: dict[KeyPath, int], source: str, seen: set[int]
+) -> None:
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise ConfigurationError(f"{source}, line {line}: a key should be a word, and this one is not")
+        here = (*path, key.value)
+        if here in lines:
+            raise ConfigurationError(
+                f"{source}, line {line}: {key.value} is already set in line {lines[here]}; keep one of them"
+            )
+        lines[here] = line
+        _walk(value, here, lines, source, seen)

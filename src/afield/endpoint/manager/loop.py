@@ -23,11 +23,11 @@ from afield.endpoint.host.report import facts, local_identity
 from afield.endpoint.manager import commands as do
 from afield.endpoint.manager import events as on
 from afield.endpoint.manager.core import ManagerCore
-from afield.endpoint.manager.owner import read_environment, read_template
+from afield.endpoint.manager.owner import below, read_environment, read_template
 from afield.endpoint.manager.spawn import COMMAND, Child
 from afield.endpoint.manager.template import render
 from afield.endpoint.settings import ManagerSettings
-from afield.errors import BrokerError, BrokerRefused, BrokerUnreachable, ConfigurationError
+from afield.errors import BrokerError, BrokerRefused, BrokerUnreachable, ComputeError
 from afield.wire import v1
 from afield.wire.commands import QueueCredentials, StartCommand
 from afield.wire.messages import Report
@@ -231,8 +231,8 @@ class Manager:
         try:
             start, environment = self._prepared(command.command)
             child = Child(start, self._log_of(name))
-        except (ConfigurationError, OSError) as error:
-            self.feed(on.StartFailed(name, str(error)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, what does not run must not pass for running
+            self.feed(on.StartFailed(name, _why(error)))
         else:
             self._children[name] = child  # from now on it can be told things
             self._work(self._run_child(name, child, environment))
@@ -242,8 +242,8 @@ class Manager:
         event: on.Event
         try:
             code = await child.run(environment, self._command)
-        except OSError as error:
-            event = on.StartFailed(name, f"{self._command[0]} could not be started: {error}")
+        except Exception as error:  # noqa: BLE001 - as above
+            event = on.StartFailed(name, f"{self._command[0]} could not be started: {_why(error)}")
         else:
             event = on.ChildExited(name, code, child.tail() if code else "", self._clock())
         finally:
@@ -275,7 +275,7 @@ class Manager:
     def _log_of(self, name: str) -> Path:
         if self._settings.log_dir is None:
             return self._directory.child(name) / "agent.log"
-        place = self._directory.path / Path(self._settings.log_dir).expanduser()
+        place = below(self._directory, self._settings.log_dir)
         place.mkdir(parents=True, exist_ok=True)
         return place / f"{name}.log"
 
@@ -324,3 +324,11 @@ class Manager:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
         await self._link.close()
+
+
+def _why(error: Exception) -> str:
+    """For whoever submits; a fault of ours goes to the log with all its places."""
+    if isinstance(error, ComputeError | OSError):
+        return str(error).strip()
+    logger.error("the endpoint has a fault and goes on", exc_info=error)
+    return f"{type(error).__name__}: {error}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from afield.endpoint.host import marked
 from afield.endpoint.host.directory import EndpointDirectory
@@ -11,7 +13,10 @@ from afield.endpoint.manager.template import Template, load_schema
 from afield.endpoint.settings import ManagerSettings, manager_settings
 from afield.errors import ConfigurationError
 
-__all__ = ["read_environment", "read_settings", "read_template"]
+__all__ = ["below", "read_environment", "read_settings", "read_template"]
+
+#: What every shell takes for a variable's name.
+_VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
 def read_settings(directory: EndpointDirectory) -> tuple[ManagerSettings, list[str]]:
@@ -32,16 +37,17 @@ def read_template(directory: EndpointDirectory, settings: ManagerSettings) -> Te
 
     :raises ConfigurationError: there is none, or the schema is wrong
     """
-    source = _beside(directory, settings.user_config_template_path, directory.template)
-    schema = _beside(directory, settings.user_config_schema_path, directory.schema)
+    template_path, schema_path = settings.user_config_template_path, settings.user_config_schema_path
+    source = below(directory, template_path) if template_path else directory.template
+    schema = below(directory, schema_path) if schema_path else directory.schema
     try:
-        text = source.read_text()
+        text = source.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"the template of user endpoints, {source}, cannot be read: {error}; "
             "`afield endpoint configure` writes one for a new endpoint"
         ) from error
-    if settings.user_config_schema_path and not schema.exists():
+    if schema_path and not schema.exists():
         raise ConfigurationError(f"{schema}, named as user_config_schema_path in {directory.config}, does not exist")
     return Template(text, source, load_schema(schema))
 
@@ -53,18 +59,33 @@ def read_environment(directory: EndpointDirectory) -> Mapping[str, str]:
     """
     if not directory.environment.exists():
         return {}
-    document = marked.read(directory.environment)
+    document = marked.read(directory.environment, texts=True)
     for name, value in document.data.items():
-        if isinstance(value, dict | list) or value is None:
+        where = document.at((str(name),))
+        if not _VARIABLE.fullmatch(name):
             raise ConfigurationError(
-                f"{document.at((str(name),))}: the variable {name} should be one plain value, such as {name}: text"
+                f"{where}: {name!r} cannot be a variable's name: letters, digits and _ make one, and no digit first"
             )
-    return {str(name): _plain(value) for name, value in document.data.items()}
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{where}: the variable {name} should be one plain value, such as {name}: text")
+        if not _is_possible(value):
+            raise ConfigurationError(f"{where}: the variable {name} holds a character that no variable can hold")
+    return document.data
 
 
-def _plain(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _is_possible(value: str) -> bool:
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
 
 
-def _beside(directory: EndpointDirectory, given: str | None, usual: Path) -> Path:
-    return directory.path / Path(given).expanduser() if given else usual
+def below(directory: EndpointDirectory, given: str) -> Path:
+    """A path that a file gives: absolute, below somebody's home (``~``), or below the endpoint's directory.
+
+    :raises ConfigurationError: nobody knows that home
+    """
+    try:
+        return directory.path / Path(given).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(f"{directory.config} names {given}, and nobody knows that home directory") from error

@@ -20,6 +20,8 @@ import jinja2
 import jsonschema
 import yaml
 from jinja2.sandbox import SandboxedEnvironment
+from jsonschema_specifications import REGISTRY
+from referencing.exceptions import Unresolvable
 
 from afield.endpoint.host.marked import parse
 from afield.endpoint.settings import UserSettings, user_settings
@@ -29,6 +31,9 @@ __all__ = ["RESERVED", "Template", "load_schema", "render"]
 
 #: Characters beyond the first 65536.
 _BEYOND: Final = re.compile("([\U00010000-\U0010ffff])")
+
+#: A key that means itself wherever it stands in YAML.
+_HARMLESS: Final = re.compile(r"[\w/]([\w./+ -]*[\w./+-])?")
 
 #: Names that only the endpoint sets.
 RESERVED: Final = frozenset({"parent_config", "user_runtime", "mapped_identity", "_GC"})
@@ -84,20 +89,33 @@ def load_schema(path: Path) -> Mapping[str, Any] | None:
     :raises ConfigurationError: it is not JSON, or not a schema
     """
     try:
-        schema = json.loads(path.read_text())
+        schema = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except json.JSONDecodeError as error:
         raise ConfigurationError(f"{path}, line {error.lineno}: this is not JSON: {error.msg}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    if not isinstance(schema, dict):
+        raise ConfigurationError(f"{path} should hold a JSON object such as {{}}, and is {_cut(json.dumps(schema))}")
+    if not isinstance(schema.get("$schema", ""), str):
+        raise ConfigurationError(f"{path} is not a JSON schema: its $schema should be the address of a standard")
     try:
-        jsonschema.validators.validator_for(schema).check_schema(schema)
+        _kind(schema).check_schema(schema)
     except jsonschema.SchemaError as error:
         raise ConfigurationError(f"{path} is not a JSON schema: at {error.json_path}: {error.message}") from error
-    if not isinstance(schema, dict):
-        raise ConfigurationError(f"{path} should hold a JSON object such as {{}}, and is {json.dumps(schema)}")
+    except RecursionError as error:
+        raise ConfigurationError(f"{path} is not a JSON schema: it goes deeper than anybody can follow") from error
     return schema
+
+
+def _kind(schema: Mapping[str, Any]) -> Any:
+    """The validator's class for the standard that a schema names; the newest one for all that are not known."""
+    return jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _check_options(options: Mapping[str, Any], template: Template) -> None:
@@ -108,8 +126,15 @@ def _check_options(options: Mapping[str, Any], template: Template) -> None:
         )
     if template.schema is None:
         return
-    kind = jsonschema.validators.validator_for(template.schema)
-    error = jsonschema.exceptions.best_match(kind(template.schema).iter_errors(dict(options)))
+    # With this registry, a $ref to somewhere on the network is not fetched: it is an error.
+    validator = _kind(template.schema)(template.schema, registry=REGISTRY)
+    try:
+        error = jsonschema.exceptions.best_match(validator.iter_errors(dict(options)))
+    except (Unresolvable, RecursionError) as fault:
+        raise ConfigurationError(
+            "the schema of this endpoint's options is broken, which is for its owner to mend: "
+            + ("it refers to itself without end" if isinstance(fault, RecursionError) else f"$ref finds nothing: {fault}")
+        ) from fault
     if error is not None:
         where = error.json_path.removeprefix("$").removeprefix(".")
         what = f"the option {where}" if where else "what user_endpoint_config holds"
@@ -124,7 +149,7 @@ def _quoted(value: Any, name: str, *, lenient: bool = False) -> Any:
         case bool() | int() | float():
             return value
         case Mapping():
-            return {key: _quoted(part, f"{name}.{key}", lenient=lenient) for key, part in value.items()}
+            return {_key(key, name): _quoted(part, f"{name}.{key}", lenient=lenient) for key, part in value.items()}
         case list() | tuple():
             return [_quoted(part, f"{name}[{place}]", lenient=lenient) for place, part in enumerate(value)]
         case None if lenient:
@@ -133,6 +158,16 @@ def _quoted(value: Any, name: str, *, lenient: bool = False) -> Any:
         f"the option {name} is {json.dumps(value, default=str)}, which cannot go into a configuration: give a text, a "
         "number, true or false, or a list or mapping of these"
     )
+
+
+def _key(key: Any, name: str) -> Any:
+    """A key inside an option. Templates look values up by it, so it is not quoted: it has to be harmless as it is."""
+    if isinstance(key, str) and not _HARMLESS.fullmatch(key):
+        raise ConfigurationError(
+            f"the option {name} has the key {key!r}, which cannot go into a configuration: a key is made of letters, "
+            "digits, spaces and any of . _ / + -"
+        )
+    return key
 
 
 def _quote(text: str, name: str) -> str:

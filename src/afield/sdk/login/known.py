@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from afield.errors import ConfigurationError
+from afield.wire.malformed import MALFORMED
 
 __all__ = ["KnownService", "forget", "live", "normal_url", "publish", "same_service", "user_dir"]
 
@@ -113,7 +114,7 @@ def _path(service_url: str, directory: Path | None) -> Path:
 def _read(path: Path) -> KnownService | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=KnownService)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *MALFORMED):
         return None  # gone this moment, or not ours
 
 

@@ -1,6 +1,6 @@
 """SEAM: how the SDK reaches a service.
 
-What every implementation promises, and ``tests/sdk/test_transport.py`` checks:
+What every implementation promises, and :mod:`afield.testing.transport` checks:
 
 - A method either returns the record, or raises one of three things. :class:`~afield.sdk.retry.TryAgain`: nobody
   answered, or "not now"; the request may or may not have had its effect. :class:`~afield.errors.ComputeAPIError`: the

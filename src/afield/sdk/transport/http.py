@@ -13,6 +13,7 @@ import msgspec
 
 from afield.errors import ComputeAPIError, ConfigurationError, ServiceError, ServiceUnreachable
 from afield.sdk.retry import TryAgain
+from afield.wire.malformed import MALFORMED
 from afield.wire.rest import (
     AllowedFunctions,
     BatchStatus,
@@ -174,7 +175,7 @@ class HttpTransport:
             raise self._refused(method, path, status, after_s, answer)
         try:
             return msgspec.json.decode(answer, type=kind)
-        except msgspec.MsgspecError as error:
+        except MALFORMED as error:
             raise ServiceError(
                 f"{self.url} answered {method} {path} with something that is not a {getattr(kind, '__name__', kind)}: "
                 f"{answer[:_EXCERPT]!r} ({error}). Is that the address of an Afield service?"
@@ -209,7 +210,7 @@ class HttpTransport:
     ) -> TryAgain | ServiceError:
         try:
             body = msgspec.json.decode(answer, type=_Refusal)
-        except msgspec.MsgspecError:
+        except MALFORMED:
             body = _Refusal()
         said = body.detail or body.reason
         reason = said if isinstance(said, str) else (str(said) if said else answer[:_EXCERPT].decode(errors="replace"))

@@ -96,8 +96,5 @@ class Holding:
     def lost(self, now: float) -> list[str]:
         """Tasks that nobody will finish any more. The caller ends them."""
         return [
-            task_id
-            for ending in self._ending.values()
-            for task_id, (_, deadline) in ending.items()
-            if now >= deadline
+            task_id for ending in self._ending.values() for task_id, (_, deadline) in ending.items() if now >= deadline
         ]

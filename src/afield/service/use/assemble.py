@@ -46,15 +46,20 @@ class Uses:
     refill: Refill
     revive: Revive
     lose: Lose
-    in_flight: InFlight
     limits: Limits
 
 
 def assemble(
-    store: Store, records: Records, queues: Queues, *, logins: QueueLogins, clock: Clock, limits: Limits
+    store: Store,
+    records: Records,
+    queues: Queues,
+    in_flight: InFlight,
+    *,
+    logins: QueueLogins,
+    clock: Clock,
+    limits: Limits,
 ) -> Uses:
     """Make them all, over one store and the queues of one broker."""
-    in_flight = InFlight(store)
     refill = Refill(store, records, queues, in_flight)
     groups = TaskGroups(records, queues, refill, clock)
     finish = Finish(store, records, queues, in_flight, clock)
@@ -83,6 +88,5 @@ def assemble(
         refill=refill,
         revive=revive,
         lose=Lose(in_flight, finish, clock),
-        in_flight=in_flight,
         limits=limits,
     )

@@ -43,6 +43,7 @@ from afield.service.use.revive import Revive
 from afield.service.use.start_user_endpoint import StartUserEndpoint
 from afield.service.use.task_groups import TaskGroups
 from afield.wire.messages import Task
+from afield.wire.plain import is_plain
 from afield.wire.rest import SubmitRequest, SubmitResponse
 
 __all__ = ["Submit"]
@@ -163,6 +164,10 @@ class Submit:
         refusal = check_options(request.user_endpoint_config)
         if refusal is not None:
             raise refusal
+        for name in ("resource_specification", "user_endpoint_config", "user_runtime"):
+            # What cannot be put into a message must be refused now: after the commit it is too late.
+            if not is_plain(getattr(request, name)):
+                raise refusals.invalid(f"{name} holds a number that needs more than 64 bits: write it as text.")
         most = self._limits.payload_bytes
         for function_id, payloads in request.tasks.items():
             for place, payload in enumerate(payloads):
