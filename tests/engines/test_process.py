@@ -155,6 +155,22 @@ async def test_what_a_task_leaves_behind_ends_with_its_worker(tmp_path: Path, ho
     os.close(pipe)
 
 
+def write_into_every_file():
+    import os
+    from contextlib import suppress
+
+    for descriptor in range(3, 2000):
+        with suppress(OSError):
+            os.write(descriptor, b"Hello, is anybody there? ")
+
+
+async def test_a_task_that_writes_into_its_channel_is_found_out():
+    async with running(ProcessPoolEngine(max_workers=1)) as engine:
+        with pytest.raises(WorkerLost, match="wrote into its channel"):
+            await engine.submit(packed_job(write_into_every_file))
+        assert value_of(await engine.submit(packed_job(echo, 3))) == 3
+
+
 def worker_place():
     import os
     from pathlib import Path

@@ -1,21 +1,21 @@
-"""The few routes of an auth server that the published endpoint cannot do without, for tests.
+"""The few routes of an auth server that the published endpoint cannot do without. Not a test: run beside one.
+
+Reads one line of JSON, ``{"token": ..., "identity_id": ...}``, answers with a line that is its address, and serves
+until its input ends.
 
 Whoever comes with client credentials gets the token that it was made with, for whatever they ask, and is the identity
-that it was made with. So the published endpoint, which has no other way in, reaches the service as its owner. (Reference:
-wire contract sections 2.3 and 2.4.)
+that it was made with. So the published endpoint, which has no other way in, reaches the service as its owner.
+(Reference: wire contract sections 2.3 and 2.4.)
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
-
-__all__ = ["auth_server"]
 
 #: scope -> the resource server that it is of
 _SERVERS = {
@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
         who = self.server.identity_id
         self._answer(200, {"sub": who, "identity_set": [{"sub": who}]})
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002, ARG002 - the name it has there
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has there
         """Say nothing."""
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
@@ -77,15 +77,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
 
-@contextmanager
-def auth_server(token: str, identity_id: str) -> Iterator[str]:
-    """One, for the length of a ``with`` block; its address, with the slash at the end that published clients need."""
-    server = _Server(token, identity_id)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="auth-stand-in")
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
+def main() -> None:
+    said = json.loads(sys.stdin.readline())
+    with _Server(said["token"], said["identity_id"]) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        # Published clients put paths behind it without a look, so it ends with a slash.
+        print(f"http://127.0.0.1:{server.server_port}/", flush=True)
+        sys.stdin.read()
         server.shutdown()
-        thread.join()
-        server.server_close()
+
+
+if __name__ == "__main__":
+    main()

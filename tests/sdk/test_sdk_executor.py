@@ -199,6 +199,12 @@ def test_what_cannot_be_sent_is_named_at_once(executor, service):
     assert executor.submit(double, 1).result(WAIT) == 2
 
 
+def test_what_belongs_to_this_program_says_so_itself(executor, client):
+    for here, says in ((executor, "an Executor"), (client, "a Client"), (executor.submit(double, 1), "a future")):
+        with pytest.raises(SerializationError, match=rf"argument 1 of double.* at \[0\]:.*{says} cannot be sent"):
+            executor.submit(double, here)
+
+
 def test_properties_are_checked_when_they_are_set(client):
     ex = Executor(client=client)
     ex.endpoint_id = ENDPOINT
@@ -260,6 +266,13 @@ def test_the_serializer_is_used_both_ways(client, service):
     (registration,) = service.functions.values()
     assert registration.meta["serde_identifier"] == "12"
     assert "11\n[3]" in service.submits[0].tasks[next(iter(service.functions))][0]
+
+
+def test_another_serializer_is_used_from_then_on_for_known_functions_too(executor, service):
+    assert executor.submit(double, 3).result(WAIT) == 6
+    executor.serializer = ComputeSerializer(AllCodeStrategies())
+    assert executor.submit(double, 4).result(WAIT) == 8
+    assert [each.meta["serde_identifier"] for each in service.functions.values()] == ["01", "12"]
 
 
 def test_a_change_of_endpoint_sends_elsewhere_in_the_same_group(client, service):

@@ -175,3 +175,10 @@ async def test_plain_http_where_tls_was_expected(serve_routes):
         with pytest.raises(ServiceUnreachable, match="TLS"):
             await transport.version()
         await transport.close()
+
+
+@pytest.mark.parametrize("body", [b'{"api": "\xff"}', b"[" * 100_000, b"<html>"])
+@pytest.mark.parametrize("code", [200, 404])
+async def test_whatever_answers_it_is_an_error_of_ours(ask, body, code):
+    with pytest.raises(ServiceError):
+        await ask(status(code, body=body))

@@ -212,7 +212,7 @@ def test_a_service_that_has_gone_fails_what_waits_for_it(executor, service, cloc
     service.troubles["result_queue"].extend(unreachable() for _ in range(10_000))
     in_loop(lambda: service.broker.sever("client"))
     for future in futures:
-        with pytest.raises(ServiceUnreachable, match="nobody answers"):
+        with pytest.raises(ServiceUnreachable, match=f"nobody answers.*reload_tasks.*{executor.task_group_id}"):
             future.result(WAIT)
     service.troubles.clear()
     service.work = call_here

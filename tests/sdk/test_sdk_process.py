@@ -139,6 +139,60 @@ with Executor(ENDPOINT, client=client) as ex:
     assert process.returncode in (1, 0, -signal.SIGINT, 130)
 
 
+def test_who_catches_ctrl_c_at_the_end_of_the_block_is_not_kept_waiting_at_the_end_of_the_program():
+    script = """
+service.work = lambda function, task: None
+try:
+    with Executor(ENDPOINT, client=client) as ex:
+        future = ex.submit(double, 1)
+        client.session().run(client.session().pump.flush)
+        print("waiting", flush=True)
+except KeyboardInterrupt:
+    sys.exit(5)
+"""
+    with start(script) as process:
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 5
+
+
+def test_ctrl_c_in_an_asyncio_program():
+    script = """
+import asyncio
+service.work = lambda function, task: None
+async def main():
+    with Executor(ENDPOINT, client=client) as ex:
+        future = asyncio.wrap_future(ex.submit(double, 1))
+        print("waiting", flush=True)
+        await future
+asyncio.run(main())
+"""
+    with start(script) as process:
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert "KeyboardInterrupt" in err
+
+
+def test_connections_that_are_being_closed_at_the_end_are_closed():
+    code, out, err = run(
+        """
+        import asyncio
+        class Slow(MemoryService):
+            async def close(self):
+                for _ in range(100):
+                    await asyncio.sleep(0)
+                print("closed", flush=True)
+        slow = Slow()
+        client = Client(transport=slow, connector=slow.broker)
+        Executor(ENDPOINT, client=client).submit(double, 2).result(20)
+        del client  # its connections are let go of in the background
+        """
+    )
+    assert (code, out, err) == (0, "closed\n", "")
+
+
 def test_ctrl_c_while_the_interpreter_ends():
     script = """
 import atexit

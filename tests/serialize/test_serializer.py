@@ -102,6 +102,18 @@ def test_the_error_names_the_part_that_cannot_be_pickled() -> None:
             ComputeSerializer().serialize(uses)
 
 
+def test_the_error_does_not_look_into_what_pickles_itself() -> None:
+    class Alone:
+        def __init__(self) -> None:
+            self.lock = (n for n in ())
+
+        def __reduce__(self) -> str:
+            raise TypeError("stays here")
+
+    with pytest.raises(SerializationError, match=r"at \[0\]: an? .*Alone\): TypeError: stays here"):
+        ComputeSerializer().serialize([Alone()])
+
+
 def test_the_error_says_what_json_cannot_say() -> None:
     with pytest.raises(SerializationError, match=r"at \['a'\]\[1\]: a set\): JSON has nothing for a set"):
         ComputeSerializer(strategy_data=JSONData()).serialize({"a": [1, {2}]})
@@ -149,7 +161,7 @@ def of_pickle(data: bytes, identifier: str = "00") -> str:
         (of_pickle(b"\x80\x04\x8c\x08__main__\x8c\x06Colour\x93."), "did not travel along"),
         (of_pickle(pickle.dumps(Exits())), "ValueError: invalid literal"),
         ("st\nno source", "PureSourceTextInspect"),
-        ("st\nf:def g(): pass", "PureSourceTextInspect .*'f'"),
+        ("st\nf:def g(): pass", "PureSourceTextInspect .* should define f, and it defines g"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_cause(payload: str, says: str) -> None:

@@ -173,6 +173,26 @@ async def test_an_endpoint_hears_of_a_result_only_when_it_is_committed(world):
     await world.stop()
 
 
+async def test_a_client_has_a_result_while_the_disk_is_still_busy(world):
+    world = await type(world)(SlowStore(), world.limits).start()
+    core, function_id = await world.core(), await world.function()
+    submitting = asyncio.ensure_future(world.submit(core, function_id))
+    user = await core.start()
+    await user.report()
+    accepted = await submitting
+    watched = await world.watch(accepted)
+    [task_id] = accepted.tasks[function_id]
+    sending = asyncio.ensure_future(user.send(world.success(task_id, b"00\nfirst\n"), world.failure(task_id)))
+    [result] = codec.decode((await watched.get()).body)
+    assert result.data == b"00\nfirst\n"
+    assert not sending.done()
+    world.store.allowed.set()
+    await sending
+    assert watched.empty()
+    assert (await status(world, task_id))["result"] == "00\nfirst\n"
+    await world.stop()
+
+
 class BrokenStore(MemoryStore):
     """Its disk is gone."""
 

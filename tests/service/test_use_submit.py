@@ -334,7 +334,7 @@ async def test_a_client_that_does_not_ask_for_a_queue_gets_none(world):
 
 @pytest.mark.parametrize("name", ["resource_specification", "user_endpoint_config", "user_runtime"])
 async def test_what_cannot_be_put_into_a_message_is_refused_before_it_is_stored(world, name):
-    core, user, function_id = await world.ready()
+    core, _, function_id = await world.ready()
     refusal = await refused(world.submit(core, function_id, **{name: {"num_nodes": 2**70}}))
     assert (refusal.status, refusal.code) == (422, "SEMANTICALLY_INVALID")
     assert name in refusal.message

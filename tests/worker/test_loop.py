@@ -18,7 +18,7 @@ import pytest
 
 from afield.testing.engines import Gate, echo, packed_job, value_of
 from afield.wire.jobs import JOB_VERSION, Job, encode_job
-from afield.worker.frames import HEADER, PERMIT, Frames, Hello
+from afield.worker.frames import PERMIT, Frames, Hello, header
 from afield.worker.loop import serve
 
 
@@ -35,7 +35,7 @@ class Channel:
 
     def send(self, *bodies: bytes, epoch: int = 0, permits: int | None = None) -> None:
         os.write(self.permit, PERMIT.pack(epoch) * (len(bodies) if permits is None else permits))
-        self.socket.sendall(b"".join(HEADER.pack(len(body), epoch) + body for body in bodies))
+        self.socket.sendall(b"".join(header(len(body), epoch) + body for body in bodies))
 
     def receive(self) -> bytes:
         while not self.arrived:
@@ -108,10 +108,10 @@ def test_an_answer_larger_than_the_channel_arrives_whole(channel: Channel):
 
 def test_frames_come_out_whole_however_they_came_in():
     bodies = [b"", b"a", b"b" * 300_000, b"c" * 7]
-    stream = b"".join(HEADER.pack(len(body), word) + body for word, body in enumerate(bodies))
+    stream = b"".join(header(len(body), word) + body for word, body in enumerate(bodies))
     for step in (1, 7, 65536, len(stream)):
         if step == 1:
-            text, expected = stream[:9], [(0, b""), (1, b"")][:1]
+            text, expected = stream[:13], [(0, b""), (1, b"")][:1]
         else:
             text, expected = stream, list(enumerate(bodies))
         frames, found = Frames(), []
@@ -125,11 +125,12 @@ def test_frames_come_out_whole_however_they_came_in():
         assert found == expected
 
 
-def test_a_length_that_is_none_is_refused():
+@pytest.mark.parametrize("what", [b"\xff" * 12, b"Hello, world", bytes(12), header((1 << 31) + 1, 0)])
+def test_what_is_no_frame_is_refused(what: bytes):
     frames = Frames()
-    frames.space()[:8] = b"\xff" * 8
-    with pytest.raises(ValueError, match="frame"):
-        frames.filled(8)
+    frames.space()[:12] = what
+    with pytest.raises(ValueError, match=r"frame|it begins with"):
+        frames.filled(12)
 
 
 # the process
@@ -137,19 +138,22 @@ def test_a_length_that_is_none_is_refused():
 
 @contextmanager
 def process(channel: Channel, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    life, ours = os.pipe()
     with log.open("ab") as file:
-        pass_fds = (channel.theirs.fileno(), channel.permits, file.fileno())
+        pass_fds = (channel.theirs.fileno(), channel.permits, file.fileno(), life)
         worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "afield.worker", *map(str, pass_fds), str(os.getpid())],
+            [sys.executable, "-P", "-m", "afield.worker", *map(str, pass_fds)],
             pass_fds=pass_fds,
             stdin=subprocess.DEVNULL,
         )
+    os.close(life)
     channel.theirs.close()
     try:
         yield worker
     finally:
         worker.kill()
         worker.wait()
+        os.close(ours)
 
 
 def ends(worker: subprocess.Popen[bytes]) -> int:
@@ -274,17 +278,18 @@ def test_an_interrupt_ends_it_visibly(channel: Channel, tmp_path: Path):
 
 PARENT = """
 import os, socket, subprocess, sys
-from afield.worker.frames import HEADER, PERMIT
+from afield.worker.frames import PERMIT, header
 job = sys.stdin.buffer.read()
 ours, theirs = socket.socketpair()
 permits, permit = os.pipe()
 os.set_blocking(permits, False)
+life, ours_too = os.pipe()
 worker = subprocess.Popen(
-    [sys.executable, "-P", "-m", "afield.worker", str(theirs.fileno()), str(permits), "2", str(os.getpid())],
-    pass_fds=(theirs.fileno(), permits), stdout=subprocess.DEVNULL)
+    [sys.executable, "-P", "-m", "afield.worker", str(theirs.fileno()), str(permits), "2", str(life)],
+    pass_fds=(theirs.fileno(), permits, life), stdout=subprocess.DEVNULL)
 theirs.close()
 os.write(permit, PERMIT.pack(0))
-ours.sendall(HEADER.pack(len(job), 0) + job)
+ours.sendall(header(len(job), 0) + job)
 print(worker.pid, flush=True)
 ours.recv(1)
 while ours.recv(65536): pass

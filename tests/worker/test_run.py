@@ -117,6 +117,14 @@ def test_a_result_that_nothing_can_serialize_says_so() -> None:
     assert "'x.y' is not a serialization strategy" in outcome.data.decode()
 
 
+def test_a_name_that_stayed_with_the_script_is_explained() -> None:
+    script: dict[str, Any] = {"__name__": "__main__"}
+    exec("def uses(): return np.zeros(3)\ndef local():\n    x += 1\n", script)
+    text = outcome_of(job_of(script["uses"])).data.decode()
+    assert "NameError: name 'np' is not defined\n(A function travels without the other names" in text
+    assert "travels without" not in outcome_of(job_of(script["local"])).data.decode()
+
+
 def test_a_result_whose_own_pickling_fails_shows_where() -> None:
     class Refuses:
         def __reduce__(self) -> str:

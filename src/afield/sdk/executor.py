@@ -145,7 +145,7 @@ class Executor(Settings, concurrent.futures.Executor):
         :raises ValueError: this Executor knows the function already, under another id or by an earlier call
         """
         self._usable()
-        known = self._functions.find(fn)
+        known = self._functions.find(fn, self._origin.serializer)
         if known is not None:
             if known.id is not None and known.id == str(function_id):
                 warnings.warn(f"{known.name} is registered already, as {known.id}", stacklevel=2)
@@ -180,7 +180,8 @@ class Executor(Settings, concurrent.futures.Executor):
         :raises RuntimeError: after :meth:`shutdown`
         """
         self._usable()
-        function = self._functions.find(fn) or self._functions.take(fn, self._origin.serializer)
+        serializer = self._origin.serializer
+        function = self._functions.find(fn, serializer) or self._functions.take(fn, serializer)
         return self._send(function, args, kwargs)
 
     def submit_to_registered_function(
@@ -264,10 +265,12 @@ class Executor(Settings, concurrent.futures.Executor):
         session.run(session.pump.retire, self._origin)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, _wants_out()):
-            self.shutdown(wait=False, cancel_futures=True)
-        else:
+        if kind is None or not issubclass(kind, _wants_out()):
             self.shutdown()
+            return
+        self._shut, self._origin.awaited = True, False
+        if self._session is not None:
+            self._session.abandon_soon(self._origin)
 
     def __reduce__(self) -> Any:
         raise TypeError("an Executor cannot be sent elsewhere; make one where it is used, or send results")

@@ -48,13 +48,14 @@ class FunctionCache:
     """
 
     def __init__(self, by_text: dict[bytes, Function] | None = None) -> None:
-        self._by_object: dict[int, tuple[weakref.ref[Any], Function]] = {}
+        #: with what each was serialized by; None: its id was given
+        self._by_object: dict[int, tuple[weakref.ref[Any], Function, ComputeSerializer | None]] = {}
         self._by_text = by_text if by_text is not None else {}
 
-    def find(self, fn: Callable[..., Any]) -> Function | None:
-        """The function that this object was found to be."""
+    def find(self, fn: Callable[..., Any], serializer: ComputeSerializer) -> Function | None:
+        """The function that this object was found to be, unless it would be serialized otherwise now."""
         entry = self._by_object.get(id(fn))
-        return entry[1] if entry is not None and entry[0]() is fn else None
+        return entry[1] if entry is not None and entry[0]() is fn and entry[2] in {None, serializer} else None
 
     def take(self, fn: Callable[..., Any], serializer: ComputeSerializer) -> Function:
         """Serialize an object that :meth:`find` does not know.
@@ -67,11 +68,14 @@ class FunctionCache:
         function = self._by_text.setdefault(digest, Function(registration.function_name, None, registration))
         if len(self._by_text) > _MOST_KNOWN:
             self._by_text.pop(next(iter(self._by_text)), None)
-        self.put(fn, function)
+        self.put(fn, function, serializer)
         return function
 
-    def put(self, fn: Callable[..., Any], function: Function) -> None:
-        """From now on this object is that function."""
+    def put(self, fn: Callable[..., Any], function: Function, serializer: ComputeSerializer | None = None) -> None:
+        """From now on this object is that function.
+
+        :param serializer: as long as it is the one in use; None: always
+        """
         if isinstance(fn, MethodType):
             return
         key, by_object = id(fn), self._by_object
@@ -80,7 +84,7 @@ class FunctionCache:
             by_object.pop(key, None)
 
         with suppress(TypeError):  # builtins of some kinds; they are quickly serialized
-            by_object[key] = (weakref.ref(fn, gone), function)
+            by_object[key] = (weakref.ref(fn, gone), function, serializer)
 
 
 def describe(

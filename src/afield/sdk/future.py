@@ -68,6 +68,18 @@ class Sealed(Protocol):
         """The value, or the exception. Never raises for what is inside."""
 
 
+class _Condition(threading.Condition):
+    """A Condition whose lock is taken by ``with condition.lock``.
+
+    ``with condition`` goes through a Python function. Ctrl-C that arrives there, after the lock was taken, leaves it
+    taken for ever, and the thread that ends all futures hangs on it.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        super().__init__(self.lock)
+
+
 class ComputeFuture(concurrent.futures.Future[T]):
     """What ``Executor.submit`` returns: a ``concurrent.futures.Future`` that knows its task.
 
@@ -77,7 +89,7 @@ class ComputeFuture(concurrent.futures.Future[T]):
     """
 
     # What most futures never need is on the class; an instance gets its own when it does.
-    _lazy: threading.Condition | None = None
+    _lazy: _Condition | None = None
     _state: str = _PENDING
     _result: T | None = None
     _exception: BaseException | None = None
@@ -147,7 +159,7 @@ class ComputeFuture(concurrent.futures.Future[T]):
                 self._done_callbacks = [*self._done_callbacks, fn]
                 return
         if condition is not None:
-            with condition:
+            with condition.lock:
                 if self._state not in _ENDED:
                     self._done_callbacks = [*self._done_callbacks, fn]
                     return
@@ -175,7 +187,7 @@ class ComputeFuture(concurrent.futures.Future[T]):
                     return self._state == _CANCELLED
                 self._state = _CANCELLED
         if condition is not None:
-            with condition:
+            with condition.lock:
                 if self._state != _PENDING:
                     return self._state == _CANCELLED
                 self._state = _CANCELLED
@@ -191,7 +203,7 @@ class ComputeFuture(concurrent.futures.Future[T]):
             condition = self._lazy
             if condition is None:
                 return self._begin()
-        with condition:
+        with condition.lock:
             return self._begin()
 
     def set_result(self, result: T) -> None:
@@ -218,12 +230,12 @@ class ComputeFuture(concurrent.futures.Future[T]):
     # -- inside ------------------------------------------------------------------------------------------------------
 
     @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
+    def _condition(self) -> _Condition:  # type: ignore[override]
         """Asked for by whoever waits; `concurrent.futures` does so for every future before it looks at any."""
         self._orphaned()
         condition = self._lazy
         if condition is None:
-            fresh = threading.Condition()
+            fresh = _Condition()
             with _lock:
                 condition = self._lazy
                 if condition is None:
@@ -245,7 +257,7 @@ class ComputeFuture(concurrent.futures.Future[T]):
                 "callbacks must not block; hand the work to another thread"
             )
         condition = self._condition
-        with condition:
+        with condition.lock:
             if self._state not in _ENDED:
                 condition.wait(timeout)
             if self._state not in _ENDED:
@@ -265,7 +277,7 @@ class ComputeFuture(concurrent.futures.Future[T]):
             if condition is None:
                 self._end(value, error, sealed)
         if condition is not None:
-            with condition:
+            with condition.lock:
                 if sealed is not None and any(getattr(each, "stop_on_exception", False) for each in self._waiters):
                     value, error = sealed.open()
                     sealed = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from afield.broker.base import Connector
@@ -46,6 +46,7 @@ class Session:
         self._pace = pace
         self._check_version = check_version
         self._checking: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.pump = Pump(self._portal, transport, connector, pace=pace, ready=self._ready, user_runtime=user_runtime)
         self._portal.adopt(self)
@@ -75,7 +76,13 @@ class Session:
     def wait_for(self, origin: Origin | None) -> None:
         """Return when every future has ended: of one Executor, or of all that did not say that they do not care."""
         while futures := self._portal.call(self._outstanding, origin):
-            concurrent.futures.wait(futures)
+            # Not concurrent.futures.wait: where Ctrl-C meets it taking the futures' locks it keeps them, and the loop's
+            # thread, which ends futures, would hang on them for ever.
+            ended: SimpleQueue[object] = SimpleQueue()
+            for future in futures:
+                future.add_done_callback(ended.put)
+            for _ in futures:
+                ended.get()
 
     def outstanding(self, origin: Origin) -> list[Any]:
         """The futures of one Executor that have not ended."""
@@ -90,24 +97,39 @@ class Session:
         """The Executor was forgotten by its program. Called by the garbage collector, so it must not wait."""
         self._post(self._retire, origin)
 
+    def abandon_soon(self, origin: Origin) -> None:
+        """Nobody cares for the results of an Executor any more; what is not on its way need not go. Does not wait."""
+        self._post(self._abandon, origin)
+
     def close_soon(self) -> None:
         """The client was forgotten by its program."""
         self._post(lambda: self._aside(self.close()))
 
     async def close(self) -> None:
-        """Let go of everything. Closing twice is fine."""
+        """Let go of everything. Closing twice is fine: the second waits for the first."""
         self._life = None
-        self._portal.release(self)
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         if self._checking is not None:
             self._checking.cancel()
             await asyncio.gather(self._checking, return_exceptions=True)
         await self.pump.close()
         await self.transport.close()
+        # Last, for at the end of the interpreter only residents are waited for.
+        self._portal.release(self)
 
     def _post(self, function: Callable[..., None], *args: Any) -> None:
         if not self.over:
             with suppress(RuntimeError):  # the loop has ended, and everything with it
                 self._portal.post(function, *args)
+
+    def _abandon(self, origin: Origin) -> None:
+        for future in self.pump.outstanding(origin):
+            future.cancel()
+        self._retire(origin)
 
     def _retire(self, origin: Origin) -> None:
         self._aside(self.pump.retire(origin))

@@ -6,7 +6,8 @@ then when nothing has ended for long: another program may have consumed what was
 lost while nothing is outstanding is taken up again with the next task.
 
 A queue gives each message to one of those who consume it. Several clients of this process may use one group; then
-whoever gets a message looks for whom it is. What is for nobody here is put back once, for another program.
+whoever gets a message looks for whom it is. What is for nobody here is put back once, for another program; and who
+notices by this that others consume, too, asks after its tasks soon, for some of its results may have gone there.
 
 This is not a :class:`~afield.broker.link.Link`: patience here is a number of seconds over service and broker together,
 and a group without a queue is no error but a reason to ask instead.
@@ -46,6 +47,9 @@ _GOOD_AFTER_S: Final = 5.0
 #: Without a queue of its own a group is asked after, every so many seconds at most.
 _ASK_EVERY_S: Final = 10.0
 
+#: Where others consume the same queue, the first question comes after so many seconds, the next after twice as many.
+_ASK_SOON_S: Final = 1.0
+
 #: The streams of each task group, by the process's life: a forked child must not touch its parent's.
 _together: Final[dict[tuple[object, str], list[Stream]]] = {}
 
@@ -76,6 +80,7 @@ class Stream:
         self._on_idle = on_idle
         self._task: asyncio.Task[None] | None = None
         self._side_tasks: set[asyncio.Task[None]] = set()
+        self._asking: asyncio.Task[None] | None = None
         self._deliveries: list[Delivery] = []
         self._consumer: Consumer | None = None
         #: whether anything of ours has ended since it was looked at last
@@ -103,10 +108,11 @@ class Stream:
             kin.remove(self)
         if not kin:
             _together.pop(self._place, None)
-        task, self._task = self._task, None
-        if task is not None:
+        under_way = [task for task in (self._task, self._asking) if task is not None]
+        self._task = self._asking = None
+        for task in under_way:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     @property
     def idle(self) -> bool:
@@ -214,6 +220,13 @@ class Stream:
         except ServiceError as error:
             self._give_up(error)
 
+    async def _ask_soon(self) -> None:
+        pause = _ASK_SOON_S
+        while self.matcher.expected and pause < self._pace.check_s:
+            await self._pace.sleep(pause)
+            await self._recheck()
+            pause *= 2
+
     def _aside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._side_tasks.add(task)  # the loop itself keeps only weak references
@@ -251,16 +264,20 @@ class Stream:
         if consumer is None or not self._deliveries:
             return
         deliveries, self._deliveries = self._deliveries, []
-        strange = [delivery for delivery in deliveries if not self._take(delivery) and not delivery.redelivered]
-        if not strange:
-            consumer.ack(deliveries[-1].tag, multiple=True)
-            return
-        for delivery in deliveries:
-            if delivery in strange:
-                # For another program, perhaps. Once only: what nobody wants would come again and again.
-                consumer.nack(delivery.tag)
-            else:
-                consumer.ack(delivery.tag)
+        strange = [delivery for delivery in deliveries if not self._take(delivery)]
+        if any(delivery.redelivered for delivery in deliveries) or strange:
+            self._not_alone()
+        # For another program, perhaps. Once only: what nobody wants would come again and again.
+        back = {delivery.tag for delivery in strange if not delivery.redelivered}
+        for tag in back:
+            consumer.nack(tag)
+        done = [delivery.tag for delivery in deliveries if delivery.tag not in back]
+        if done:
+            consumer.ack(done[-1], multiple=True)
+
+    def _not_alone(self) -> None:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._ask_soon())
 
     def _take(self, delivery: Delivery) -> bool:
         """Whether that was all that can be done with it: nothing in it may be for somebody else."""

@@ -1,7 +1,7 @@
-"""``python -m afield.worker <channel> <permits> <log> <parent>``: started by an engine, never by hand.
+"""``python -m afield.worker <channel> <permits> <log> <life>``: started by an engine, never by hand.
 
-The first three are file descriptors that it inherited: the channel, the reading end of the permits, and the file into
-which everything is written that user code prints. ``parent`` is the process id of the engine.
+These are file descriptors that it inherited: the channel, the reading end of the permits, the file into which everything
+is written that user code prints, and the reading end of a pipe that ends with the engine's process.
 
 Until the worker has said hello, whatever it prints goes where the engine can read it, so that a worker that cannot
 start can be asked why.
@@ -29,14 +29,11 @@ from afield.worker.functions import FunctionCache
 from afield.worker.loop import send, serve
 from afield.worker.run import run
 
-#: prctl: "send me this signal when my parent dies"
-_PR_SET_PDEATHSIG = 1
-
 
 def main(arguments: list[str]) -> None:
     """Be a worker until the engine is done with us."""
-    channel, permits, log, parent = (int(argument) for argument in arguments)
-    _die_with(parent)
+    channel, permits, log, life = (int(argument) for argument in arguments)
+    _die_with(_hide(life))
     _die_first()
     channel, permits = _hide(channel), _hide(permits)
     os.register_at_fork(after_in_child=lambda: _close(channel, permits))
@@ -85,19 +82,22 @@ def _close(*descriptors: int) -> None:
         os.close(descriptor)
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel end this process when the engine's process ends, even in the middle of a job.
+def _die_with(life: int) -> None:
+    """Have the kernel end this process, and the programs that tasks started, when the engine's process ends.
 
-    Linux does so when the *thread* that started us ends: the engine starts workers in the thread of its event loop.
-    Elsewhere there is nothing like it, and an orphan ends when it has finished its job.
+    Linux can send a signal to a process group when something happens to a file. All that can happen to this one is that
+    its other end is closed, by the end of the engine. So nothing in here need be awake for it, not even between two
+    lines of user code. Elsewhere there is nothing like it, and an orphan ends when it has finished its job.
     """
     if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        # It died before we asked.
-        os._exit(1)
+        pid = os.getpid()
+        fcntl.fcntl(life, fcntl.F_SETOWN, -pid if os.getpgrp() == pid else pid)
+        fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(life, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+        with suppress(BlockingIOError):
+            os.read(life, 1)
+            # It ended before we asked.
+            os._exit(1)
 
 
 def _die_first() -> None:

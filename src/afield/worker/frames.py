@@ -1,6 +1,8 @@
 """PURE: the frames between an engine and one of its workers on the same machine.
 
-A frame is a header of eight bytes and a body: the body's length, one word, the body. Both are unsigned and big-endian.
+A frame is a header of twelve bytes and a body: a mark, the body's length, one word, the body. All are big-endian. The
+mark tells a frame from what else may come through the channel: user code that writes to every file it finds would
+otherwise be read as a length, and waited for.
 
 =========  ==========================  ===============================================
 direction  word                        body
@@ -21,10 +23,13 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["BODY_MOST", "FUNCTIONS_KEPT", "HEADER", "PERMIT", "WORD_MOST", "Frames", "Hello"]
+__all__ = ["BODY_MOST", "FUNCTIONS_KEPT", "PERMIT", "WORD_MOST", "Frames", "Hello", "header"]
 
-#: Length of the body, then the word.
-HEADER: Final = Struct(">II")
+#: The mark, the length of the body, the word.
+_HEADER: Final = Struct(">III")
+_SIZE: Final = _HEADER.size
+#: No text begins so, nor do zeros or small numbers.
+_MARK: Final = 0xAF1E1D5E
 #: An epoch. Four bytes are written and read at once, so that no permit is ever torn.
 PERMIT: Final = Struct(">I")
 #: The largest word.
@@ -46,6 +51,11 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
     pid: int
     #: such as ``3.11.7``
     python: str
+
+
+def header(length: int, word: int) -> bytes:
+    """What stands before a body of this length."""
+    return _HEADER.pack(_MARK, length, word)
 
 
 class Frames:
@@ -73,15 +83,17 @@ class Frames:
         found: list[tuple[int, bytes]] = []
         wanted = 0
         with memoryview(buffer) as view:
-            while end - start >= 8:
-                length, word = HEADER.unpack_from(buffer, start)
+            while end - start >= _SIZE:
+                mark, length, word = _HEADER.unpack_from(buffer, start)
+                if mark != _MARK:
+                    raise ValueError(f"it begins with {bytes(view[start : start + _SIZE])!r}")
                 if length > BODY_MOST:
                     raise ValueError(f"a frame of {length} bytes")
-                stop = start + 8 + length
+                stop = start + _SIZE + length
                 if stop > end:
-                    wanted = 8 + length
+                    wanted = _SIZE + length
                     break
-                found.append((word, bytes(view[start + 8 : stop])))
+                found.append((word, bytes(view[start + _SIZE : stop])))
                 start = stop
         if start:
             buffer[: end - start] = buffer[start:end]

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from time import perf_counter_ns
 
-from afield.worker.frames import HEADER, PERMIT, WORD_MOST, Frames
+from afield.worker.frames import PERMIT, WORD_MOST, Frames, header
 
 __all__ = ["send", "serve"]
 
@@ -43,12 +43,13 @@ def send(channel: int, word: int, body: bytes) -> None:
 
     :raises OSError: nobody reads any more
     """
-    header = HEADER.pack(len(body), word)
-    sent = os.writev(channel, (header, body))
-    if sent < 8:
-        sent += _send_all(channel, header[sent:])
-    if sent < 8 + len(body):
-        _send_all(channel, memoryview(body)[sent - 8 :])
+    head = header(len(body), word)
+    size = len(head)
+    sent = os.writev(channel, (head, body))
+    if sent < size:
+        sent += _send_all(channel, head[sent:])
+    if sent < size + len(body):
+        _send_all(channel, memoryview(body)[sent - size :])
 
 
 def _send_all(channel: int, data: bytes | memoryview) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -170,6 +171,34 @@ async def test_it_outlives_its_broker(live, calls, parts):
             assert await child.work == 0
             assert await again.waiting() == 0
     assert sorted(calls.ran()) == ["held", "new"]
+
+
+LEAVE = """
+def f(path):
+    import subprocess
+    with open(path, "wb", buffering=0) as pipe:
+        subprocess.Popen(["sleep", "1000"], stdout=pipe)
+        pipe.write(b"started")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends programs with a process that is no parent of theirs")
+async def test_what_its_tasks_started_ends_with_it_even_if_it_is_killed(live, parts, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    loop, read = asyncio.get_running_loop(), asyncio.Event()
+    async with parts.over_sockets() as service, live(service) as child:
+        await service.send(parts.call("t", LEAVE, str(tmp_path / "pipe")))
+        await service.until(lambda: "t" in service.results)
+        assert os.read(pipe, 100) == b"started"
+        with pytest.raises(BlockingIOError):
+            os.read(pipe, 1)
+        os.kill(child.pid, signal.SIGKILL)
+        # Readable again when nobody can write any more: when the program has ended.
+        loop.add_reader(pipe, read.set)
+        await read.wait()
+        loop.remove_reader(pipe)
+    os.close(pipe)
 
 
 async def test_it_ends_with_its_manager(live, parts):

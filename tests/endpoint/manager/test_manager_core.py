@@ -117,11 +117,23 @@ def test_one_that_ends_badly_at_its_start_did_not_start(core, command, creds):
     assert core.children == ()
 
 
-def test_one_that_ends_badly_later_is_gone(core, command, creds):
+@pytest.mark.parametrize("code", [-9, 1, 70])
+def test_one_that_ends_badly_later_is_started_again_each_time(core, command, code):
     core.handle(arrived(command))
-    [tell, gone] = core.handle(on.ChildExited(NAME, -9, "", NOW + STARTING_S + 1))
+    for life in range(1, 4):
+        assert said(core.handle(on.ChildExited(NAME, code, "", NOW + life * (STARTING_S + 1)))) == [do.Spawn(command)]
+        assert core.children == (NAME,)
+
+
+def test_one_that_is_killed_at_its_start_gets_one_more_try(core, command, creds):
+    core.handle(arrived(command))
+    tell, *_, again = core.handle(on.ChildExited(NAME, -9, "", NOW + 1))
     assert "killed by signal 9" in tell.text
-    assert gone == do.ReportGone(creds)
+    assert again == do.Spawn(command)
+    [report] = said(core.handle(on.ChildExited(NAME, -9, "", NOW + 2)))
+    assert report.credentials == creds
+    assert "killed by signal 9" in report.text
+    assert core.children == ()
 
 
 def test_one_that_finds_out_late_that_it_cannot_work_did_not_start(core, command, creds):

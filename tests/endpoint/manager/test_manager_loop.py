@@ -154,17 +154,37 @@ async def test_one_that_cannot_be_started_is_reported(running, parts):
         assert "/nowhere/python" in service.said_by(parts.UEP)[0]["error"]
 
 
-async def test_a_killed_one_is_gone_and_may_come_again(running, parts, started):
+async def test_a_killed_one_comes_again_by_itself_once_for_each_command(running, parts, started):
     async with parts.over_sockets() as service, running(service):
         await service.command(CEP, start(service))
-        await service.until(lambda: service.said_by(parts.UEP))
-        [agent] = started()
-        agent.send_signal(signal.SIGKILL)
-        await service.until(lambda: len(service.said_by(parts.UEP)) == 2)
-        assert "killed by signal 9" in service.said_by(parts.UEP)[1]["error"], "it ended just after its start"
-        await service.command(CEP, start(service))
+        for life in (1, 2):
+            await service.until(lambda life=life: len(service.said_by(parts.UEP)) == life)
+            assert service.said_by(parts.UEP)[-1]["active"] is True
+            [agent] = [child for child in started() if child.status() != psutil.STATUS_ZOMBIE]
+            agent.send_signal(signal.SIGKILL)
         await service.until(lambda: len(service.said_by(parts.UEP)) == 3)
-        assert service.said_by(parts.UEP)[2]["active"] is True
+        assert "killed by signal 9" in service.said_by(parts.UEP)[2]["error"], "twice, each time just after its start"
+        await service.command(CEP, start(service))
+        await service.until(lambda: len(service.said_by(parts.UEP)) == 4)
+        assert service.said_by(parts.UEP)[3]["active"] is True
+
+
+async def test_a_file_that_nobody_expected_to_be_so_broken_keeps_nothing_from_the_next_start(running, mine, parts):
+    async with parts.over_sockets() as service, running(service):
+        for number, (path, text, told) in enumerate([
+            (mine.schema, '{"$ref": "http://nowhere.example/schema.json"}', "schema of this endpoint's options is broken"),
+            (mine.schema, '{"$ref": "#"}', "refers to itself without end"),
+            (mine.environment, '"A=B": c\n', "cannot be a variable's name"),
+            (mine.template, "display_name: 2021-13-45\n", "cannot be read as timestamp"),
+        ]):  # fmt: skip
+            before = path.read_text()
+            path.write_text(text)
+            await service.command(CEP, start(service, number=number))
+            await service.until(lambda number=number: len(service.said_by(parts.UEP)) > number)
+            assert told in service.said_by(parts.UEP)[-1]["error"]
+            path.write_text(before)
+        await service.command(CEP, start(service))
+        await service.until(lambda: "active" in service.said_by(parts.UEP)[-1])
 
 
 async def test_the_owners_list_and_environment_hold(running, mine, parts):

@@ -4,8 +4,8 @@ A worker is the leader of a session of its own. So a Ctrl-C in the endpoint's te
 process group ends what a task may have left behind. That happens after the worker has ended and *before* it is reaped,
 while its number cannot belong to anybody else. (A process that left the group itself, a daemon, escapes.)
 
-On Linux a worker dies with the *thread* that started it, which is the event loop's: run that in a thread that stays.
-When the endpoint is killed, its workers die with it, but not the programs that their tasks had started.
+Each worker holds the reading end of a pipe whose other end is ours. On Linux the kernel kills the worker's process group
+when that is closed: so workers, and the programs of their tasks, end with this process, however that ends.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Final, Protocol
 import msgspec
 
 from afield.wire.jobs import JOB_VERSION
-from afield.worker.frames import HEADER, PERMIT, Frames, Hello
+from afield.worker.frames import PERMIT, Frames, Hello, header
 
 __all__ = ["COMMAND", "Listener", "WorkerProcess", "how_it_ended"]
 
@@ -60,7 +60,7 @@ class WorkerProcess:
     """One started worker.
 
     :param number: its name among the workers of this engine
-    :param command: how to start it; the descriptors and our process id are added
+    :param command: how to start it; the descriptors are added
     :param log: where user code's output goes, a file descriptor
     :param directory: its working directory; None: ours
     :param environment: its whole environment; None: ours
@@ -89,6 +89,7 @@ class WorkerProcess:
         self._log = log
         self._socket, theirs = socket.socketpair()
         self._permits, self._permit = os.pipe()
+        life, self._life = os.pipe()
         # What it says before it is ready. Kept until then.
         self._birth = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _close or when it is ready
         self._exit: int | None = None
@@ -97,11 +98,11 @@ class WorkerProcess:
             os.set_blocking(self._permits, False)
             os.set_blocking(self._permit, False)
             self._process = subprocess.Popen(
-                [*command, *map(str, (theirs.fileno(), self._permits, log, os.getpid()))],
+                [*command, *map(str, (theirs.fileno(), self._permits, log, life))],
                 stdin=subprocess.DEVNULL,
                 stdout=self._birth,
                 stderr=self._birth,
-                pass_fds=(theirs.fileno(), self._permits, log),
+                pass_fds=(theirs.fileno(), self._permits, log, life),
                 cwd=directory,
                 env=environment,
                 start_new_session=True,
@@ -111,6 +112,7 @@ class WorkerProcess:
             raise
         finally:
             theirs.close()
+            os.close(life)
         self.pid = self._process.pid
         self._loop.add_reader(self._socket, self._readable)
         self._watch()
@@ -122,7 +124,7 @@ class WorkerProcess:
         os.write(self._permit, PERMIT.pack(epoch) * len(jobs))
         buffers: list[bytes] = []
         for job in jobs:
-            buffers += (HEADER.pack(len(job), epoch), job)
+            buffers += (header(len(job), epoch), job)
         if self._unsent:
             self._unsent.extend(map(memoryview, buffers))
             return
@@ -293,6 +295,7 @@ class WorkerProcess:
         self._birth.close()
         os.close(self._permits)
         os.close(self._permit)
+        os.close(self._life)
 
 
 def how_it_ended(exit_code: int) -> str:

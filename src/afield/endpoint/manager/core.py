@@ -12,9 +12,11 @@ Rules (reference: published wire contract sections 5.6 and 8):
 2. Tasks run as the user of this process. So only the endpoint's owner may have them run here, however kindly the
    service asks for others.
 3. One that ends well within the grace period after its last command is started again, once for each command.
-4. One that ends badly just after its start did not start, and whoever submitted is told the end of its log. One that
-   ends badly later is reported as gone, so that the service need not wait for missing heartbeats.
-5. A command is acknowledged when it has been decided; starting again is cheap, and the next submit sends another.
+4. One that ends badly just after its start did not start, and whoever submitted is told the end of its log. If a signal
+   killed it, which says nothing about how it is configured, it is first tried once more.
+5. One that ends badly later is started again at once, without asking: the broker has its tasks again, and somebody has
+   to run those that had not begun, and to tell that the others are lost. The service may be away and not able to ask.
+6. A command is acknowledged when it has been decided; starting again is cheap, and the next submit sends another.
 """
 
 from __future__ import annotations
@@ -154,20 +156,26 @@ class ManagerCore:
             return []
         credentials = child.command.kwargs.amqp_creds
         tell = do.Tell(f"{event.name}: ended, {_how(event.code)}")
-        if event.code == 0:
-            recent = event.now - child.commanded_at < self._grace_period_s
-            if self._stopping or not recent or child.revived:
-                return [tell]
+        if self._stopping:
+            return [tell, do.ReportGone(credentials)] if event.code else [tell]
+        if self._comes_again(child, event):
             self._children[event.name] = _Child(child.command, event.now, child.commanded_at, revived=True)
-            return [tell, do.Tell(f"{event.name}: starting again for a recent command"), do.Spawn(child.command)]
-        started = event.now - child.started_at > STARTING_S and event.code != CANNOT
-        if self._stopping or started:
-            return [tell, do.ReportGone(credentials)]
+            return [tell, do.Tell(f"{event.name}: starting again"), do.Spawn(child.command)]
+        if event.code == 0:
+            return [tell]
         said = event.tail.strip() or "it wrote nothing to its log"
         return [
             tell,
             do.ReportFailure(credentials, f"the user endpoint ended at its start, {_how(event.code)}: {said}"),
         ]
+
+    def _comes_again(self, child: _Child, event: on.ChildExited) -> bool:
+        """Whether one that ended is started again (rules 3 to 5)."""
+        if event.code == 0:
+            return event.now - child.commanded_at < self._grace_period_s and not child.revived
+        if event.code == CANNOT:
+            return False
+        return event.now - child.started_at > STARTING_S or (event.code < 0 and not child.revived)
 
     # --- the end
 

@@ -37,6 +37,7 @@ class HttpServer:
         self._config = Config(
             cast("Any", app),
             http="httptools",
+            interface="asgi3",
             ws="none",
             lifespan="off",
             log_config=None,

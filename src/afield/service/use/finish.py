@@ -1,14 +1,17 @@
 """A result ends its task, once, and goes to whoever waits for it.
 
-What must not be lost depends on the order here: the end is committed first, then handed to the task group's queue, and
-only then may whoever brought it forget it. If the process dies in between, the result comes again and changes nothing,
-and the queue is filled from the store (use/refill.py).
+What must not be lost depends on one order: whoever brought a result may forget it only when it is committed. That it
+reaches whoever waits for it need not wait for the disk, and does not: the commit and the way to the task group's queue
+are under way together. If the process dies before the commit, the result comes again from its endpoint, which kept it,
+and a client that had it already drops the second. If it dies after, the queue is filled from the store (use/refill.py).
+Nobody can read an older state meanwhile: a store answers later reads with earlier writes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from afield.service.clock import Clock
 from afield.service.domain.documents import to_finished
@@ -53,16 +56,32 @@ class Finish:
         """End these tasks, and tell whoever waits for them; tasks that have ended already stay as they are."""
         if not ends:
             return
-        ended = await self._store.finish_tasks(ends)
-        self._in_flight.holding.end(end.id for end in ends)
+        open_here = self._in_flight.end([end.id for end in ends])
+        first = {end.id: end for end in reversed(ends) if end.id in open_here}
+        # In this order: the commit is on its way when the first result leaves.
+        commit = asyncio.ensure_future(self._store.finish_tasks(ends))
+        unwatched = []
+        try:
+            unwatched += await self._tell((open_here[end.id], end) for end in ends if first.get(end.id) is end)
+        finally:
+            ended = await commit
+        # What another replica, or an earlier life of this service, had accepted.
+        others = ((view.group_id, view.finished) for view in ended if view.finished and view.id not in first)
+        unwatched += await self._tell(others)
+        if unwatched:
+            # Whoever begins to watch later asks first what has ended by then.
+            await self._store.mark_delivered(unwatched)
+
+    async def _tell(self, ends: Iterable[tuple[str, FinishedTask]]) -> list[str]:
+        """Hand ends to the queues of their task groups; the tasks whose group nobody watches."""
+        unwatched: list[str] = []
         by_group: dict[str, list[FinishedTask]] = {}
-        for view in ended:
-            assert view.finished is not None
-            by_group.setdefault(view.group_id, []).append(view.finished)
+        for group_id, end in ends:
+            by_group.setdefault(group_id, []).append(end)
         for group_id, found in by_group.items():
             group = await self._records.group(group_id)
             if group is not None and group.wire:
                 await self._queues.send_results(group, found)
             else:
-                # Nobody watches. Whoever begins to watch later asks first what has ended by then.
-                await self._store.mark_delivered([end.id for end in found])
+                unwatched += [end.id for end in found]
+        return unwatched

@@ -6,7 +6,7 @@ asked of the store where that matters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from afield.service.domain.holding import Holding
 from afield.service.domain.records import TaskRecord
@@ -16,18 +16,25 @@ __all__ = ["InFlight"]
 
 
 class InFlight:
-    """Task id -> user endpoint id, of tasks that have not ended.
+    """Tasks that have not ended.
 
-    :ivar holding: what is decided about them
+    :ivar holding: which user endpoint has which, and what is decided about that
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._groups: dict[str, str] = {}
         self.holding = Holding()
 
-    def begin(self, tasks: Iterable[TaskRecord]) -> None:
+    def begin(self, tasks: Sequence[TaskRecord]) -> None:
         """These were accepted."""
+        self._groups.update((task.id, task.group_id) for task in tasks)
         self.holding.begin((task.id, task.user_endpoint_id) for task in tasks)
+
+    def end(self, task_ids: Sequence[str]) -> dict[str, str]:
+        """These are ending: task -> task group, of those that are known here and that nobody has ended before."""
+        self.holding.end(task_ids)
+        return {task_id: group for task_id in task_ids if (group := self._groups.pop(task_id, None)) is not None}
 
     async def holders(self, task_ids: Iterable[str]) -> dict[str, str]:
         """For those of the tasks that exist, which user endpoint they belong to."""
