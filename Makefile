@@ -27,7 +27,7 @@ demo: $(READY)  ## start a service and an endpoint here, send them work, show th
 	@$(BIN)/afield demo
 
 test: check  ## the checks, then the whole suite
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(READY)  ## lint, format, types, import contracts
 	@$(BIN)/ruff check .

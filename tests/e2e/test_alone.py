@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-pytestmark = [pytest.mark.e2e]
+pytestmark = pytest.mark.e2e
 
 
 def test_serve_and_an_endpoint_elsewhere(tmp_path, fresh_environment):

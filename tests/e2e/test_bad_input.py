@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("up")]
+pytestmark = pytest.mark.e2e
 
 #: A script that does something wrong and prints what it was told; then it shows that the same Executor still works.
 TOLD = """

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("up")]
+pytestmark = pytest.mark.e2e
 
 
 def test_demo(up, tmp_path):

@@ -12,7 +12,7 @@ import uuid
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("up")]
+pytestmark = pytest.mark.e2e
 
 POW = """
 from afield import Executor

@@ -11,7 +11,7 @@ import signal
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("port-5000"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 # -- their client, our endpoint ---------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from afield.service.flows.results import Results
 from afield.service.flows.settled import Settled
 from afield.service.flows.supervisor import Supervisor
 from afield.service.flows.sweep import every
-from afield.service.ports import bind, is_everywhere, listen_for_queues
+from afield.service.ports import bind, cannot_listen, is_everywhere, listen_for_queues
 from afield.service.settings import Settings
 from afield.service.store.base import Store
 from afield.service.store.factory import open_store
@@ -147,7 +147,10 @@ class Service:
         stack.push_async_callback(http.stop)
         # Called before the above when it stops: an endpoint that is let in and then cut off would give up for good.
         stack.push_async_callback(broker.stop_listening)
-        await http.start()
+        try:
+            await http.start()
+        except OSError as error:  # another service bound the port at the same moment, and was the first to listen
+            raise cannot_listen(settings.host, settings.port, "--port", error) from error
         return _running(settings, bound, amqp_port, token, owner)
 
     async def _open_store(self, settings: Settings, stack: AsyncExitStack) -> Store:

@@ -13,7 +13,7 @@ import msgspec
 from afield.broker.embedded.server import EmbeddedBroker
 from afield.errors import ConfigurationError
 
-__all__ = ["bind", "is_everywhere", "listen_for_queues"]
+__all__ = ["bind", "cannot_listen", "is_everywhere", "listen_for_queues"]
 
 #: How many ports above a taken one are tried.
 _STEPS: Final = 100
@@ -34,7 +34,7 @@ def bind(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as error:
-        raise _cannot_listen(host, port, "--port", error) from error
+        raise cannot_listen(host, port, "--port", error) from error
     bound = socket.socket(family, kind, protocol)
     try:
         # A port whose last service has just ended is free at once.
@@ -42,7 +42,7 @@ def bind(host: str, port: int) -> socket.socket:
         bound.bind(address)
     except OSError as error:
         bound.close()
-        raise _cannot_listen(host, port, "--port", error) from error
+        raise cannot_listen(host, port, "--port", error) from error
     bound.setblocking(False)  # noqa: FBT003 - the socket module's signature
     return bound
 
@@ -69,7 +69,7 @@ async def listen_for_queues(broker: EmbeddedBroker, host: str, wanted: int, data
         (data_dir / _FILE).write_bytes(msgspec.json.encode({"wanted": wanted, "got": got}))
         return got
     assert refused is not None
-    raise _cannot_listen(host, wanted, "--amqp-port", refused) from refused
+    raise cannot_listen(host, wanted, "--amqp-port", refused) from refused
 
 
 def is_everywhere(host: str) -> bool:
@@ -95,7 +95,8 @@ def _check(port: int, option: str) -> None:
         raise ConfigurationError(f"{port} is not a port: choose one from 0 to 65535 with {option}")
 
 
-def _cannot_listen(host: str, port: int, option: str, error: OSError) -> ConfigurationError:
+def cannot_listen(host: str, port: int, option: str, error: OSError) -> ConfigurationError:
+    """What to tell a person whose service cannot listen there; ``option`` is what chooses another port."""
     number = error.errno
     if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
         return ConfigurationError(f"{host!r} is not an address of this machine: name one with --host")

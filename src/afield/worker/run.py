@@ -124,7 +124,7 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 def _too_large(job: Job, size: int, began: int) -> bytes:
     message = (
-        f"the result has {size} characters once serialized, and this endpoint sends at most {job.result_limit}. Return "
+        f"the result has {size} characters once packed, and this endpoint sends at most {job.result_limit}. Return "
         "less, or write it where you can fetch it from, for instance a shared file system, and return its place"
     )
     text = f"{TOO_LARGE}: {message}".encode()

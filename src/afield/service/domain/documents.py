@@ -73,8 +73,8 @@ def task_document(task: TaskView, wire: int) -> TaskDocument:
 
 def unknown_task(task_id: str) -> TaskDocument:
     """What stands in a list for a task that is unknown, forgotten or somebody else's."""
-    reason = "Unknown task id"
-    return TaskDocument(task_id, TaskState.FAILED, reason=reason, exception=reason, completion_t="0")
+    # No exception: published clients would take it for one of the task's own, and drop the entry.
+    return TaskDocument(task_id, TaskState.FAILED, reason="Unknown task id")
 
 
 def _details(end: FinishedTask) -> dict[str, Any]:
@@ -173,6 +173,11 @@ def endpoint_status(endpoint: EndpointRecord, user_endpoints: list[UserEndpointR
     """Whether it is there, and what its user endpoints that are there say, summed up."""
     there = [one for one in user_endpoints if is_online(one, now)]
     details: dict[str, Any] = {name: sum(_count(one, name) for one in there) for name in _COUNTS}
+    # A published thread engine does not say how many of its workers are idle.
+    silent = [one for one in there if "idle_workers" not in one.state]
+    details["idle_workers"] += sum(
+        max(0, _count(one, "total_workers") - _count(one, "outstanding_tasks")) for one in silent
+    )
     details["managers"] = len(there)
     return EndpointStatus(_status(endpoint, now), details)
 
