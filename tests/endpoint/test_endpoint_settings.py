@@ -100,8 +100,14 @@ def test_published_keys_without_effect_are_warned_about():
     [
         ("a: 1\n\ndisplay_naem: x", "config.yaml, line 1: nobody knows the key a"),
         ("\ndisplay_naem: x", "config.yaml, line 2: nobody knows the key display_naem; did you mean display_name?"),
-        ("# x\nheartbeat_period: 4", "line 2: heartbeat_period should be a number of seconds from 5 up, and is 4"),
-        ("heartbeat_period: often", 'line 1: heartbeat_period should be a number of seconds from 5 up, and is "often"'),
+        (
+            "# x\nheartbeat_period: 4",
+            "line 2: heartbeat_period should be a number of seconds from 5 to 86400, and is",
+        ),
+        (
+            "heartbeat_period: often",
+            'heartbeat_period should be a number of seconds from 5 to 86400, and is "often"',
+        ),
         ("public: maybe", 'line 1: public should be true or false, and is "maybe"'),
         ("amqp_port: 70000", "line 1: amqp_port should be a port number from 1 to 65535, and is 70000"),
         ("display_name: 3", "line 1: display_name should be text, and is 3"),
@@ -149,3 +155,29 @@ def test_files_that_cannot_be_read_are_told(tmp_path):
     (tmp_path / "tabs.yaml").write_text("a:\n\tb: c\n")
     with pytest.raises(ConfigurationError, match=r"tabs\.yaml, line 2, column 1: this is not YAML"):
         marked.read(tmp_path / "tabs.yaml")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("display_name: 2021-13-45", "line 2, column 15: this is not YAML: '2021-13-45' cannot be read as timestamp"),
+        ("amqp_port: !!int abc", "line 2, column 12: this is not YAML: 'abc' cannot be read as int"),
+        ("amqp_port: " + "9" * 5000, "cannot be read as int"),
+        ("debug: !!bool x", "cannot be read as bool"),
+        ("display_name: !!timestamp x", "cannot be read as timestamp"),
+        ("display_name: \0", "config.yaml: this is not YAML: unacceptable character"),
+        ("admins: &a [*a]", "line 2: values lie in one another deeper than"),
+        ("public: &a {b: *a}", "line 2: values lie in one another deeper than"),
+        ("display_name: " + "[" * 5000, "values lie in one another deeper than"),
+        ("heartbeat_period: .inf", "line 2: heartbeat_period should be a number of seconds from 5 to 86400"),
+        ("heartbeat_period: .nan", "line 2: heartbeat_period should be"),
+    ],
+)
+def test_what_yaml_allows_and_nobody_needs_is_told(line, said):
+    assert said in complaint(manager, f"debug: false\n{line}\n".replace("debug: false\ndebug", "public: false\ndebug"))
+
+
+def test_what_is_repeated_by_alias_is_walked_once():
+    """Or this would take longer than anybody lives."""
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30))]
+    assert "nobody knows the key a0" in complaint(manager, "\n".join(lines))

@@ -1,7 +1,7 @@
 """``python -m afield.worker <channel> <permits> <log> <life>``: started by an engine, never by hand.
 
-These are file descriptors that it inherited: the channel, the reading end of the permits, the file into which everything
-is written that user code prints, and the reading end of a pipe that ends with the engine's process.
+These are file descriptors that it inherited: the channel, the reading end of the permits, the file into which
+everything is written that user code prints, and the reading end of a pipe that ends with the engine's process.
 
 Until the worker has said hello, whatever it prints goes where the engine can read it, so that a worker that cannot
 start can be asked why.

@@ -317,7 +317,13 @@ def test_a_stop_with_neither_connection_nor_disk_ends_too():
     [keep] = core.handle(on.TasksFinished([done("a")]))
     core.handle(on.BatchNotKept(keep.number, "no space left"))
     core.handle(on.StopRequested("x", 0.0))
-    assert core.handle(on.EngineStopped())[-1] == do.SayGoodbye()
+    assert core.handle(on.EngineStopped()) == [do.StartFlush(FLUSH_S)], "the service or the disk may come back"
+    [keep] = core.handle(on.FlushOver())
+    assert keep.results == [done("a")]
+    *_, told, goodbye = core.handle(on.BatchNotKept(keep.number, "no space left"))
+    assert told.alarm
+    assert "1 results can be neither sent nor written" in told.text
+    assert goodbye == do.SayGoodbye()
 
 
 def test_a_second_stop_changes_nothing():

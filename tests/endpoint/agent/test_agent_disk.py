@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import signal
+
 import pytest
 
 from afield.endpoint.agent.journal import Journal
@@ -46,6 +49,47 @@ def test_a_compacted_journal_says_the_same(tmp_path):
     journal.close()
     assert (tmp_path / "begun").read_text() == "+x\n-y\n+z\n"
     assert [path.name for path in tmp_path.iterdir()] == ["begun"]
+
+
+class SmallDisk(Journal):
+    """On a disk with room for so many bytes more."""
+
+    room = 0
+
+    def _append(self, sign, task_ids):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.path.stat().st_size + self.room, hard))
+        try:
+            super()._append(sign, task_ids)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, before)
+
+
+def test_a_disk_that_fills_up_takes_all_lines_or_none(tmp_path):
+    journal = SmallDisk(tmp_path / "begun")
+    journal.room = 100
+    journal.mark_begun(["a"])
+    journal.room = 7
+    with pytest.raises(OSError, match="too large"):
+        journal.mark_begun(["bbb", "ccc"])
+    journal.mark_settled(["aaaaaaaaaaaa"])
+    journal.room = 100
+    journal.mark_begun(["d"])
+    journal.close()
+    assert (tmp_path / "begun").read_text() == "+a\n+d\n"
+
+
+def test_a_journal_that_cannot_be_written_anew_stays_as_it_is(tmp_path, caplog):
+    journal = Journal(tmp_path / "begun")
+    journal.mark_begun(["a", "b"])
+    (tmp_path / "begun.new").mkdir()
+    journal.compact(begun=["b"], settled=["a"])
+    assert "stays long" in caplog.text
+    journal.mark_begun(["c"])
+    journal.close()
+    assert (tmp_path / "begun").read_text() == "+a\n+b\n+c\n"
 
 
 def test_an_outbox_keeps_the_message_itself(tmp_path):

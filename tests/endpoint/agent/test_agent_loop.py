@@ -198,19 +198,35 @@ async def test_the_manager_may_stop_it(service, running, parts):
     assert "a" in service.results
 
 
-async def test_a_disk_that_refuses_the_journal_ends_it(service, parts, tmp_path):
+async def test_a_disk_that_refuses_the_journal_ends_it_when_what_runs_has_ended(service, parts, tmp_path):
     class FullDisk(Journal):
-        def mark_begun(self, task_ids):
-            raise OSError(28, "No space left on device")
+        full = False
+        refused = False
+
+        def _append(self, sign, task_ids):
+            if self.full:
+                FullDisk.refused = True
+                service.touch()
+                raise OSError(28, "No space left on device")
+            super()._append(sign, task_ids)
 
     start = Start("uep.test", str(tmp_path), UserSettings(), service.credentials)
     engine = parts.FakeEngine()
     agent = make(start, engine, service, journal=FullDisk)
-    await service.send(parts.task("a"))
-    with pytest.raises(OSError, match="No space left"):
-        await agent.run()
-    assert engine.ran == []
-    assert await service.waiting() == 1
+    work = asyncio.create_task(agent.run())
+    async with asyncio.timeout(parts.PATIENCE_S):
+        await service.send(parts.task("a"))
+        await engine.has("a")
+        FullDisk.full = True
+        await service.send(parts.task("b"))
+        await service.until(lambda: FullDisk.refused)
+        engine.finish("a")
+        with pytest.raises(ConfigurationError, match=r"begun cannot be written: No space left on device. Make room"):
+            await work
+    assert engine.ran == ["a"]
+    assert set(service.results) == {"a"}
+    assert await service.waiting() == 1, "b runs when there is room"
+    assert [report.state["active"] for report in service.reports] == [True], "no goodbye: it did not want to go"
 
 
 async def test_several_logins_are_told(service, parts, tmp_path):

@@ -182,7 +182,7 @@ def f(path):
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends programs with a process that is no parent of theirs")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can end programs with a grandparent")
 async def test_what_its_tasks_started_ends_with_it_even_if_it_is_killed(live, parts, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)

@@ -116,6 +116,16 @@ def test_mistakes_in_files_are_told_with_their_line(machine):
     assert "config.yaml, line 2: nobody knows the key publick; did you mean public?" in said
 
 
+def test_one_broken_identity_hides_no_other_endpoint(machine):
+    for name in ("mine", "other"):
+        machine("configure", name)
+    (machine.user_dir / "endpoints" / "mine" / "endpoint.json").write_text("{")
+    listed = machine.listed()
+    assert listed["mine"]["state"].startswith("broken: ")
+    assert "endpoint.json" in listed["mine"]["state"]
+    assert listed["other"]["state"] == "never started"
+
+
 def test_no_service_is_told(machine):
     machine("configure", "mine")
     said = machine("start", "mine", code=1)
@@ -199,6 +209,20 @@ def test_it_runs_detached(served):
 
 
 @pytest.mark.e2e
+def test_a_restart_stops_nothing_that_could_not_start_again(served):
+    served("configure", "kept")
+    try:
+        served("start", "kept", "--detach")
+        config = served.user_dir / "endpoints" / "kept" / "config.yaml"
+        good = config.read_text()
+        config.write_text("debug: [\n")
+        assert "config.yaml, line 2" in served("restart", "kept", "--detach", code=1)
+        assert served.listed()["kept"]["state"] == "running"
+        config.write_text(good)
+    finally:
+        served("stop", "kept")
+
+
 def test_it_may_have_an_id_that_is_its_owners(served):
     served("configure", "first")
     _, process = served.begin("start", "first")

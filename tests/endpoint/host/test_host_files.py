@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -38,9 +39,10 @@ def test_an_identity_is_kept_whole(tmp_path):
     assert directory.identity() == Identity(ID, "http://x")
     (directory.path / "endpoint.json").write_text(f'{{"endpoint_id": "{ID}"}}')
     assert directory.identity() == Identity(ID)
-    (directory.path / "endpoint.json").write_text("{")
-    with pytest.raises(ConfigurationError, match=r"endpoint\.json cannot be read.*Remove it"):
-        directory.identity()
+    for broken in ("{", "[]", '{"endpoint_id": "nope"}', '{"endpoint_id": 5}'):
+        (directory.path / "endpoint.json").write_text(broken)
+        with pytest.raises(ConfigurationError, match=r"endpoint\.json cannot be read.*Remove it"):
+            directory.identity()
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".x", "uep .x"])
@@ -104,6 +106,40 @@ def test_a_detached_process_that_fails_tells_why(tmp_path):
     assert str(caught.value) == "the port is taken"
     with pytest.raises(ComputeError, match="exit status 3"):
         start_detached([sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "log")
+
+
+SLOW = "import sys; from afield.endpoint.host.daemon import say_ready; sys.stdin = open({pipe!r}); sys.stdin.read(); "
+
+
+def test_a_detached_process_that_takes_its_time_is_left_alone(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    slow = SLOW.format(pipe=str(tmp_path / "pipe")) + "say_ready('at last'); print('and it goes on', flush=True)"
+    pid, said = start_detached((sys.executable, "-c", slow), tmp_path / "log", patience_s=0.01)
+    assert said is None
+    process = psutil.Process(pid)
+    (tmp_path / "pipe").write_text("go on")  # nobody reads what it says now, which is no fault of its own
+    process.wait(60)
+    assert (tmp_path / "log").read_text() == "and it goes on\n"
+
+
+def test_whoever_is_interrupted_while_waiting_did_not_start_anything(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    slow = f"import time; print('here', file=open({str(tmp_path / 'pipe')!r}, 'w'), flush=True); time.sleep(600)"
+    code = (
+        "import sys; from pathlib import Path; from afield.endpoint.host.daemon import start_detached\n"
+        "start_detached((sys.executable, '-c', sys.argv[1]), Path(sys.argv[2]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, slow, str(tmp_path / "log")], stderr=subprocess.PIPE) as starter:
+        assert (tmp_path / "pipe").read_text() == "here\n"
+        [daemon] = psutil.Process(starter.pid).children()
+        starter.send_signal(signal.SIGINT)
+        assert b"KeyboardInterrupt" in starter.communicate()[1]
+    assert not daemon.is_running()
+
+
+def test_a_log_that_cannot_be_written_is_told(tmp_path):
+    with pytest.raises(ComputeError, match="nowhere/log cannot be used: No such file"):
+        start_detached((sys.executable, "-c", ""), tmp_path / "nowhere" / "log")
 
 
 def test_ports_may_be_changed(parts):

@@ -144,10 +144,43 @@ def test_an_owner_may_put_files_elsewhere(mine):
 
 
 def test_an_environment_is_plain(mine):
-    mine.environment.write_text("A: x\nB: 3\nC: true\n")
-    assert read_environment(mine) == {"A": "x", "B": "3", "C": "true"}
+    mine.environment.write_text("A: x\nB: 1.50\nC: true\nD:\nE: 010\n")
+    assert read_environment(mine) == {"A": "x", "B": "1.50", "C": "true", "D": "", "E": "010"}, "as it is written"
+    for line in ("A=B: c", "'': c", "1: c", 'A: "x\\0"', 'A: "\\ud800"'):
+        mine.environment.write_text(f"{line}\n")
+        with pytest.raises(ConfigurationError, match=r"user_environment\.yaml, line 1"):
+            read_environment(mine)
     mine.environment.write_text("A: x\nB: [3]\n")
     with pytest.raises(ConfigurationError, match=r"user_environment\.yaml, line 2: the variable B should be one plain"):
         read_environment(mine)
     mine.environment.unlink()
     assert read_environment(mine) == {}
+
+
+@pytest.mark.parametrize("key", ["debug: true\nx", "a: b", "a #", '"a"', "{", "- a", "-", "a ", "\u2028", "", "!!str"])
+def test_no_key_breaks_out_of_its_place(key):
+    text = "{% for key, value in x.items() %}{{ key }}: {{ value }}\n{% endfor %}"
+    assert "which cannot go into a configuration" in complaint(text, {"x": {key: 1}})
+
+
+@pytest.mark.parametrize("key", ["a/b.c-d e+f", "größe", "x_y", "3"])
+def test_other_keys_mean_themselves(key):
+    assert f"nobody knows the key {key}" in complaint("{% for key in x %}{{ key }}: 1{% endfor %}", {"x": {key: 1}})
+
+
+@pytest.mark.parametrize("text", ["3", "null", "NaN", "[" * 100_000, '{"$schema": 5}', "[]"])
+def test_what_is_no_schema_at_all_is_told(tmp_path, text):
+    (tmp_path / "schema.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=r"schema\.json"):
+        load_schema(tmp_path / "schema.json")
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:9/x", "#/definitions/gone", "#"])
+def test_a_schema_that_leads_nowhere_is_told_and_nothing_is_fetched(target):
+    assert "the schema of this endpoint's options is broken" in complaint("", {"n": 1}, schema={"$ref": target})
+
+
+def test_a_home_that_nobody_has_is_told(mine):
+    mine.config.write_text("user_config_template_path: ~nobody-of-that-name/x\n")
+    with pytest.raises(ConfigurationError, match="nobody knows that home directory"):
+        read_template(mine, read_settings(mine)[0])

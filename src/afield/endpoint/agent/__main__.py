@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -48,7 +49,8 @@ def main() -> int:
         finally:
             _teardown(start.settings.endpoint_teardown)
     except ComputeError as error:
-        print(str(error).strip(), file=sys.stderr)
+        with suppress(OSError):  # the log may be on the very disk that is full
+            print(str(error).strip(), file=sys.stderr, flush=True)
         return _EX_CONFIG if isinstance(error, ConfigurationError) else _EX_SOFTWARE
 
 
@@ -90,11 +92,20 @@ def _log(*, debug: bool) -> None:
 
 def _lock(directory: Path) -> None:
     """Be the only process with this directory for as long as we live: it waits for an earlier one to end."""
-    handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # closed with the process
+    try:
+        handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # closed with the process
+    except OSError as error:
+        raise _unusable(error) from error
     signal.signal(signal.SIGALRM, _too_late)
     signal.alarm(_LOCK_WITHIN_S)
     fcntl.flock(handle, fcntl.LOCK_EX)
     signal.alarm(0)
+
+
+def _unusable(error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"{error.filename} cannot be used: {error.strerror}. A user endpoint keeps its state there"
+    )
 
 
 def _too_late(_number: int, _frame: object) -> None:
@@ -125,7 +136,11 @@ def _teardown(commands: str | None) -> None:
 async def _serve(start: Start, pipe: int) -> int:
     directory = Path(start.directory)
     engine = assemble.engine(start.settings.engine, directory)
-    agent = Agent(start, engine, assemble.connector(), Journal(directory / "begun"), Outbox(directory / "outbox"))
+    try:
+        journal, outbox = Journal(directory / "begun"), Outbox(directory / "outbox")
+    except OSError as error:
+        raise _unusable(error) from error
+    agent = Agent(start, engine, assemble.connector(), journal, outbox)
     orders = asyncio.create_task(_obey(agent, pipe), name="orders")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

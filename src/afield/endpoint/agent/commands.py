@@ -109,9 +109,13 @@ class Exit(msgspec.Struct, frozen=True):
 
 
 class Tell(msgspec.Struct, frozen=True):
-    """Write a line to the log."""
+    """Write a line to the log.
+
+    :param alarm: somebody should do something about it
+    """
 
     text: str
+    alarm: bool = False
 
 
 Command = (

@@ -263,7 +263,7 @@ class AgentCore:
 
     def _not_kept(self, event: on.BatchNotKept) -> list[do.Command]:
         self._dispatch.not_kept(event.number)
-        return [do.Tell(f"results cannot be written to the disk and stay in memory: {event.why}")]
+        return [do.Tell(f"results cannot be written to the disk and stay in memory: {event.why}", alarm=True)]
 
     # --- time
 
@@ -306,6 +306,7 @@ class AgentCore:
     def _flush_is_over(self, _: on.FlushOver) -> list[do.Command]:
         self._flush_over = True
         self._dispatch.give_up()
+        self._dispatch.disk = True  # the last time that it is asked
         return []
 
     def _goodbye_said(self, _: on.GoodbyeSaid) -> list[do.Command]:
@@ -315,10 +316,12 @@ class AgentCore:
     def _advance(self) -> list[do.Command]:
         if self._life == _Life.DRAINING and not self._handed:
             return self._end_engine()
-        hopeless = not self._dispatch.open and not self._dispatch.disk
+        hopeless = self._flush_over and not self._dispatch.disk
         if self._life == _Life.FLUSHING and (hopeless or not self._dispatch.busy):
             self._life = _Life.LEAVING
-            return [do.SayGoodbye()]
+            lost = self._dispatch.unsafe
+            text = f"{lost} results can be neither sent nor written to the disk, and are lost with this process"
+            return [do.Tell(text, alarm=True), do.SayGoodbye()] if lost else [do.SayGoodbye()]
         return []
 
 

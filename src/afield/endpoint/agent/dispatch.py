@@ -52,14 +52,15 @@ class Dispatch:
         self._last = max(kept, default=0)
 
     @property
-    def unsafe(self) -> bool:
-        """Whether there are results in memory only."""
-        return bool(self._ready or self._under_way or self._writing)
+    def unsafe(self) -> int:
+        """How many results are in memory only."""
+        moving = (*self._under_way.values(), *self._writing.values())
+        return len(self._ready) + sum(map(len, moving))
 
     @property
     def busy(self) -> bool:
         """Whether there is something to wait for: results in memory only, or on disk and on their way."""
-        return self.unsafe or (self.open and bool(self._disk_line or self._disk_under_way is not None))
+        return bool(self.unsafe) or (self.open and bool(self._disk_line or self._disk_under_way is not None))
 
     def add(self, result: Result) -> None:
         """A fresh result."""

@@ -7,16 +7,22 @@ came into effect.
 A line is in the operating system's hands before a task begins, so the death of this process loses none. Towards the
 death of the machine it is synced soon after, not before: that would put a disk's latency into every call. So in the
 moments before a power cut a task may begin of which the next life knows nothing.
+
+Where the disk refuses, nothing may begin. The other facts may go missing: without them a task whose end was not
+acknowledged fails with EndpointLost in the next life, and a service that has its result drops that.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 __all__ = ["COMPACT_AFTER", "Journal"]
+
+logger = logging.getLogger("afield.endpoint")
 
 #: Lines after which the file is written anew with what still matters: about 2 MB.
 COMPACT_AFTER: Final = 50_000
@@ -29,19 +35,20 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        #: its file
+        self.path = path
         self._lines = 0
         self.begun, self.settled = self._read()
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _read(self) -> tuple[frozenset[str], tuple[str, ...]]:
         try:
-            content = self._path.read_bytes()
+            content = self.path.read_bytes()
         except FileNotFoundError:
             return frozenset(), ()
         whole, cut = content[: content.rfind(b"\n") + 1], content[content.rfind(b"\n") + 1 :]
         if cut:
-            os.truncate(self._path, len(whole))
+            os.truncate(self.path, len(whole))
         facts: dict[str, str] = {}
         for line in whole.decode("ascii", "replace").splitlines():
             task_id = line[1:]
@@ -57,34 +64,46 @@ class Journal:
         return self._lines > COMPACT_AFTER
 
     def mark_begun(self, task_ids: Iterable[str]) -> None:
-        """These are about to be handed to an engine."""
+        """These are about to be handed to an engine.
+
+        :raises OSError: the disk refused; none of them is in the journal
+        """
         self._append("+", task_ids)
 
     def mark_settled(self, task_ids: Iterable[str]) -> None:
         """The results of these are safe."""
-        self._append("-", task_ids)
+        self._try_to_append("-", task_ids)
 
     def mark_never_begun(self, task_ids: Iterable[str]) -> None:
         """These came back from the engine untouched."""
-        self._append("~", task_ids)
+        self._try_to_append("~", task_ids)
 
     def sync(self) -> None:
         """Make what was written survive the machine. Blocks; may run in another thread beside the rest."""
         os.fdatasync(self._fd)
 
     def compact(self, begun: Iterable[str], settled: Iterable[str]) -> None:
-        """Write it anew with only these facts."""
+        """Write it anew with only these facts. Where the disk refuses it stays as it is, and is tried again later."""
+        self._lines = 0
+        try:
+            self._write_anew(begun, settled)
+        except OSError as error:
+            logger.warning("the journal %s stays long, for it cannot be written anew: %s", self.path, error)
+
+    def _write_anew(self, begun: Iterable[str], settled: Iterable[str]) -> None:
         lines = [f"+{task_id}\n" for task_id in begun] + [f"-{task_id}\n" for task_id in settled]
-        fresh = self._path.with_suffix(".new")
+        fresh = self.path.with_suffix(".new")
         fd = os.open(fresh, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             _write_all(fd, "".join(lines).encode())
             os.fdatasync(fd)
-            fresh.replace(self._path)
+            fresh.replace(self.path)
             os.dup2(fd, self._fd, inheritable=False)  # the number stays, so that a sync under way harms nobody
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
         finally:
             os.close(fd)
-        self._lines = 0
 
     def close(self) -> None:
         """Sync and close."""
@@ -93,8 +112,19 @@ class Journal:
 
     def _append(self, sign: str, task_ids: Iterable[str]) -> None:
         lines = [f"{sign}{task_id}\n" for task_id in task_ids]
-        _write_all(self._fd, "".join(lines).encode())
+        before = os.fstat(self._fd).st_size
+        try:
+            _write_all(self._fd, "".join(lines).encode())
+        except OSError:
+            os.ftruncate(self._fd, before)
+            raise
         self._lines += len(lines)
+
+    def _try_to_append(self, sign: str, task_ids: Iterable[str]) -> None:
+        try:
+            self._append(sign, task_ids)
+        except OSError as error:
+            logger.warning("the journal %s cannot be written: %s", self.path, error)
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -29,6 +29,7 @@ from afield.broker.base import Connector, Delivery
 from afield.endpoint.agent import commands as do
 from afield.endpoint.agent import events as on
 from afield.endpoint.agent.core import AgentCore, History, Policy
+from afield.endpoint.agent.jobs import Jobs
 from afield.endpoint.agent.journal import Journal
 from afield.endpoint.agent.orders import Order, Refresh, Start, Stop
 from afield.endpoint.agent.outbox import Outbox
@@ -37,7 +38,6 @@ from afield.endpoint.agent.queues import Queues
 from afield.endpoint.engines.base import Engine, NeverBegun
 from afield.errors import BrokerError, BrokerUnreachable, ConfigurationError, WireError
 from afield.wire import codec, v2
-from afield.wire.jobs import JOB_VERSION, Job, code_digest
 from afield.wire.messages import Report, Result, Task
 
 __all__ = ["Agent"]
@@ -50,8 +50,6 @@ _SYNC_AFTER_S: Final = 0.05
 _GOODBYE_S: Final = 2.0
 #: How long running tasks may go on when the broker has thrown us out, in seconds.
 _REFUSED_GRACE_S: Final = 5.0
-#: Digests of function code that are remembered.
-_DIGESTS_MOST: Final = 1024
 
 
 class Agent:
@@ -97,11 +95,8 @@ class Agent:
             on_down=lambda: self.feed(on.ConnectionDown()),
             on_refused=lambda why: self.stop(f"the broker refuses it: {why}", _REFUSED_GRACE_S),
         )
-        self._sandboxes = (
-            Path(start.directory) / settings.engine.working_dir if settings.engine.run_in_sandbox else None
-        )
+        self._jobs = Jobs(settings.engine, Path(start.directory))
         self._capacity = -1
-        self._digests: dict[bytes, bytes] = {}
         self._done: list[tuple[str, asyncio.Future[bytes]]] = []
         self._events: deque[on.Event] = deque()
         self._feeding = False
@@ -110,13 +105,14 @@ class Agent:
         self._beat: asyncio.TimerHandle | None = None
         self._sync_due = False
         self._over: asyncio.Future[int] | None = None
+        self._fault: ConfigurationError | None = None
         self._hands = self._performers()
 
     async def run(self) -> int:
         """Work until it is time to end; the exit status.
 
-        :raises ConfigurationError: the engine cannot work here as it is configured
-        :raises OSError: the disk refused what must be on it
+        :raises ConfigurationError: the engine cannot work here as it is configured, or the disk takes no journal
+        :raises OSError: what was on the disk cannot be read again
         """
         self._over = asyncio.get_running_loop().create_future()
         try:
@@ -124,9 +120,12 @@ class Agent:
             self._look_at_capacity()
             self._queues.start()
             self._heartbeat_later()
-            return await self._over
+            code = await self._over
         finally:
             await self._close()
+        if self._fault is not None:
+            raise self._fault
+        return code
 
     def ordered(self, order: Order) -> None:
         """The manager says something."""
@@ -153,7 +152,7 @@ class Agent:
                 for command in self._core.handle(self._events.popleft()):
                     self._hands[type(command)](command)
         except OSError as error:
-            # The journal or the outbox is on a disk that refuses. Going on could run a task twice.
+            # The outbox is on a disk that refuses to forget.
             self._fail(error)
         finally:
             self._feeding = False
@@ -175,7 +174,7 @@ class Agent:
             do.StopEngine: lambda _: self._spawn(self._stop_engine()),
             do.SayGoodbye: lambda _: self._spawn(self._goodbye()),
             do.Exit: lambda command: self._end(command.code),
-            do.Tell: lambda command: logger.info(command.text),
+            do.Tell: lambda command: logger.log(logging.WARNING if command.alarm else logging.INFO, command.text),
         }
 
     # --- in
@@ -219,12 +218,16 @@ class Agent:
     # --- out
 
     def _run(self, command: do.Run) -> None:
-        self._journal.mark_begun([task.task_id for task in command.tasks])
+        try:
+            self._journal.mark_begun([task.task_id for task in command.tasks])
+        except OSError as error:
+            self._cannot_begin(command.tasks, error)
+            return
         self._sync_soon()
         refused: list[Result] = []
         for task in command.tasks:
             try:
-                future = self._engine.submit(self._job(task))
+                future = self._engine.submit(self._jobs.of(task))
             except ConfigurationError as error:
                 refused.append(failure(task.task_id, error))
             else:
@@ -232,28 +235,12 @@ class Agent:
         if refused:
             self.feed(on.TasksFinished(refused))
 
-    def _job(self, task: Task) -> Job:
-        engine = self._start.settings.engine
-        return Job(
-            version=JOB_VERSION,
-            task_id=task.task_id,
-            digest=self._digest(task.code),
-            code=task.code,
-            payload=task.payload,
-            result_serializers=task.result_serializers,
-            resource_specification=task.resource_specification,
-            allowed_serializers=engine.allowed_serializers,
-            sandbox=str(self._sandboxes / task.task_id) if self._sandboxes is not None else None,
-            result_limit=engine.result_size_limit,
-        )
-
-    def _digest(self, code: bytes) -> bytes:
-        digest = self._digests.get(code)
-        if digest is None:
-            if len(self._digests) >= _DIGESTS_MOST:
-                self._digests.clear()
-            digest = self._digests[code] = code_digest(code)
-        return digest
+    def _cannot_begin(self, tasks: Sequence[Task], error: OSError) -> None:
+        """What is not written down as begun must not begin. What runs may end, and its results may go out."""
+        why = f"the journal {self._journal.path} cannot be written: {error.strerror or error}"
+        self._fault = ConfigurationError(f"{why}. Make room or mend it: tasks wait until then")
+        self.stop(why, _REFUSED_GRACE_S)
+        self.feed(on.TasksFinished((), [failure(task.task_id, error) for task in tasks]))
 
     def _publish(self, command: do.Publish) -> None:
         self._spawn(self._send(command.number, v2.encode_results(command.results)))
@@ -307,6 +294,9 @@ class Agent:
             logger.info("a heartbeat could not be sent: %s", error)
 
     async def _goodbye(self) -> None:
+        if self._fault is not None:  # the manager tells it, and why; a goodbye would have us started again at once
+            self.feed(on.GoodbyeSaid())
+            return
         try:
             async with asyncio.timeout(_GOODBYE_S):
                 await self._queues.send_report(self._report(active=False))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from afield.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from afield.endpoint.host.directory import EndpointDirectory
 
@@ -39,11 +41,14 @@ def list_(
 def _row(directory: EndpointDirectory) -> dict[str, object]:
     from afield.endpoint.host.lock import holder
 
-    identity, running = directory.identity(), holder(directory.lock)
+    running = holder(directory.lock)
+    try:
+        identity = directory.identity()
+        state = "stopped" if identity else "never started"
+    except ConfigurationError as error:  # the others are there to be seen nevertheless
+        identity, state = None, f"broken: {error}"
     if running is not None:
         state = "running" if running.here else f"running on {running.hostname}"
-    else:
-        state = "stopped" if identity else "never started"
     return {
         "name": directory.name,
         "id": identity.endpoint_id if identity else None,

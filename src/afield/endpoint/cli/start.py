@@ -55,8 +55,14 @@ def restart(name: Name = "default", detach: Detach = False, endpoint_uuid: Endpo
       afield endpoint restart mine --detach
     """  # noqa: D301 - \b keeps lines as they are
     from afield.endpoint.host.directory import endpoint_directory
+    from afield.endpoint.manager.owner import read_environment, read_settings, read_template
 
-    stop_running(endpoint_directory(name))
+    directory = endpoint_directory(name)
+    settings, _ = read_settings(directory)  # what runs is not stopped for files with which it could not start again
+    read_template(directory, settings)
+    read_environment(directory)
+    _checked(endpoint_uuid)
+    stop_running(directory)
     start(name, detach, endpoint_uuid)
 
 
@@ -72,6 +78,9 @@ def _detach(directory: EndpointDirectory, endpoint_uuid: str | None) -> None:
     more = ("--endpoint-uuid", endpoint_uuid) if endpoint_uuid is not None else ()
     command = (sys.executable, "-m", "afield.endpoint.cli", "start", directory.name, *more)
     pid, said = start_detached(command, directory.log)
+    if said is None:
+        typer.echo(f"warning: it is not ready yet and goes on trying; {directory.log} says why", err=True)
+        said = f"Started: endpoint {directory.name}"
     typer.echo(f"{said} (process {pid})\nStop it with: afield endpoint stop {directory.name}")
 
 

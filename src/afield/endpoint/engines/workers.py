@@ -4,8 +4,8 @@ A worker is the leader of a session of its own. So a Ctrl-C in the endpoint's te
 process group ends what a task may have left behind. That happens after the worker has ended and *before* it is reaped,
 while its number cannot belong to anybody else. (A process that left the group itself, a daemon, escapes.)
 
-Each worker holds the reading end of a pipe whose other end is ours. On Linux the kernel kills the worker's process group
-when that is closed: so workers, and the programs of their tasks, end with this process, however that ends.
+Each worker holds the reading end of a pipe whose other end is ours. On Linux the kernel kills the worker's process
+group when that is closed: so workers, and the programs of their tasks, end with this process, however that ends.
 """
 
 from __future__ import annotations

@@ -7,43 +7,48 @@ ready it says so through the pipe; if it ends before that, the pipe closes, and 
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from afield.errors import ComputeError
 
-__all__ = ["READY_FD_VARIABLE", "say_ready", "start_detached"]
+__all__ = ["PATIENCE_S", "READY_FD_VARIABLE", "say_ready", "start_detached"]
+
+#: How long whoever starts one waits until it is ready, in seconds: a person sits there.
+PATIENCE_S: Final = 30.0
 
 #: The environment variable with the number of the pipe's descriptor.
 READY_FD_VARIABLE: Final = "AFIELD_READY_FD"
 
 
-def start_detached(command: Sequence[str], log: Path) -> tuple[int, str]:
+def start_detached(command: Sequence[str], log: Path, patience_s: float = PATIENCE_S) -> tuple[int, str | None]:
     """Start ``command`` and wait until it says that it is ready; its process id and what it said.
 
+    Whoever is interrupted while waiting (Ctrl-C) did not start anything: the process is ended.
+
     :param log: to which everything it writes is appended
-    :raises ComputeError: it ended first
+    :param patience_s: how long to wait; afterwards it is left alone, and what it said is None
+    :raises ComputeError: it ended first, or the log cannot be written
     """
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as ready:
         try:
-            with log.open("ab") as file:
-                began = file.tell()
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=file,
-                    start_new_session=True,
-                    pass_fds=(writing,),
-                    env={**os.environ, READY_FD_VARIABLE: str(writing)},
-                )
+            process, began = _start(command, log, writing)
+        except OSError as error:
+            raise ComputeError(f"{error.filename} cannot be used: {error.strerror}") from error
         finally:
             os.close(writing)
-        said = ready.read().decode()
-    if said:
+        try:
+            said = ready.read().decode() if select.select([ready], [], [], patience_s)[0] else None
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    if said != "":
         # It lives on and is no business of this process any more; without this, Python would remind us of it.
         process.returncode = 0
         return process.pid, said
@@ -51,11 +56,28 @@ def start_detached(command: Sequence[str], log: Path) -> tuple[int, str]:
     raise ComputeError(_last_words(log, began) or f"it ended with exit status {process.returncode}; see {log}")
 
 
+def _start(command: Sequence[str], log: Path, writing: int) -> tuple[subprocess.Popen[bytes], int]:
+    """The process, and how long the log was before it."""
+    with log.open("ab") as file:
+        began = file.tell()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            pass_fds=(writing,),
+            env={**os.environ, READY_FD_VARIABLE: str(writing)},
+        )
+    return process, began
+
+
 def say_ready(text: str) -> None:
     """Tell whoever started this process detached that it is ready. Otherwise nothing happens."""
     number = os.environ.pop(READY_FD_VARIABLE, None)
     if number is not None:
-        with os.fdopen(int(number), "wb") as pipe:
+        # Whoever started it may have stopped waiting.
+        with suppress(BrokenPipeError), os.fdopen(int(number), "wb") as pipe:
             pipe.write(text.encode())
 
 

@@ -22,7 +22,8 @@ from typing import Final
 
 import msgspec
 
-from afield.errors import ConfigurationError
+from afield.errors import ConfigurationError, InvalidId
+from afield.ids import parse_id
 from afield.sdk.login.known import user_dir
 
 __all__ = ["EndpointDirectory", "Identity", "all_endpoints", "endpoint_directory"]
@@ -100,13 +101,15 @@ class EndpointDirectory:
         """
         path = self._identity
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Identity)
+            identity = msgspec.json.decode(path.read_bytes(), type=Identity)
+            parse_id(identity.endpoint_id, "endpoint")
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, InvalidId) as error:
             raise ConfigurationError(
                 f'{path} cannot be read ({error}): it should hold {{"endpoint_id": "..."}}. Remove it to register anew'
             ) from error
+        return identity
 
     def keep_identity(self, identity: Identity) -> None:
         """Remember who it is; the file changes whole or not at all.

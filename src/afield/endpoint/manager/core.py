@@ -164,10 +164,8 @@ class ManagerCore:
         if event.code == 0:
             return [tell]
         said = event.tail.strip() or "it wrote nothing to its log"
-        return [
-            tell,
-            do.ReportFailure(credentials, f"the user endpoint ended at its start, {_how(event.code)}: {said}"),
-        ]
+        text = f"the user endpoint ended at its start, {_how(event.code)}: {said}"
+        return [do.Tell(f"{event.name}: {text}"), do.ReportFailure(credentials, text)]
 
     def _comes_again(self, child: _Child, event: on.ChildExited) -> bool:
         """Whether one that ended is started again (rules 3 to 5)."""

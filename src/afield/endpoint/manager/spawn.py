@@ -94,7 +94,7 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def tail(self) -> str:
-        """The end of what this process wrote, without the remarks of a good day."""
+        """The end of what this process wrote, without the remarks of a good day; or why it could not write."""
         try:
             with self._log.open("rb") as file:
                 file.seek(max(self._log_from, file.seek(0, os.SEEK_END) - 8 * _TAIL))
@@ -102,6 +102,8 @@ class Child:
         except OSError:
             return ""
         told = [line for line in lines if " INFO " not in line and " DEBUG " not in line]
+        if not told and not os.statvfs(self._log.parent).f_bavail:
+            return f"the disk of {self._log.parent} is full"
         return "\n".join(told)[-_TAIL:]
 
     def _write(self, frame: bytes) -> None:

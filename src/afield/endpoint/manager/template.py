@@ -131,9 +131,9 @@ def _check_options(options: Mapping[str, Any], template: Template) -> None:
     try:
         error = jsonschema.exceptions.best_match(validator.iter_errors(dict(options)))
     except (Unresolvable, RecursionError) as fault:
+        why = "it refers to itself without end" if isinstance(fault, RecursionError) else f"$ref finds nothing: {fault}"
         raise ConfigurationError(
-            "the schema of this endpoint's options is broken, which is for its owner to mend: "
-            + ("it refers to itself without end" if isinstance(fault, RecursionError) else f"$ref finds nothing: {fault}")
+            f"the schema of this endpoint's options is broken, which is for its owner to mend: {why}"
         ) from fault
     if error is not None:
         where = error.json_path.removeprefix("$").removeprefix(".")

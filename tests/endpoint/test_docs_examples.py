@@ -1,0 +1,84 @@
+"""What the pages for machine owners say, an endpoint reads as they say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from afield.endpoint.host import marked
+from afield.endpoint.manager.template import Template, load_schema, render
+from afield.endpoint.settings import EngineSettings, ManagerSettings, UserSettings, manager_settings
+from afield.errors import ConfigurationError
+
+DOCS = Path(__file__).parents[2] / "docs"
+HOWTO = sorted((DOCS / "howto" / "machine").glob("*.md"))
+REFERENCE = DOCS / "reference" / "endpoint-configuration.md"
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ROW = re.compile(r"^\| `([\w.]+)` \|([^|]*)\|", re.MULTILINE)
+
+
+def blocks(kind):
+    return [text for page in HOWTO for found, text in FENCE.findall(page.read_text()) if found == kind]
+
+
+def rendered(text, schema=None, **options):
+    empty = {"parent_config": {}, "user_runtime": {}, "mapped_identity": {}}
+    return render(Template(text, Path("/nowhere/page.md"), schema), options, **empty)
+
+
+@pytest.mark.parametrize("text", [text for text in blocks("yaml") if "engine:" in text])
+def test_templates_on_the_pages_render_without_complaint(text):
+    settings, warnings = rendered(text)
+    assert warnings == []
+    assert settings != UserSettings()
+
+
+@pytest.mark.parametrize("text", [text for text in blocks("yaml") if "engine:" not in text])
+def test_configurations_on_the_pages_are_read_without_complaint(text):
+    settings, warnings = manager_settings(marked.parse(text, "page.md"))
+    assert warnings == []
+    assert settings != ManagerSettings()
+
+
+def test_the_option_on_the_page_is_taken_and_the_schema_beside_it_holds(tmp_path):
+    [text] = [text for text in blocks("yaml") if "{{" in text]
+    [schema_text] = blocks("json")
+    (tmp_path / "schema.json").write_text(schema_text)
+    schema = load_schema(tmp_path / "schema.json")
+    assert rendered(text, schema)[0].engine.max_workers == 2
+    assert rendered(text, schema, max_workers=4)[0].engine.max_workers == 4
+    for wrong in (0, 9, "4"):
+        with pytest.raises(ConfigurationError, match="the option max_workers does not fit this endpoint"):
+            rendered(text, schema, max_workers=wrong)
+
+
+def tables():
+    """Heading of the page -> key -> default as it is written there."""
+    parts = re.split(r"^## (.*)$", REFERENCE.read_text(), flags=re.MULTILINE)
+    return {title: dict(ROW.findall(body)) for title, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def defaults(record, prefix=""):
+    return {prefix + field.name: field.default for field in msgspec.structs.fields(record) if field.name != "engine"}
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("config.yaml", defaults(ManagerSettings)),
+        ("user_config_template.yaml.j2, as rendered", defaults(EngineSettings, "engine.") | defaults(UserSettings)),
+    ],
+)
+def test_the_reference_has_every_key_with_its_default(title, expected):
+    written = tables()[title]
+    assert set(written) == set(expected)
+    for key, default in expected.items():
+        if isinstance(default, int | float | str):  # words stand for the others
+            shown = written[key].strip("` ")
+            assert shown == (str(default).lower() if isinstance(default, bool) else f"{default}".removesuffix(".0")), (
+                key
+            )
