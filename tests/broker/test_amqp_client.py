@@ -215,3 +215,29 @@ async def test_two_refused_among_many_under_way(broker: EmbeddedBroker, url: str
     await asyncio.gather(*(sent[n] for n in (0, 1, 3, 5)))
     assert set(seen) == {b"0", b"1", b"3", b"5"}
     await connection.close()
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+async def test_a_broker_that_ends_while_it_checks_a_login_has_not_refused_it(how: str) -> None:
+    """Else an endpoint would leave for good because its service was started again at a bad moment."""
+    asked = asyncio.Event()
+
+    async def undecided(_login: str, _password: str) -> Permissions | None:
+        asked.set()
+        await asyncio.get_running_loop().create_future()
+        return None
+
+    broker = EmbeddedBroker(undecided)
+    target = f"amqp://me:secret@127.0.0.1:{await broker.listen('127.0.0.1', 0)}/%2F"
+    cable = Wire(target)
+    connecting = asyncio.ensure_future(AmqpConnector().connect(await cable.start()))
+    await asked.wait()
+    if how == "stopped":
+        await broker.close()
+    else:
+        await cable.stop()
+    with pytest.raises(BrokerUnreachable):
+        await done(connecting)
+    if how == "stopped":
+        await cable.stop()
+    await broker.close()

@@ -78,7 +78,5 @@ def test_the_reference_has_every_key_with_its_default(title, expected):
     assert set(written) == set(expected)
     for key, default in expected.items():
         if isinstance(default, int | float | str):  # words stand for the others
-            shown = written[key].strip("` ")
-            assert shown == (str(default).lower() if isinstance(default, bool) else f"{default}".removesuffix(".0")), (
-                key
-            )
+            expected_text = str(default).lower() if isinstance(default, bool) else str(default).removesuffix(".0")
+            assert written[key].strip("` ") == expected_text, key

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from afield.service.app import Running, Service
@@ -37,15 +37,15 @@ async def running(tmp_path, limits) -> AsyncIterator[Running]:
 
 
 @pytest.fixture
-async def http(running) -> AsyncIterator[httpx.AsyncClient]:
+async def http(running) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"Authorization": f"Bearer {running.token}"}
-    async with httpx.AsyncClient(
+    async with httpx2.AsyncClient(
         base_url=running.service_url, headers=headers, trust_env=False, verify=False
     ) as client:
         yield client
 
 
-async def make(http: httpx.AsyncClient, **said) -> tuple[str, str]:
+async def make(http: httpx2.AsyncClient, **said) -> tuple[str, str]:
     """A function and an endpoint that has not reported yet."""
     function = await http.post("/v3/functions", json=SOURCE)
     metadata = {"hostname": "lab", "local_user": "ada", "user_config_template": "engine: x"}
@@ -53,7 +53,7 @@ async def make(http: httpx.AsyncClient, **said) -> tuple[str, str]:
     return function.json()["function_uuid"], endpoint.json()["endpoint_id"]
 
 
-def check_refusal(answer: httpx.Response, status: int, code: str) -> str:
+def check_refusal(answer: httpx2.Response, status: int, code: str) -> str:
     """The published body of an error (wire contract, section 3.1); what it says."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
@@ -83,13 +83,13 @@ async def raw(running: Running, request: bytes) -> bytes:
 
 class TestVersion:
     async def test_bare_it_is_a_json_string(self, running):
-        async with httpx.AsyncClient(base_url=running.service_url, trust_env=False, verify=False) as nobody:
+        async with httpx2.AsyncClient(base_url=running.service_url, trust_env=False, verify=False) as nobody:
             answer = await nobody.get("/v2/version")
         assert answer.status_code == 200
         assert isinstance(answer.json(), str)
 
     async def test_with_all_it_says_who_may_come(self, running):
-        async with httpx.AsyncClient(base_url=running.service_url, trust_env=False, verify=False) as nobody:
+        async with httpx2.AsyncClient(base_url=running.service_url, trust_env=False, verify=False) as nobody:
             body = (await nobody.get("/v2/version", params={"service": "all"})).json()
         assert body["min_sdk_version"] <= "4.19.0"
         assert body["min_ep_version"] <= "4.19.0"
@@ -97,7 +97,7 @@ class TestVersion:
         assert body["afield"]
 
     async def test_it_lives(self, running):
-        async with httpx.AsyncClient(base_url=running.service_url, trust_env=False, verify=False) as nobody:
+        async with httpx2.AsyncClient(base_url=running.service_url, trust_env=False, verify=False) as nobody:
             assert (await nobody.get("/healthz")).json() == {"status": "ok"}
 
     async def test_a_proxys_form_of_a_request_is_understood(self, running):
@@ -125,7 +125,7 @@ class TestWhoIsAsking:
     )  # fmt: skip
     async def test_nobody_gets_anything(self, running, header, method, path):
         """Not even from the same machine."""
-        async with httpx.AsyncClient(
+        async with httpx2.AsyncClient(
             base_url=running.service_url, headers=header, trust_env=False, verify=False
         ) as nobody:
             said = check_refusal(await nobody.request(method, path), 401, "USER_UNAUTHENTICATED")

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from afield.broker.amqp import AmqpConnector
@@ -52,9 +52,9 @@ class Serve:
         [path] = (self.user_dir / "services").glob("*.json")
         return path
 
-    def client(self) -> httpx.AsyncClient:
+    def client(self) -> httpx2.AsyncClient:
         token = json.loads(self.token_file.read_text())["token"]
-        return httpx.AsyncClient(
+        return httpx2.AsyncClient(
             base_url=self.ready["service_url"], headers={"Authorization": f"Bearer {token}"}, trust_env=False,
             verify=False, timeout=30,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 
@@ -80,7 +80,7 @@ class Peer:
 class Site:
     """A service that is up, and somebody who uses it."""
 
-    def __init__(self, running: Running, http: httpx.AsyncClient) -> None:
+    def __init__(self, running: Running, http: httpx2.AsyncClient) -> None:
         self.running, self.http = running, http
 
     async def post(self, path: str, body: dict, **headers: str) -> dict:
@@ -138,7 +138,7 @@ def serve(tmp_path: Path) -> Callable[..., object]:
         running = await service.start(Settings(**({"data_dir": tmp_path / "data", "port": 0, "amqp_port": 0} | said)))
         headers = {"Authorization": f"Bearer {running.token}"}
         try:
-            async with httpx.AsyncClient(
+            async with httpx2.AsyncClient(
                 base_url=running.service_url, headers=headers, trust_env=False, verify=False
             ) as http:
                 yield Site(running, http)
@@ -258,7 +258,7 @@ async def test_requests_under_way_are_finished_before_it_stops(tmp_path):
     limits = Limits(start_wait_s=0.5, goodbye_s=5)
     running = await service.start(Settings(data_dir=tmp_path / "data", port=0, amqp_port=0, limits=limits))
     headers = {"Authorization": f"Bearer {running.token}"}
-    async with httpx.AsyncClient(base_url=running.service_url, headers=headers, trust_env=False, verify=False) as http:
+    async with httpx2.AsyncClient(base_url=running.service_url, headers=headers, trust_env=False, verify=False) as http:
         site = Site(running, http)
         function_id, registered = await site.function(), await site.register()
         core = await core_endpoint(site, registered)
@@ -363,9 +363,9 @@ async def test_a_mistake_of_ours_is_told_with_a_number_that_is_in_the_log(caplog
     tokens = BearerTokens(store, clock)
     await store.put_identity(IdentityRecord("a", "ada", "Ada", "ada@example.org", 0.0))
     headers = {"Authorization": f"Bearer {await tokens.issue('a', 'test')}"}
-    transport = httpx.ASGITransport(Edge(uses, tokens))
+    transport = httpx2.ASGITransport(Edge(uses, tokens))
     store.broken = True
-    async with httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as http:
+    async with httpx2.AsyncClient(transport=transport, base_url="http://service", headers=headers) as http:
         answer = await http.get("/v2/functions/01900000-0000-7000-8000-000000000000")
     assert answer.status_code == 500
     said = answer.json()
@@ -380,7 +380,7 @@ async def test_a_loop_that_fails_ends_the_service_loudly(tmp_path, caplog):
     service = Service(store=BrokenEverything())
     running = await service.start(Settings(data_dir=tmp_path / "data", port=0, amqp_port=0))
     headers = {"Authorization": f"Bearer {running.token}"}
-    async with httpx.AsyncClient(base_url=running.service_url, headers=headers, trust_env=False, verify=False) as http:
+    async with httpx2.AsyncClient(base_url=running.service_url, headers=headers, trust_env=False, verify=False) as http:
         site = Site(running, http)
         function_id, registered = await site.function(), await site.register()
         core = await core_endpoint(site, registered)
@@ -406,7 +406,7 @@ async def test_what_a_published_endpoint_acknowledged_and_took_along_fails(tmp_p
     service = Service(clock)
     running = await service.start(Settings(data_dir=tmp_path / "data", port=0, amqp_port=0, limits=limits))
     headers = {"Authorization": f"Bearer {running.token}"}
-    async with httpx.AsyncClient(base_url=running.service_url, headers=headers, trust_env=False, verify=False) as http:
+    async with httpx2.AsyncClient(base_url=running.service_url, headers=headers, trust_env=False, verify=False) as http:
         site = Site(running, http)
         function_id, registered = await site.function(), await site.register(wire=1)
         core = await core_endpoint(site, registered)

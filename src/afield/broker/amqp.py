@@ -108,9 +108,16 @@ def _abandon(raw: AsyncioConnection) -> None:
 
 def _cannot_connect(url: str, error: object) -> Exception:
     for cause in _causes(error):
-        if isinstance(cause, exceptions.AuthenticationError | exceptions.ProbableAuthenticationError):
+        if isinstance(cause, exceptions.AuthenticationError) or _says_refused(cause):
             return BrokerRefused(f"the broker at {url} refused the login: wrong user name or password, or revoked")
     return BrokerUnreachable(f"no connection to the broker at {url}: {_text(error)}")
+
+
+def _says_refused(error: object) -> bool:
+    """To pika every end before the login is through is a "probable" refusal, also that of a broker which is killed or
+    stopped just then. One that refuses says 403.
+    """
+    return isinstance(error, exceptions.ProbableAuthenticationError) and "(403)" in str(error)
 
 
 def _causes(error: object) -> Iterator[object]:

@@ -208,7 +208,7 @@ class Link:
             pause = pause_before(failures, self._policy, self._chance())
             if pause is None:
                 raise BrokerUnreachable(f"gave up after {failures} tries to connect to the broker; the last: {reason}")
-            logger.info("no connection to the broker (%s); next try in %.2f s", reason, pause)
+            logger.info("%s; next try to connect in %.2f s", reason, pause)
             await self._sleep(pause)
 
     async def _use(self, connection: Connection) -> str:
