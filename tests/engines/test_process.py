@@ -25,13 +25,6 @@ class TestProcessPoolEngine(EngineContract):
         return ProcessPoolEngine(max_workers=workers)
 
 
-class TestProcessPoolEngineOnUvloop(TestProcessPoolEngine):
-    @pytest.fixture
-    def anyio_backend(self):
-        pytest.importorskip("uvloop")
-        return ("asyncio", {"use_uvloop": True})
-
-
 async def warm(engine: ProcessPoolEngine, workers: int, directory: Path) -> None:
     """Have all workers ready, and let the engine learn that jobs are short."""
     gates = [Gate(directory) for _ in range(workers)]
