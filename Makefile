@@ -26,8 +26,9 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## start a service and an endpoint here, send them work, show the results
 	@$(BIN)/afield demo
 
-test: check  ## the checks, then the whole suite
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+test: check  ## the checks, then the whole suite (with an environment for each other Python that is here)
+	@AFIELD_TEST_PYTHONS="$${AFIELD_TEST_PYTHONS-$$($(BIN)/python tests/other_pythons.py build/pythons)}" \
+	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(READY)  ## lint, format, types, import contracts
 	@$(BIN)/ruff check .

@@ -28,6 +28,11 @@ def main() -> int:
             console.print(f"installing {', '.join(known[name].requires) or 'nothing'} for {known[name].title} ...")
             install(known[name])
         return 0
+    if options.light:
+        from benchmarks import light
+
+        light.show(console)
+        return 0
     if options.breakdown:
         from benchmarks.breakdown import table
 
@@ -77,6 +82,9 @@ def _parser(names: list[str]) -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", type=int, help=what)
     parser.add_argument("--install", nargs="+", choices=names, metavar="NAME", help="make these systems' environments")
     parser.add_argument("--breakdown", action="store_true", help="instead: where the time of one of our tasks goes")
+    parser.add_argument(
+        "--light", action="store_true", help="instead: what the client alone costs to install and import"
+    )
     return parser
 
 

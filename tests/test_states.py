@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from afield.states import TERMINAL, TRANSITIONS, TaskState, may_move, next_state
 
 STATES = list(TaskState)
-ORDER = ["received", "waiting-for-ep", "waiting-for-nodes", "waiting-for-launch", "running"]
+ORDER = ["unsent", "received", "waiting-for-ep", "waiting-for-nodes", "waiting-for-launch", "running"]
 reports = st.lists(st.sampled_from(STATES), max_size=20)
 
 
@@ -43,10 +43,11 @@ def test_no_state_moves_to_itself() -> None:
 
 
 def test_nothing_is_unaccepted_again() -> None:
-    assert not any(TaskState.RECEIVED in targets for targets in TRANSITIONS.values())
+    assert [state for state, targets in TRANSITIONS.items() if TaskState.RECEIVED in targets] == [TaskState.UNSENT]
+    assert not any(TaskState.UNSENT in targets for targets in TRANSITIONS.values())
 
 
-def test_the_only_way_back_is_into_the_queue() -> None:
+def test_the_only_ways_back_are_into_the_queue_and_to_another_attempt() -> None:
     rank = {state: ORDER.index(state) for state in STATES if state not in TERMINAL}
     back = {
         (state, target)
@@ -54,8 +55,12 @@ def test_the_only_way_back_is_into_the_queue() -> None:
         for target in TRANSITIONS[state]
         if target in rank and rank[target] < rank[state]
     }
-    assert {target for _, target in back} == {TaskState.WAITING_FOR_ENDPOINT}
-    assert {state for state, _ in back} == {"waiting-for-nodes", "waiting-for-launch", "running"}
+    assert back == {
+        ("waiting-for-nodes", "waiting-for-ep"),
+        ("waiting-for-launch", "waiting-for-ep"),
+        ("running", "waiting-for-ep"),
+        ("running", "waiting-for-launch"),
+    }
 
 
 @given(reports)
@@ -78,7 +83,7 @@ def test_a_report_that_comes_twice_counts_once(moves: list[TaskState], again: Ta
 
 
 def test_each_state_can_be_reached_and_can_end() -> None:
-    reached = {TaskState.RECEIVED}
+    reached = {TaskState.UNSENT}
     for _ in STATES:
         reached |= {target for state in reached for target in TRANSITIONS[state]}
     assert reached == set(STATES)

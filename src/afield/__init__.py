@@ -19,18 +19,25 @@ if TYPE_CHECKING:
     from afield.errors import (
         ComputeAPIError,
         ComputeError,
+        DependencyFailed,
         EndpointLost,
         NoEndpoint,
         ServiceUnreachable,
+        TaskCancelled,
         TaskExecutionFailed,
         TaskPending,
+        TaskTimeout,
+        VersionMismatch,
         WorkerLost,
     )
     from afield.sdk.batch import Batch, UserRuntime
     from afield.sdk.client import Client
     from afield.sdk.executor import Executor
     from afield.sdk.future import ComputeFuture
+    from afield.sdk.progress import progress
     from afield.serialize import ComputeSerializer
+    from afield.shell import MPIFunction, ShellFunction, ShellResult
+    from afield.states import TaskState
 
     __version__: str
 
@@ -41,38 +48,55 @@ __all__ = [
     "ComputeError",
     "ComputeFuture",
     "ComputeSerializer",
+    "DependencyFailed",
     "EndpointLost",
     "Executor",
+    "MPIFunction",
     "NoEndpoint",
     "ServiceUnreachable",
+    "ShellFunction",
+    "ShellResult",
+    "TaskCancelled",
     "TaskExecutionFailed",
     "TaskPending",
+    "TaskState",
+    "TaskTimeout",
     "UserRuntime",
+    "VersionMismatch",
     "WorkerLost",
     "__version__",
     "errors",
+    "progress",
 ]
 
 _HOMES = {
-    "Batch": "afield.sdk.batch",
-    "Client": "afield.sdk.client",
-    "ComputeFuture": "afield.sdk.future",
-    "ComputeSerializer": "afield.serialize",
-    "Executor": "afield.sdk.executor",
-    "UserRuntime": "afield.sdk.batch",
-} | dict.fromkeys(
-    (
-        "ComputeAPIError",
-        "ComputeError",
-        "EndpointLost",
-        "NoEndpoint",
-        "ServiceUnreachable",
-        "TaskExecutionFailed",
-        "TaskPending",
-        "WorkerLost",
-    ),
-    "afield.errors",
-)
+    name: home
+    for home, names in {
+        "afield.errors": (
+            "ComputeAPIError",
+            "ComputeError",
+            "DependencyFailed",
+            "EndpointLost",
+            "NoEndpoint",
+            "ServiceUnreachable",
+            "TaskCancelled",
+            "TaskExecutionFailed",
+            "TaskPending",
+            "TaskTimeout",
+            "VersionMismatch",
+            "WorkerLost",
+        ),
+        "afield.sdk.batch": ("Batch", "UserRuntime"),
+        "afield.sdk.client": ("Client",),
+        "afield.sdk.executor": ("Executor",),
+        "afield.sdk.future": ("ComputeFuture",),
+        "afield.sdk.progress": ("progress",),
+        "afield.serialize": ("ComputeSerializer",),
+        "afield.shell": ("MPIFunction", "ShellFunction", "ShellResult"),
+        "afield.states": ("TaskState",),
+    }.items()
+    for name in names
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """``python -m afield`` is the ``afield`` command."""
 
-from afield.cli.main import main
+from afield.cli.start import main
 
 if __name__ == "__main__":
     main()

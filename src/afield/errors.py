@@ -23,7 +23,9 @@
     │   ├── TaskExecutionFailed      it ran, or should have run, and failed: the remote traceback
     │   │   ├── WorkerLost           its worker process died under it
     │   │   ├── EndpointLost         its endpoint process died while it may have been running
+    │   │   ├── TaskTimeout          it ran longer than it was allowed to, and was stopped
     │   │   └── MaxResultSizeExceeded
+    │   ├── DependencyFailed         a future among its arguments ended without a value, so it was not submitted
     │   └── TaskCancelled
     └── DataDirectoryError           the place where a service keeps its data cannot be used
 
@@ -41,6 +43,7 @@ __all__ = [
     "ComputeError",
     "ConfigurationError",
     "DataDirectoryError",
+    "DependencyFailed",
     "DeserializationError",
     "EndpointLost",
     "InvalidId",
@@ -54,6 +57,7 @@ __all__ = [
     "TaskError",
     "TaskExecutionFailed",
     "TaskPending",
+    "TaskTimeout",
     "Unroutable",
     "VersionMismatch",
     "WireError",
@@ -200,8 +204,16 @@ class EndpointLost(TaskExecutionFailed):
     """The endpoint process ended while the task was possibly running, and nobody allowed it to run twice."""
 
 
+class TaskTimeout(TaskExecutionFailed):
+    """The task ran longer than it was allowed to, and was stopped with all that it had started."""
+
+
 class MaxResultSizeExceeded(TaskExecutionFailed):
     """The result is larger than the endpoint may send."""
+
+
+class DependencyFailed(TaskError):  # noqa: N818
+    """A future among a call's arguments ended without a value. Its exception is the ``__cause__`` of this one."""
 
 
 class TaskCancelled(TaskError):  # noqa: N818

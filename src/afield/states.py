@@ -3,7 +3,7 @@
 Theory. A task only ever moves forward along the table below. Three kinds of party report where it is: the service (it
 accepted, it queued), the endpoint (it holds it, it waits for nodes), the worker (it began, it ended). Reports may
 arrive late, twice or in another order; so a move that the table does not hold changes nothing, it is not an error. The
-names are the published ones, because clients compare them; ``cancelled`` is ours.
+names are the published ones, because clients compare them; ``unsent`` and ``cancelled`` are ours.
 
 Two rules:
 
@@ -22,6 +22,7 @@ __all__ = ["TERMINAL", "TRANSITIONS", "Actor", "TaskState", "may_move", "next_st
 class TaskState(StrEnum):
     """Where a task is; the values are what travels."""
 
+    UNSENT = "unsent"  #: still in the program that made it; the service never says so
     RECEIVED = "received"  #: stored by the service
     WAITING_FOR_ENDPOINT = "waiting-for-ep"  #: queued; the endpoint does not hold it yet
     WAITING_FOR_NODES = "waiting-for-nodes"  #: the endpoint holds it and waits for machines
@@ -45,6 +46,7 @@ class Actor(StrEnum):
 TERMINAL: Final = frozenset({TaskState.SUCCESS, TaskState.FAILED, TaskState.CANCELLED})
 
 _ORDER: Final = (
+    TaskState.UNSENT,
     TaskState.RECEIVED,
     TaskState.WAITING_FOR_ENDPOINT,
     TaskState.WAITING_FOR_NODES,
@@ -52,12 +54,13 @@ _ORDER: Final = (
     TaskState.RUNNING,
 )
 
-#: From each state, the states it may move to. One way leads back: what an endpoint held and never began is queued again
-#: when that endpoint's life ends.
+#: From each state, the states it may move to. Two ways lead back: what an endpoint held and never began is queued again
+#: when that endpoint's life ends; and what runs again after a failure waits for a worker again.
 TRANSITIONS: Final[dict[TaskState, frozenset[TaskState]]] = {
-    state: frozenset(_ORDER[i + 1 :]) | TERMINAL | ({TaskState.WAITING_FOR_ENDPOINT} if i > 1 else frozenset())
+    state: frozenset(_ORDER[i + 1 :]) | TERMINAL | ({TaskState.WAITING_FOR_ENDPOINT} if i > 2 else frozenset())
     for i, state in enumerate(_ORDER)
 } | {state: frozenset() for state in TERMINAL}
+TRANSITIONS[TaskState.RUNNING] |= {TaskState.WAITING_FOR_LAUNCH}
 
 
 def may_move(state: TaskState, to: TaskState) -> bool:

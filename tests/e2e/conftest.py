@@ -31,6 +31,7 @@ class Up:
     user_dir: Path
     data_dir: Path
     arguments: tuple[str, ...] = ()
+    python: str = sys.executable
     process: subprocess.Popen[str] | None = None
     ready: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
@@ -43,7 +44,7 @@ class Up:
         ready_file = self.user_dir / "ready.json"
         ready_file.unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "afield", "up", "--data", str(self.data_dir), "--port", "0", "--ready-file",
+            [self.python, "-m", "afield", "up", "--data", str(self.data_dir), "--port", "0", "--ready-file",
              str(ready_file), *self.arguments],
             env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip

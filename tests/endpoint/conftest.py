@@ -16,24 +16,27 @@ from afield.broker.base import Binding, Delivery, Permissions, Properties, Publi
 from afield.broker.embedded.server import EmbeddedBroker
 from afield.broker.memory import MemoryBroker
 from afield.endpoint.engines.base import EngineStatus, NeverBegun
+from afield.errors import TaskCancelled
 from afield.serialize import ComputeSerializer
 from afield.wire import codec, v1, v2
 from afield.wire.commands import CONTENT_TYPE, QueueCredentials, ReadQueue, WriteQueue, encode_command
 from afield.wire.jobs import Job, Outcome, encode_outcome
-from afield.wire.messages import Report, Result, Task
+from afield.wire.messages import CallOptions, Notice, Report, Result, Task
 
 UEP = "0192d3a0-0000-7000-8000-00000000000a"
 #: Nothing here takes longer; it only bounds a hang.
 PATIENCE_S = 30
 
 
-def credentials_for(url, uep=UEP):
+def credentials_for(url, uep=UEP, *, control=False):
     def write(what):
         arguments = {"exchange": what, "routing_key": f"{uep}.{what}", "mandatory": True,
                      "properties": {"delivery_mode": 2}}  # fmt: skip
         return WriteQueue(url, what, what, arguments)
 
-    return QueueCredentials(uep, ReadQueue(url, "tasks", f"{uep}.tasks"), write("results"), write("heartbeats"))
+    tasks = ReadQueue(url, "tasks", f"{uep}.tasks")
+    wishes = ReadQueue(url, "tasks", f"{uep}.control") if control else None
+    return QueueCredentials(uep, tasks, write("results"), write("heartbeats"), wishes)
 
 
 class Watch:
@@ -64,6 +67,10 @@ class FakeEngine(Watch):
         self.jobs: dict[str, Job] = {}
         self.ran: list[str] = []
         self.futures: dict[str, asyncio.Future[bytes]] = {}
+        #: jobs that run, once somebody says so
+        self.begun: list[str] = []
+        #: why it does not stop what runs; empty: it does
+        self.unstoppable = ""
         self.stopped = False
 
     async def start(self):
@@ -80,9 +87,35 @@ class FakeEngine(Watch):
         """Wait until these were submitted."""
         await self.until(lambda: set(names) <= set(self.ran))
 
-    def finish(self, task_id, data=b"done"):
-        outcome = Outcome(task_id, data, None, "", None, 1, 2, msgspec.Raw(msgspec.msgpack.encode({"os": "x"})))
-        self.futures.pop(task_id).set_result(encode_outcome(outcome))
+    def begin(self, *names):
+        """Let jobs begin."""
+        self.begun += names
+
+    def finish(self, task_id, data=b"done", code=None, kinds=()):
+        """Let a job end; with a code, by an exception of these kinds."""
+        details = msgspec.Raw(msgspec.msgpack.encode({"os": "x"}))
+        outcome = Outcome(task_id, data, code, data.decode() if code else "", None, 1, 2, details, kinds)
+        self._take(task_id).set_result(encode_outcome(outcome))
+
+    def fail(self, task_id, error):
+        """Let a job end by a fault of the engine's."""
+        self._take(task_id).set_exception(error)
+
+    def cancel(self, task_id):
+        if task_id not in self.futures:
+            return ""
+        if self.unstoppable and task_id in self.begun:
+            return self.unstoppable
+        self.fail(task_id, TaskCancelled(f"task {task_id} was cancelled"))
+        return ""
+
+    def running(self):
+        return list(self.begun)
+
+    def _take(self, task_id):
+        if task_id in self.begun:
+            self.begun.remove(task_id)
+        return self.futures.pop(task_id)
 
     def status(self):
         held = len(self.futures)
@@ -95,6 +128,7 @@ class FakeEngine(Watch):
         for task_id, future in self.futures.items():
             future.set_exception(NeverBegun(f"{task_id} was not begun"))
         self.futures.clear()
+        self.begun.clear()
         self.touch()
 
 
@@ -107,6 +141,7 @@ class Service(Watch):
     broker: object = None
     connection: object = None
     results: dict[str, Result] = field(default_factory=dict)
+    notices: list[Notice] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     #: deliveries of results that are not acknowledged, while ``confirming`` is off
     unconfirmed: list[Delivery] = field(default_factory=list)
@@ -133,6 +168,9 @@ class Service(Watch):
         await self.broker.declare_queue(QueueSpec("heartbeats"), Binding("heartbeats", "heartbeats", "*.heartbeats"))
         queue = self.credentials.task_queue_info.queue
         await self.broker.declare_queue(QueueSpec(queue), Binding(queue, "tasks", queue))
+        if self.credentials.control_queue_info is not None:
+            control = self.credentials.control_queue_info.queue
+            await self.broker.declare_queue(QueueSpec(control), Binding(control, "tasks", control))
         await self.listen()
         return self
 
@@ -152,8 +190,11 @@ class Service(Watch):
         self._heartbeats = await self.connection.consume("heartbeats", self._heartbeat)
 
     def _result(self, delivery):
-        for result in codec.decode(delivery.body, delivery.properties.headers):
-            self.results.setdefault(result.task_id, result)
+        for message in codec.decode(delivery.body, delivery.properties.headers):
+            if isinstance(message, Notice):
+                self.notices.append(message)
+            else:
+                self.results.setdefault(message.task_id, message)
         if self.confirming:
             self._results.ack(delivery.tag)
         else:
@@ -202,6 +243,15 @@ class Service(Watch):
             properties = Properties(headers=v1.task_headers(task))
             await self.connection.publish(Publication("tasks", queue, v1.encode_task(task), properties))
 
+    async def cancel(self, *cancels):
+        """Tell a user endpoint what somebody wants cancelled, in one message."""
+        queue = self.credentials.control_queue_info.queue
+        await self.connection.publish(Publication("tasks", queue, v2.encode_cancels(cancels)))
+
+    async def wishes(self):
+        """How many messages wait in the control queue."""
+        return await self.broker.depth(self.credentials.control_queue_info.queue)
+
     async def waiting(self):
         """How many messages wait in the task queue."""
         return await self.broker.depth(self.credentials.task_queue_info.queue)
@@ -210,8 +260,9 @@ class Service(Watch):
         await self.connection.close()
 
 
-def task(name, function="f"):
-    return Task(task_id=name, function_id=function, code=b"2\nab", payload=b"1\nc1\nd")
+def task(name, function="f", **options):
+    asked = CallOptions(**options) if options else None
+    return Task(task_id=name, function_id=function, code=b"2\nab", payload=b"1\nc1\nd", options=asked)
 
 
 def call(name, source, *arguments):
@@ -229,12 +280,12 @@ def value(result):
 
 
 @asynccontextmanager
-async def over_sockets(port=0):
+async def over_sockets(port=0, *, control=False):
     """A service whose queues real processes can reach."""
     made = Service(credentials_for("amqp://none"))
     broker = EmbeddedBroker(made.authenticate)
     port = await broker.listen("127.0.0.1", port)
-    made.credentials = credentials_for(f"amqp://uep.{UEP}.1:secret@127.0.0.1:{port}/%2F")
+    made.credentials = credentials_for(f"amqp://uep.{UEP}.1:secret@127.0.0.1:{port}/%2F", control=control)
     made.broker, made.port = broker, port
     broker.on_settled = made.settled
     try:
@@ -253,5 +304,13 @@ def parts():
 @pytest.fixture
 async def service():
     made = await Service(credentials_for(f"memory://uep.{UEP}.1")).open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def controlling():
+    """A service that knows of cancelling."""
+    made = await Service(credentials_for(f"memory://uep.{UEP}.1", control=True)).open()
     yield made
     await made.close()

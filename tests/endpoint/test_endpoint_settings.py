@@ -146,6 +146,22 @@ def test_what_is_wrong_in_a_template_is_told(text, said):
     assert said in complaint(user, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("2", 2), ("0", 0), ('["0", "GPU-8f3c"]', ("0", "GPU-8f3c")), ("[0, 1]", (0, 1))],
+)
+def test_accelerators_are_counted_or_named(text, value):
+    read, warnings = user(f"engine:\n  available_accelerators: {text}\n")
+    assert read == UserSettings(engine=EngineSettings(available_accelerators=value))
+    assert warnings == []
+
+
+@pytest.mark.parametrize("text", ["-1", "yes", "all", "[[0]]"])
+def test_accelerators_that_make_no_sense_are_told(text):
+    said = complaint(user, f"engine:\n  available_accelerators: {text}\n")
+    assert "line 2: engine.available_accelerators should be how many accelerators there are" in said
+
+
 def test_files_that_cannot_be_read_are_told(tmp_path):
     with pytest.raises(ConfigurationError, match=r"config\.yaml does not exist.*afield endpoint configure"):
         marked.read(tmp_path / "config.yaml")

@@ -90,18 +90,18 @@ async def test_cancel_before_during_and_after(tmp_path: Path):
         futures = [engine.submit(job) for job in jobs]
         await gate.has_begun()
         (pid,) = engine.worker_pids
-        assert engine.cancel(jobs[5].task_id), "sent ahead"
-        assert engine.cancel(jobs[20].task_id)
+        for n in (5, 20):  # the first was sent ahead
+            engine.cancel(jobs[n].task_id)
+            assert futures[n].done()
         assert engine.worker_pids == [pid], "nothing was running that had to be ended"
-        assert engine.cancel(jobs[0].task_id), "running"
+        engine.cancel(jobs[0].task_id)
+        engine.cancel(jobs[0].task_id)  # twice does no harm
         await asyncio.wait(futures)
         for n in (0, 5, 20):
             with pytest.raises(TaskCancelled, match=jobs[n].task_id):
                 futures[n].result()
         assert trace.read_text().split() == [str(n) for n in range(20) if n not in {4, 19}]
         assert engine.worker_pids != [pid]
-        assert not engine.cancel(jobs[1].task_id), "finished"
-        assert not engine.cancel("no such task")
         assert engine.status().outstanding_tasks == 0
 
 
@@ -178,7 +178,6 @@ async def test_in_the_worst_weather_every_job_is_settled_and_none_runs_twice(tmp
     async with running(ProcessPoolEngine(max_workers=3)) as engine:
         jobs = [packed_job(append, str(trace), str(n)) for n in range(1500)]
         futures = [engine.submit(job) for job in jobs]
-        cancelled = set()
         waiting = set(futures)
         while waiting:
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -187,13 +186,11 @@ async def test_in_the_worst_weather_every_job_is_settled_and_none_runs_twice(tmp
                 engine.kill_worker(chance.choice(engine.worker_pids))
                 kills += 1
             elif dice < 0.2:
-                n = chance.randrange(len(jobs))
-                if engine.cancel(jobs[n].task_id):
-                    cancelled.add(n)
+                engine.cancel(jobs[chance.randrange(len(jobs))].task_id)
         ran = [int(line) for line in trace.read_text().split()]
         assert len(ran) == len(set(ran)), "none runs twice"
         errors = [future.exception() for future in futures]
-        assert {n for n, error in enumerate(errors) if isinstance(error, TaskCancelled)} == cancelled
+        cancelled = {n for n, error in enumerate(errors) if isinstance(error, TaskCancelled)}
         lost = [n for n, error in enumerate(errors) if isinstance(error, WorkerLost)]
         assert len(lost) <= kills, "a death costs one job at most"
         assert {n for n, error in enumerate(errors) if error is None} <= set(ran)

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
+from afield.endpoint.engines.line import Needs
 from afield.endpoint.engines.pace import AHEAD_MOST, HORIZON_S
 from afield.endpoint.engines.schedule import BYTES_AHEAD_MOST, Schedule
 
@@ -47,7 +48,7 @@ class Engine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.schedule: Schedule[str] = Schedule()
+        self.schedule: Schedule[str] = Schedule(("0", "1"))
         self.items = {}
         self.workers: dict[int, ModelWorker] = {}
         self.now = 0.0
@@ -56,11 +57,25 @@ class Engine(RuleBasedStateMachine):
         self.settled: set[str] = set()
 
     def act(self) -> None:
+        self.look()
+        if self.schedule.blocked:
+            self.look()
+        if (unfit := self.schedule.unfit) is not None:
+            assert not self.workers[unfit].pipe, "it does nothing"
+            assert self.schedule.held(unfit) == 0
+            assert self.schedule.left(unfit, 0) == []
+            self.workers[unfit] = ModelWorker()
+            self.schedule.joined(unfit)
+            self.act()
+
+    def look(self) -> None:
         while (recall := self.schedule.recall(self.now)) is not None:
             assert recall.most < self.schedule.held(recall.worker), "a robbery leaves the oldest"
             self.take_back(recall.worker, recall.most)
         for batch in self.schedule.assign(self.now):
             worker = self.workers[batch.worker]
+            for item in batch.items:
+                assert item.needs is None or self.schedule.oldest(batch.worker) is item.job, "not sent ahead"
             # Permits first; a worker may run between the two.
             worker.pipe.extend([batch.epoch] * len(batch.items))
             worker.channel.extend((batch.epoch, item.job) for item in batch.items)
@@ -85,6 +100,13 @@ class Engine(RuleBasedStateMachine):
             job = f"job {self.jobs}"
             self.jobs += 1
             self.items[job] = self.schedule.submit(job, size)
+        self.act()
+
+    @rule(cores=st.integers(1, 9), gpus=st.integers(0, 2))
+    def submit_with_needs(self, cores: int, gpus: int) -> None:
+        job = f"job {self.jobs}"
+        self.jobs += 1
+        self.items[job] = self.schedule.submit(job, 10, Needs(min(cores, len(self.workers)), gpus))
         self.act()
 
     @rule(number=numbers, steps=st.integers(1, 80))
@@ -148,7 +170,18 @@ class Engine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost(self) -> None:
         assert len(self.items) == self.schedule.waiting + self.schedule.sent
-        assert self.schedule.idle == 0 or self.schedule.waiting == 0, "nobody idles while something waits"
+        free = self.schedule.idle > 0
+        assert not (free and self.schedule.waiting) or self.schedule.blocked, "nobody idles while something could begin"
+
+    @invariant()
+    def nobody_has_what_another_has(self) -> None:
+        sent = [item for item in self.items.values() if item.worker is not None]
+        needs = [item.needs for item in sent if item.needs is not None]
+        devices = [name for need in needs for name in need.devices]
+        assert sorted([*devices, *self.schedule._free]) == ["0", "1"]
+        assert all(len(need.devices) == need.gpus for need in needs)
+        busy = {item.worker for item in sent}
+        assert len(busy) + sum(need.cores - 1 for need in needs) <= len(self.workers)
 
     @rule(number=numbers, steps=st.integers(1, 80))
     def worker_works_between(self, number: int, steps: int) -> None:
@@ -165,7 +198,7 @@ class Engine(RuleBasedStateMachine):
         stuck = min(self.workers, default=None)
         if len(self.workers) > 1 and stuck is not None:
             self.work_without(stuck)
-            assert self.schedule.waiting == 0
+            assert self.schedule.waiting == 0 or self.schedule.blocked or self.schedule.idle == 0
             assert self.schedule.held(stuck) <= 1, "nothing is stranded behind a job that never ends"
         self.work_without(None)
         assert not self.items
@@ -296,3 +329,82 @@ def test_drain_gives_what_waits_in_order():
     schedule.remove(items[3])
     assert schedule.drain() == [1, 2, 4]
     assert (schedule.waiting, schedule.sent) == (0, 1)
+
+
+def test_a_wide_job_waits_at_the_head_and_nobody_overtakes_it():
+    schedule: Schedule[str] = Schedule()
+    quick(schedule)
+    for number in (1, 2, 3):
+        schedule.joined(number)
+    schedule.submit("first", 1)
+    assert sent(schedule) == {1: ["first"]}
+    schedule.submit("wide", 1, Needs(cores=3))
+    schedule.submit("later", 1)
+    assert sent(schedule) == {}
+    assert schedule.idle == 2
+    schedule.answered(1, 0.0, 0.0)
+    assert sent(schedule) == {2: ["wide"]}
+    assert (schedule.idle, schedule.begun) == (0, 1)
+    schedule.answered(2, 0.0, 0.0)
+    assert sent(schedule) == {3: ["later"]}
+
+
+def test_the_shares_of_a_wide_job_are_free_again_when_its_worker_dies():
+    schedule: Schedule[str] = Schedule()
+    for number in (1, 2, 3):
+        schedule.joined(number)
+    schedule.submit("wide", 1, Needs(cores=3))
+    assert sent(schedule) == {1: ["wide"]}
+    assert schedule.left(1, 0) == ["wide"]
+    assert schedule.idle == 2
+
+
+def test_a_job_that_lacks_accelerators_lets_others_pass_and_then_goes_first():
+    schedule: Schedule[str] = Schedule(("a", "b"))
+    for number in range(4):
+        schedule.joined(number)
+    items = {name: schedule.submit(name, 1, needs) for name, needs in (
+        ("both", Needs(gpus=2)), ("one", Needs(gpus=1)), ("another", Needs(gpus=1)), ("none", None),
+    )}  # fmt: skip
+    assert sent(schedule) == {0: ["both"], 1: ["none"]}
+    assert items["both"].needs is not None
+    assert items["both"].needs.devices == ("a", "b")
+    assert schedule.aside == 2
+    for _ in range(3):
+        schedule.submit("more", 1)
+    assert sent(schedule) == {2: ["more"], 3: ["more"], 1: ["more"]}
+    schedule.answered(0, 0.0, 0.0)
+    assert sent(schedule) == {}
+    assert schedule.unfit == 0, "it may still be bound to both"
+    assert schedule.left(0, 0) == []
+    schedule.joined(4)
+    assert sent(schedule) == {4: ["one"]}
+    assert (schedule.waiting, schedule.aside) == (1, 1)
+
+
+def test_a_worker_gets_the_accelerators_that_it_had_or_is_replaced():
+    schedule: Schedule[str] = Schedule(("a", "b"))
+    for number in (1, 2):
+        schedule.joined(number)
+
+    def devices(job: str) -> tuple[int | None, tuple[str, ...]]:
+        item = schedule.submit(job, 1, Needs(gpus=1))
+        schedule.assign(0.0)
+        assert item.needs is not None
+        return item.worker, item.needs.devices
+
+    assert devices("x") == (1, ("a",))
+    assert devices("y") == (2, ("b",))
+    schedule.answered(2, 0.0, 0.0)
+    schedule.answered(1, 0.0, 0.0)
+    assert devices("x") == (2, ("b",)), "idle for longer, and what it had is free"
+    schedule.answered(2, 0.0, 0.0)
+    both = schedule.submit("both", 1, Needs(gpus=2))
+    assert sent(schedule) == {}
+    assert schedule.unfit == 1
+    schedule.joined(3)
+    assert schedule.left(1, 0) == []
+    assert sent(schedule) == {3: ["both"]}
+    assert both.needs is not None
+    assert both.needs.devices == ("a", "b")
+    assert schedule.unfit is None

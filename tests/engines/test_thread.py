@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 
 class TestThreadPoolEngine(EngineContract):
     isolates = False
+    stops_running = False
 
     def make(self, workers: int) -> ThreadPoolEngine:
         return ThreadPoolEngine(max_workers=workers)
@@ -59,9 +60,9 @@ async def test_cancel(tmp_path: Path):
         first, second = gate.job(), packed_job(str, 2)
         one, two = engine.submit(first), engine.submit(second)
         await gate.has_begun()
-        assert engine.cancel(second.task_id)
-        assert not engine.cancel(first.task_id), "a thread cannot be ended"
-        assert not engine.cancel("no such task")
+        assert engine.cancel(second.task_id) == ""
+        assert engine.cancel(second.task_id) == "", "again"
+        assert "a thread cannot be ended from outside" in engine.cancel(first.task_id)
         with pytest.raises(TaskCancelled, match=second.task_id):
             await two
         gate.open()
@@ -76,6 +77,22 @@ async def test_bad_options_are_refused(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match=str(tmp_path / "file")):
         await ThreadPoolEngine(working_dir=tmp_path / "file" / "below").start()
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"timeout_s": 5.0}, "asks for a timeout, and a thread cannot be ended from outside"),
+        ({"memory": 1 << 20}, "asks for a memory limit, and threads share the memory of one process"),
+        ({"gpus": 1}, "asks for accelerators"),
+        ({"cores": 2}, "asks for 2 cores, and threads share the processors"),
+    ],
+)
+async def test_what_a_thread_cannot_be_given_is_refused(asked, why):
+    async with running(ThreadPoolEngine(max_workers=4)) as engine:
+        with pytest.raises(ConfigurationError, match=why) as caught:
+            engine.submit(msgspec.structs.replace(packed_job(str, 1), **asked))
+        assert "ProcessPoolEngine" in str(caught.value)
 
 
 async def test_short_jobs_raise_the_capacity():

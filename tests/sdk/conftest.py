@@ -18,9 +18,11 @@ from afield.sdk import portal
 from afield.sdk.client import Client
 from afield.sdk.executor import Executor
 from afield.sdk.retry import Pace
+from afield.sdk.transport.base import Refusal
 from afield.sdk.transport.memory import MemoryService, call_here
 from afield.wire.rest import (
     BatchStatusRequest,
+    CancelRequest,
     EndpointRegistration,
     ErrorBody,
     FunctionRegistration,
@@ -92,9 +94,21 @@ def routes(s: MemoryService) -> list[web.RouteDef]:
     async def register_function(r: web.Request) -> Any:
         return await s.register_function(await _read(FunctionRegistration, r))
 
+    async def cancel(r: web.Request) -> Any:
+        return await s.cancel(await _read(CancelRequest, r))
+
+    def queried(method: Callable[..., Awaitable[Any]]) -> Handler:
+        def ask(r: web.Request) -> Awaitable[Any]:
+            return method(**{name: int(value) if name == "limit" else value for name, value in r.query.items()})
+
+        return ask
+
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/v2/version", lambda r: s.version()),
         ("POST", "/v3/endpoints/{id}/submit", submit),
+        ("GET", "/v2/tasks", queried(s.list_tasks)),
+        ("POST", "/v2/tasks/cancel", cancel),
+        ("GET", "/v2/functions", queried(s.list_functions)),
         ("GET", "/v2/tasks/{id}", lambda r: s.task(r.match_info["id"])),
         ("POST", "/v2/batch_status", tasks),
         ("GET", "/v2/taskgroup/{id}", lambda r: s.task_group(r.match_info["id"])),
@@ -104,7 +118,7 @@ def routes(s: MemoryService) -> list[web.RouteDef]:
         ("DELETE", "/v2/functions/{id}", lambda r: s.delete_function(r.match_info["id"])),
         ("POST", "/v3/endpoints", register_endpoint),
         ("PUT", "/v3/endpoints/{id}", register_endpoint),
-        ("GET", "/v2/endpoints", lambda r: s.endpoints(r.query.get("role"))),
+        ("GET", "/v2/endpoints", lambda r: s.endpoints(r.query.get("role"), r.query.get("search"))),
         ("GET", "/v2/endpoints/{id}", lambda r: s.endpoint(r.match_info["id"])),
         ("GET", "/v2/endpoints/{id}/status", lambda r: s.endpoint_status(r.match_info["id"])),
         ("GET", "/v3/endpoints/{id}/allowed_functions", lambda r: s.allowed_functions(r.match_info["id"])),
@@ -117,7 +131,8 @@ def routes(s: MemoryService) -> list[web.RouteDef]:
             try:
                 answer = await handler(request)
             except ComputeAPIError as error:
-                body = ErrorBody(error.code, error.http_status, error.reason, error.reason)
+                about = list(error.about) if isinstance(error, Refusal) else []
+                body = ErrorBody(error.code, error.http_status, error.reason, error.reason, error_args=about)
                 return web.Response(body=msgspec.json.encode(body), status=error.http_status)
             return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 

@@ -8,8 +8,18 @@ import warnings
 import pytest
 
 from afield import Batch, Client, ComputeSerializer, UserRuntime
-from afield.errors import ComputeAPIError, ConfigurationError, InvalidId, TaskExecutionFailed, TaskPending
-from afield.sdk.transport.memory import MemoryService
+from afield.errors import (
+    ComputeAPIError,
+    ConfigurationError,
+    InvalidId,
+    SerdeError,
+    TaskCancelled,
+    TaskExecutionFailed,
+    TaskPending,
+    VersionMismatch,
+)
+from afield.sdk.pages import PAGE
+from afield.sdk.transport.memory import MemoryService, stop_here
 from afield.serialize import AllCodeStrategies, JSONData
 from afield.wire.messages import ErrorDetails, Result
 from afield.wire.rest import EndpointSummary
@@ -73,7 +83,9 @@ def test_a_result_that_cannot_be_read_does_not_hide_the_others(client, service):
 
 def test_a_batch(client, service):
     function_id = client.register_function(double)
-    batch = client.create_batch(user_endpoint_config={"a": 1}, result_serializers=["x"])
+    batch = client.create_batch(
+        user_endpoint_config={"a": 1}, result_serializers=["globus_compute_sdk.serialize.JSONData", JSONData]
+    )
     for x in range(5):
         batch.add(function_id, args=(x,))
     batch.add(uuid.UUID(function_id), kwargs={"x": 9})
@@ -88,7 +100,7 @@ def test_a_batch(client, service):
     assert {submit.task_group_id for submit in service.submits} == {client.session_task_group_id}
     assert answer["task_group_id"] == client.session_task_group_id
     assert service.submits[0].user_endpoint_config == {"a": 1}
-    assert service.submits[0].result_serializers == ["x"]
+    assert service.submits[0].result_serializers == ["globus_compute_sdk.serialize.concretes.JSONData"] * 2
     assert service.submits[0].create_queue is False
 
 
@@ -103,6 +115,14 @@ def test_a_batch_says_what_is_wrong(client):
         batch.add(UNKNOWN, "abc")
     with pytest.raises(TypeError, match="kwargs should"):
         batch.add(UNKNOWN, (), {1: 2})
+    with pytest.raises(TypeError, match="create_batch"):
+        client.batch_run(ENDPOINT, [UNKNOWN])
+    with pytest.raises(TypeError, match="user_endpoint_config should be a dictionary"):
+        client.create_batch(user_endpoint_config=["a"])
+    with pytest.raises(SerdeError, match="'json' is not a serialization strategy"):
+        client.create_batch(result_serializers=["json"])
+    with pytest.raises(TypeError, match="resource_specification cannot be written as JSON"):
+        client.create_batch(resource_specification={"a": object()})
 
 
 def test_what_a_batch_sends():
@@ -207,7 +227,10 @@ def test_unknown_tasks(client):
     with pytest.raises(ComputeAPIError, match=UNKNOWN) as caught:
         client.get_task(UNKNOWN)
     assert caught.value.http_status == 404
-    assert client.get_batch_result([UNKNOWN])[UNKNOWN]["status"] in {"failed", "unknown"}
+    state = client.get_batch_result([UNKNOWN])[UNKNOWN]
+    assert state == {
+        "task_id": UNKNOWN, "pending": False, "status": "unknown", "reason": f"unknown task id {UNKNOWN}",
+    }  # fmt: skip
 
 
 def test_version_check(client, service):
@@ -223,20 +246,137 @@ def test_constructing_asks_nothing(service):
 
 
 def test_parameters_that_exclude_each_other_or_are_unknown():
-    with pytest.raises(ValueError, match="exclude"):
+    with pytest.raises(ValueError, match="app and authorizer exclude"):
         Client(app=object(), authorizer=object(), service_url="http://127.0.0.1:1")
+    with pytest.raises(ValueError, match="authorizer and token exclude"):
+        Client(authorizer=object(), token="t", service_url="http://127.0.0.1:1")
     with pytest.raises(TypeError, match="get_authorization_header"):
         Client(authorizer=object(), service_url="http://127.0.0.1:1")
+    with pytest.raises(TypeError, match=r"get_authorizer\(\)"):
+        Client(app=object(), service_url="http://127.0.0.1:1")
     with pytest.raises(ConfigurationError, match="'production'"):
         Client(environment="production")
-    with pytest.warns(UserWarning, match="force_login"):
-        Client(service_url="http://127.0.0.1:1", force_login=True)
+    with pytest.warns(UserWarning, match="does not know 'flavour'"):
+        Client(service_url="http://127.0.0.1:1", flavour="sweet")
     assert Client(local_compute_services=True).service_url == "http://127.0.0.1:5000"
 
 
 def test_logging_out_of_credentials_of_the_program_only_warns():
     with pytest.warns(UserWarning, match="nothing to forget"):
         Client(service_url="http://127.0.0.1:1", token="t").logout()
+
+
+# -- lists and cancelling ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waiting(client, service):
+    """Ids of three tasks that no endpoint has taken yet, in the order in which they were sent."""
+    service.work = lambda function, task: None
+    function_id = client.register_function(double)
+    return [client.run(x, endpoint_id=ENDPOINT, function_id=function_id) for x in range(3)]
+
+
+def test_tasks_are_listed_the_newest_first(client, waiting):
+    listed = list(client.list_tasks())
+    assert [task["task_id"] for task in listed] == waiting[::-1]
+    assert listed[0].keys() >= {"status", "since", "created_at", "endpoint_id", "function_name", "label"}
+    assert [task["task_id"] for task in client.list_tasks(limit=2)] == waiting[:0:-1]
+
+
+def test_tasks_are_found_by_what_they_are(client, service, waiting, in_loop):
+    in_loop(lambda: service.finish(Result(waiting[1], b"13\n1")))
+    assert [task["task_id"] for task in client.list_tasks("success")] == [waiting[1]]
+    assert len(list(client.list_tasks("pending", endpoint_id=ENDPOINT, search="doub"))) == 2
+    function_id = uuid.UUID(service.tasks_by_id[waiting[0]].function_id)
+    assert len(list(client.list_tasks(function_id=function_id, task_group_id=client.session_task_group_id))) == 3
+    assert list(client.list_tasks(function_id=UNKNOWN)) == []
+    assert list(client.list_tasks(search="nothing of that name")) == []
+
+
+def test_a_long_list_is_asked_for_as_far_as_somebody_reads(client, service):
+    names = [f"f{number}" for number in range(PAGE * 2 + 1)]
+    for name in names:
+        client.register_source_code(f"def {name}(): pass", name)
+    service.requests.clear()
+    functions = client.list_functions()
+    assert service.requests == []
+    assert next(functions)["function_name"] == names[-1]
+    assert service.requests == ["list_functions"]
+    assert [function["function_name"] for function in functions] == names[-2::-1]
+    assert service.requests == ["list_functions"] * 3
+    assert len(list(client.list_functions(limit=PAGE + 1))) == PAGE + 1
+
+
+def test_functions_are_found_by_a_part_of_their_name(client):
+    client.register_function(double)
+    client.register_source_code("def other(): pass", "other", description="Another one.")
+    assert [function["function_name"] for function in client.list_functions("oubl")] == ["double"]
+    assert [function["description"] for function in client.list_functions(search="Anoth")] == ["Another one."]
+
+
+def test_endpoints_are_found_by_a_part_of_their_name(client, endpoint):
+    assert [found["uuid"] for found in client.get_endpoints("any", search="E")] == [endpoint]
+    assert client.get_endpoints(search="else") == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "ask"),
+    [
+        ("status should be one of", lambda c: c.list_tasks("finished")),
+        ("status should be one of", lambda c: c.list_tasks("unsent")),
+        ("limit is how many", lambda c: c.list_tasks(limit=0)),
+        ("limit is how many", lambda c: c.list_functions(limit=-1)),
+        ("not a task group id", lambda c: c.list_tasks(task_group_id="x")),
+        ("role should be", lambda c: c.get_endpoints("admin")),
+        ("name should be", lambda c: c.register_endpoint("", None)),
+        ("function_name should be", lambda c: c.register_source_code("def f(): pass", "not a name")),
+        ("not a group id", lambda c: c.register_function(double, group="my group")),
+    ],
+)
+def test_bad_values_are_refused_at_the_call(client, service, wrong, ask):
+    with pytest.raises(ValueError, match=wrong):
+        ask(client)
+    assert service.requests == []
+
+
+def test_tasks_are_cancelled(client, service, waiting):
+    service.stop = lambda task, running: None if task.id == waiting[2] else stop_here(task, running)
+    answer = client.cancel_tasks([*waiting[1:], uuid.UUID(UNKNOWN)])
+    assert answer == {
+        waiting[1]: {"status": "cancelled"},
+        waiting[2]: {"status": "waiting-for-ep"},
+        UNKNOWN: {"status": "unknown"},
+    }
+    assert client.get_task(waiting[1])["status"] == "cancelled"
+    with pytest.raises(TaskCancelled):
+        client.get_result(waiting[1])
+    client.cancel_tasks(waiting, running=False)
+    assert [wish.running for wish in service.cancels] == [True, False]
+    assert client.cancel_tasks([]) == {}
+
+
+@pytest.mark.parametrize("ask", [Client.cancel_tasks, Client.get_batch_result])
+def test_task_ids_come_in_a_list_or_in_an_answer(client, service, ask):
+    with pytest.raises(TypeError, match=r"write \[task_id\]"):
+        ask(client, UNKNOWN)
+    with pytest.raises(TypeError, match="answer of batch_run"):
+        ask(client, {"a": 1})
+    assert service.requests == []
+    batch = client.create_batch()
+    batch.add(client.register_function(double))
+    answer = client.batch_run(ENDPOINT, batch)
+    [task_id] = next(iter(answer["tasks"].values()))
+    assert ask(client, answer).keys() == ask(client, (task_id,)).keys() == {task_id}
+
+
+def test_functions_for_another_python_are_refused_with_a_way_out(client, service):
+    service.pythons[ENDPOINT] = "3.1.4"
+    function_id = client.register_function(double)
+    with pytest.raises(VersionMismatch, match=r"3\.1\.4.*register_source_code"):
+        client.run(endpoint_id=ENDPOINT, function_id=function_id)
+    source_id = client.register_source_code("def f():\n    return 3\n", "f")
+    assert client.get_result(client.run(endpoint_id=ENDPOINT, function_id=source_id)) == 3
 
 
 def test_a_client_can_be_closed_twice_and_used_again():

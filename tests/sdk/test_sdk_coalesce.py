@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afield.sdk.coalesce import Coalescer, Group, Lane, Options, halves
+from afield.wire.messages import CallOptions
 
 
 def lane(group=None, endpoint="e", **options):
@@ -71,6 +72,9 @@ def test_lanes_with_other_options_are_other_lanes():
     group = Group("g")
     assert lane(group) == lane(group)
     assert lane(group) != lane(group, user_endpoint_config=b'{"a":1}')
+    assert lane(group) == lane(group, call=CallOptions())
+    assert lane(group, call=CallOptions(retries=1)) == lane(group, call=CallOptions(retries=1))
+    assert lane(group) != lane(group, call=CallOptions(retries=1))
     assert lane(Group("g")) != lane(Group("g"))
 
 

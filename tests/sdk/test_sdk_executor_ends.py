@@ -15,6 +15,7 @@ from afield.errors import (
     TaskExecutionFailed,
 )
 from afield.sdk.transport.memory import call_here
+from afield.wire.messages import Notice
 
 ENDPOINT = "4b116d3c-1703-4f8f-9f6f-39921e5864df"
 WAIT = 20
@@ -82,33 +83,39 @@ def test_closing_map_cancels_what_is_not_on_its_way(executor, service, chunksize
 # -- cancelling, shutting down ---------------------------------------------------------------------------------------
 
 
-def test_cancelling_works_until_a_call_is_on_its_way(executor, service, new_gate):
-    gate = new_gate("submit")
-    service.pause = gate
-    going = executor.submit(double, 1)
-    assert gate.reached.wait(WAIT)
-    waiting = executor.submit(double, 2)
-    assert going.running()
-    assert not going.cancel()
-    assert waiting.cancel()
-    assert concurrent.futures.wait([waiting], 0).done == {waiting}
-    gate.open()
-    assert going.result(WAIT) == 2
-    executor.shutdown()
-    assert len(service.tasks_by_id) == 1
-
-
-def test_shutdown_cancels_what_is_not_on_its_way_if_asked(client, service, new_gate):
-    gate = new_gate("submit")
-    service.pause = gate
+def test_shutdown_cancels_what_has_not_begun_if_asked(client, service, new_gate, in_loop):
+    service.work = lambda function, task: None
     ex = Executor(ENDPOINT, client=client)
-    going = ex.submit(double, 1)
+    runs, queued = ex.submit(double, 1), ex.submit(double, 2)
+    in_loop(client.session().pump.flush)
+    in_loop(lambda: service.notice(Notice(runs.task_id, "running", 1)))
+    service.pause = gate = new_gate("submit")
+    going = ex.submit(double, 3)
     assert gate.reached.wait(WAIT)
     waiting = [ex.submit(double, x) for x in range(5)]
     ex.shutdown(wait=False, cancel_futures=True)
     assert all(future.cancelled() for future in waiting)
     gate.open()
-    assert going.result(WAIT) == 2
+    assert concurrent.futures.wait([going, queued], WAIT).not_done == set()
+    assert going.cancelled()
+    assert queued.cancelled()
+    assert not runs.done()
+    assert len(service.tasks_by_id) == 3
+    task = service.tasks_by_id[runs.task_id]
+    in_loop(lambda: service.finish(call_here(service.functions[task.function_id], task)))
+    assert runs.result(WAIT) == 2
+
+
+def test_wishes_to_cancel_are_sent_before_the_client_goes(service):
+    service.work = lambda function, task: None
+    with Client(transport=service, connector=service.broker) as client:
+        ex = Executor(ENDPOINT, client=client)
+        futures = [ex.submit(double, x) for x in range(3)]
+        session = client.session()
+        session.run(session.pump.flush)
+        ex.shutdown(wait=False, cancel_futures=True)
+    assert {task.state for task in service.tasks_by_id.values()} == {"cancelled"}
+    assert all(future.done() for future in futures)
 
 
 def test_shutdown_that_does_not_wait_loses_nothing(client):

@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import pickle
+import re
 import sys
 import threading
+import time
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, InvalidStateError
 
 import pytest
 
 from afield.errors import DeserializationError
+from afield.sdk.coalesce import Group, Lane, Options
 from afield.sdk.future import ComputeFuture
+from afield.sdk.notebook import drawn
+from afield.states import TaskState
+from afield.wire.messages import CallOptions
 
 
 class Letter:
@@ -72,7 +78,79 @@ def test_it_is_a_concurrent_future():
     future = ComputeFuture("an id")
     assert isinstance(future, concurrent.futures.Future)
     assert future.task_id == "an id"
-    assert repr(future) == "<ComputeFuture an id pending>"
+
+
+def at(text):
+    return time.mktime(time.strptime(text, "%Y-%m-%d %H:%M:%S"))
+
+
+def test_it_says_where_it_is_and_since_when():
+    future = ComputeFuture()
+    assert future.state is TaskState.UNSENT
+    assert (future.attempt, future.endpoint_id, future.label) == (1, None, None)
+    assert re.fullmatch(r"<ComputeFuture without a task yet: unsent since \d{4}-\d\d-\d\d [\d:]{8}>", repr(future))
+    future.lane = Lane(Group("g"), "e1", Options(call=CallOptions(label="red & <green>")))
+    future.set_running_or_notify_cancel()
+    future.accepted("t1", at("2025-01-02 03:04:05"))
+    assert (future.endpoint_id, future.label) == ("e1", "red & <green>")
+    future.told(TaskState.RUNNING, at("2025-01-02 03:05:00"), (2, 7))
+    said = "<ComputeFuture t1 'red & <green>': running on endpoint e1 since 2025-01-02 03:05:00, attempt 2>"
+    assert repr(future) == said
+    shown = future._repr_mimebundle_()
+    assert shown["text/plain"] == said
+    assert "red &amp; &lt;green&gt;" in shown["text/html"]
+    drawn_then = drawn(future, future.since + 7300)
+    assert "2025-01-02 03:05:00 (2 h ago)" in drawn_then
+    assert "<td style='text-align:left'>running</td>" in drawn_then
+    before = time.time()
+    future.set_result(1)
+    assert future.state is TaskState.SUCCESS
+    assert before <= future.since <= time.time()
+
+
+@pytest.mark.parametrize(
+    ("end", "state"),
+    [
+        (lambda f: f.set_result(1), TaskState.SUCCESS),
+        (lambda f: f.set_exception(OSError()), TaskState.FAILED),
+        (lambda f: f.set_sealed(Letter(1)), TaskState.SUCCESS),
+        (lambda f: f.set_sealed(Letter(failed=True)), TaskState.FAILED),
+        (lambda f: f.cancel(), TaskState.CANCELLED),
+        (lambda f: f.set_cancelled(), TaskState.CANCELLED),
+    ],
+)
+def test_its_end_is_its_last_state(end, state):
+    future = ComputeFuture()
+    end(future)
+    assert future.state is state
+    future.told(TaskState.RUNNING, 1.0, (5, 5))
+    assert (future.state, future.attempt) == (state, 1)
+
+
+def test_what_is_late_changes_nothing():
+    future = ComputeFuture()
+    future.set_running_or_notify_cancel()
+    future.accepted("t", 1.0)
+    future.told(TaskState.RUNNING, 3.0, (1, 30))
+    future.told(TaskState.WAITING_FOR_LAUNCH, 2.0, (1, 20))  # was overtaken
+    assert (future.state, future.since) == (TaskState.RUNNING, 3.0)
+    future.told(TaskState.WAITING_FOR_LAUNCH, 4.0, (2, 40))  # it runs again
+    assert (future.state, future.since, future.attempt) == (TaskState.WAITING_FOR_LAUNCH, 4.0, 2)
+    future.told(TaskState.RUNNING, 3.0, (1, 30))
+    assert (future.state, future.attempt) == (TaskState.WAITING_FOR_LAUNCH, 2)
+    future.told(TaskState.RECEIVED, 5.0)  # the table has no such move
+    assert (future.state, future.since) == (TaskState.WAITING_FOR_LAUNCH, 4.0)
+
+
+def test_a_refusal_wakes_who_waits_for_a_result_no_further_than_to_look():
+    future = ComputeFuture()
+    waiting = in_thread(future.result, 20)
+    while future._lazy is None:  # until it waits, or is about to
+        pass
+    future.refused("threads cannot be stopped")
+    future.set_result(1)
+    assert waiting() == 1
+    assert future.refusal == "threads cannot be stopped"
 
 
 def test_waiting_times_out():

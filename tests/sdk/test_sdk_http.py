@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import socket
 
 import pytest
@@ -10,6 +11,7 @@ from aiohttp import web
 
 from afield.errors import ComputeAPIError, ConfigurationError, ServiceError, ServiceUnreachable
 from afield.sdk.retry import TryAgain, persist
+from afield.sdk.transport.base import Refusal
 from afield.sdk.transport.http import HttpTransport
 
 pytestmark = pytest.mark.anyio
@@ -155,6 +157,37 @@ async def test_a_refusal_in_the_published_form_and_in_others(ask):
         await ask(status(401))
     with pytest.raises(ComputeAPIError, match="field required"):
         await ask(status(422, text='{"detail": [{"msg": "field required"}]}'))
+
+
+async def test_a_refusal_says_what_it_is_about(ask):
+    body = {"code": "PYTHON_MISMATCH", "detail": "compiled elsewhere", "error_args": ["3.12.1", "new-0"]}
+    with pytest.raises(Refusal, match="compiled elsewhere") as caught:
+        await ask(lambda: web.json_response(body, status=422))
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.http_status, again.code, again.about) == (422, "PYTHON_MISMATCH", ("3.12.1", "new-0"))
+    body["error_args"] = "not a list"
+    with pytest.raises(ComputeAPIError) as caught:
+        await ask(lambda: web.json_response(body, status=422))
+    assert caught.value.args == (422, "PYTHON_MISMATCH", "compiled elsewhere")
+
+
+async def test_what_is_looked_for_is_in_the_address(serve_routes):
+    seen = []
+
+    async def answer(request):
+        return web.json_response({"tasks": [], "functions": []})
+
+    async with serve_routes([web.route("*", "/{path:.*}", answer)], seen) as url:
+        transport = HttpTransport(url, no_token, "x")
+        await transport.list_tasks(status="pending", search="a&b=c", limit=7)
+        await transport.list_tasks()
+        await transport.list_functions(before="8")
+        await transport.close()
+    assert [request.path_qs for request in seen] == [
+        "/v2/tasks?status=pending&search=a%26b%3Dc&limit=7",
+        "/v2/tasks",
+        "/v2/functions?before=8",
+    ]
 
 
 async def test_a_redirect_is_not_followed_with_our_token(ask):

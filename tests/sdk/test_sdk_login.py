@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import os
 import stat
 import subprocess
 import sys
 
+import globus_sdk
 import pytest
+from aiohttp import web
 
-from afield.errors import ConfigurationError
-from afield.sdk.login import known
+from afield import Client
+from afield.errors import ComputeAPIError, ConfigurationError, ServiceError, ServiceUnreachable
+from afield.sdk.login import client_credentials, known
+from afield.sdk.login.client_credentials import COMPUTE_SCOPE, ClientCredentials
 from afield.sdk.login.known import KnownService
-from afield.sdk.login.source import authorization, find_token, find_url, forget_token, keep_token
+from afield.sdk.login.source import (
+    authorization,
+    authorizer_of_app,
+    find_authorizer,
+    find_token,
+    find_url,
+    forget_token,
+    keep_token,
+)
+from afield.sdk.retry import TryAgain
+
+URL = "http://127.0.0.1:5000"
 
 
 @pytest.fixture
@@ -113,3 +130,241 @@ async def test_the_header():
     assert await authorization("t", None)() == "Bearer t"
     assert await authorization(None, None)() is None
     assert await authorization("t", Given())() == "Bearer from an object"
+
+
+def test_the_directory_has_a_published_name_too(tmp_path):
+    published = {"GLOBUS_COMPUTE_USER_DIR": str(tmp_path / "published")}
+    assert known.user_dir(published) == tmp_path / "published"
+    assert known.user_dir(published | {"AFIELD_USER_DIR": str(tmp_path)}) == tmp_path
+
+
+# -- client credentials -----------------------------------------------------------------------------------------------
+
+
+def pair(prefix, secret="s"):
+    return {f"{prefix}_CLIENT_ID": f"{prefix} id", f"{prefix}_CLIENT_SECRET": secret}
+
+
+def test_which_client_credentials_count(environ, tmp_path):
+    assert find_authorizer(URL, environ) is None
+    given = dict(environ)
+    for prefix in ("FUNCX_SDK", "GLOBUS_COMPUTE", "AFIELD"):
+        given |= pair(prefix)
+        assert find_authorizer(URL, given).client_id == f"{prefix} id"
+    known.publish(running(), tmp_path)
+    keep_token(URL, "kept", environ)
+    assert isinstance(find_authorizer(URL, given), ClientCredentials)
+    given["AFIELD_TOKEN"] = "t"
+    assert find_authorizer(URL, given).get_authorization_header() == "Bearer t"
+    assert find_authorizer(URL, environ).get_authorization_header() == "Bearer kept"
+
+
+@pytest.mark.parametrize("prefix", ["FUNCX_SDK", "GLOBUS_COMPUTE", "AFIELD"])
+def test_half_a_client_is_an_error_before_anything_is_asked(prefix, environ, monkeypatch):
+    half = {name: value for name, value in pair(prefix).items() if name.endswith("SECRET")}
+    with pytest.raises(ValueError, match=f"{prefix}_CLIENT_SECRET is set and {prefix}_CLIENT_ID is not: set both"):
+        find_authorizer(URL, environ | half)
+    monkeypatch.setenv(*next(iter(half.items())))
+    with pytest.raises(ValueError, match="set both"):
+        Client(service_url=URL)
+    assert Client(service_url=URL, token="t").service_url == URL
+
+
+def test_an_id_alone(environ):
+    with pytest.raises(ValueError, match="AFIELD_CLIENT_ID is set and AFIELD_CLIENT_SECRET is not"):
+        find_authorizer(URL, environ | {"AFIELD_CLIENT_ID": "x"})
+    # There, an application with which a person logs in.
+    assert find_authorizer(URL, environ | {"GLOBUS_COMPUTE_CLIENT_ID": "x"}) is None
+
+
+class Issuer:
+    """A token endpoint that hands out numbered tokens."""
+
+    def __init__(self):
+        self.asked = []
+        self.expires_in = 3600
+        self.answers = []
+
+    async def token(self, request):
+        form = await request.post()
+        self.asked.append((request.headers["Authorization"], dict(form)))
+        if self.answers:
+            return self.answers.pop(0)
+        return web.json_response(
+            {
+                "access_token": f"token{len(self.asked)}",
+                "scope": COMPUTE_SCOPE,
+                "resource_server": "funcx_service",
+                "token_type": "Bearer",
+                "expires_in": self.expires_in,
+                "other_tokens": [],
+            }
+        )
+
+    @property
+    def routes(self):
+        return [web.post("/v2/oauth2/token", self.token)]
+
+
+class At:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def issuer():
+    return Issuer()
+
+
+@pytest.mark.anyio
+async def test_a_secret_is_exchanged_once_until_the_token_nearly_ends(issuer, serve_routes):
+    clock = At()
+    async with serve_routes(issuer.routes) as url:
+        credentials = ClientCredentials(url, "me", "pass:word %", now=clock)
+        header = authorization(None, credentials)
+        assert credentials.ready() is None
+        assert await asyncio.gather(*(header() for _ in range(5))) == ["Bearer token1"] * 5
+        clock.now = 3600 - 61
+        assert await header() == "Bearer token1"
+        clock.now = 3600 - 59
+        assert await header() == "Bearer token2"
+    assert len(issuer.asked) == 2
+    basic, form = issuer.asked[0]
+    assert base64.b64decode(basic.removeprefix("Basic ")).decode() == "me:pass%3Aword%20%25"
+    assert form == {"grant_type": "client_credentials", "scope": COMPUTE_SCOPE}
+    assert "pass" not in repr(credentials)
+
+
+@pytest.mark.anyio
+async def test_a_token_that_ends_soon_is_used_for_half_its_time(issuer, serve_routes):
+    clock = At()
+    issuer.expires_in = 40
+    async with serve_routes(issuer.routes) as url:
+        header = authorization(None, ClientCredentials(url, "me", "s", now=clock))
+        assert await header() == "Bearer token1"
+        clock.now = 19
+        assert await header() == "Bearer token1"
+        clock.now = 20
+        assert await header() == "Bearer token2"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        (
+            lambda: web.json_response({"error": "invalid_client"}, status=401),
+            ComputeAPIError,
+            "no token: invalid_client",
+        ),
+        (lambda: web.Response(status=404), ServiceError, "issues no tokens.*AFIELD_TOKEN.*unset AFIELD_CLIENT_ID"),
+        (lambda: web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}), ComputeAPIError, "302"),
+        (lambda: web.Response(text="<html>"), ServiceError, "no token"),
+    ],
+)
+async def test_refusals(issuer, serve_routes, answer, error, says):
+    issuer.answers = [answer()]
+    async with serve_routes(issuer.routes) as url:
+        with pytest.raises(error, match=says):
+            await authorization(None, ClientCredentials(url, "me", "s", "AFIELD_CLIENT_ID"))()
+
+
+@pytest.mark.anyio
+async def test_what_may_pass_is_tried_again(issuer, serve_routes):
+    issuer.answers = [web.Response(status=503)]
+    async with serve_routes(issuer.routes) as url:
+        header = authorization(None, ClientCredentials(url, "me", "s"))
+        with pytest.raises(TryAgain):
+            await header()
+        assert await header() == "Bearer token2"
+    with pytest.raises(TryAgain) as nobody:
+        await authorization(None, ClientCredentials(url, "me", "s"))()
+    assert isinstance(nobody.value.error, ServiceUnreachable)
+
+
+def test_an_address_that_is_none():
+    with pytest.raises(ServiceError, match="not the address"):
+        ClientCredentials("file:///etc", "me", "s").get_authorization_header()
+
+
+def ask_the_service(serve_routes, in_loop, issuer, given):
+    """What one request of a client said of who is asking."""
+    seen = []
+
+    async def version(request):
+        seen.append(request.headers.get("Authorization"))
+        names = ("api", "min_sdk_version", "min_ep_version", "min_endpoint_version")
+        return web.json_response(dict.fromkeys(names, "4.0.0"))
+
+    server = serve_routes([*issuer.routes, web.get("/v2/version", version)])
+    url = in_loop(server.__aenter__)
+    try:
+        with Client(service_url=url, **given(url)) as client:
+            client.version_check()
+    finally:
+        in_loop(lambda: server.__aexit__(None, None, None))
+    return set(seen)
+
+
+@pytest.mark.parametrize("prefix", ["AFIELD", "GLOBUS_COMPUTE", "FUNCX_SDK"])
+def test_a_client_with_credentials_in_the_environment(issuer, serve_routes, in_loop, monkeypatch, prefix):
+    for name in (name for names in client_credentials.PAIRS for name in names):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("AFIELD_TOKEN", raising=False)
+    for name, value in pair(prefix).items():
+        monkeypatch.setenv(name, value)
+    assert ask_the_service(serve_routes, in_loop, issuer, lambda url: {}) == {"Bearer token1"}
+    assert len(issuer.asked) == 1
+
+
+def test_a_client_asks_for_its_token_again_when_that_may_help(issuer, serve_routes, in_loop, monkeypatch, clock):
+    monkeypatch.delenv("AFIELD_TOKEN", raising=False)
+    for name, value in pair("AFIELD").items():
+        monkeypatch.setenv(name, value)
+    issuer.answers = [web.Response(status=503)] * 2
+    assert ask_the_service(serve_routes, in_loop, issuer, lambda url: {"pace": clock.pace()}) == {"Bearer token3"}
+    assert len(clock.slept) == 2
+
+
+# -- objects of globus-sdk --------------------------------------------------------------------------------------------
+
+
+def globus_app(auth_url):
+    """A real one, whose login server is ours."""
+
+    class Auth(globus_sdk.ConfidentialAppAuthClient):
+        base_url = auth_url
+
+    login = Auth("b0500dab-ebd4-430f-b962-0c85bd43bdbb", "s")
+    config = globus_sdk.GlobusAppConfig(token_storage="memory")
+    return globus_sdk.ClientApp("test", login_client=login, config=config)
+
+
+def test_an_application_of_globus_sdk(issuer, serve_routes, in_loop):
+    said = ask_the_service(serve_routes, in_loop, issuer, lambda url: {"app": globus_app(f"{url}/")})
+    assert said == {"Bearer token1"}
+    assert issuer.asked[0][1]["scope"] == COMPUTE_SCOPE
+
+
+def test_an_authorizer_of_globus_sdk(issuer, serve_routes, in_loop):
+    given = {"authorizer": globus_sdk.AccessTokenAuthorizer("mine")}
+    assert ask_the_service(serve_routes, in_loop, issuer, lambda url: given) == {"Bearer mine"}
+    assert issuer.asked == []
+
+
+def test_an_application_logs_out_by_itself():
+    class App:
+        out = False
+
+        def get_authorizer(self, resource_server):
+            return globus_sdk.AccessTokenAuthorizer(f"for {resource_server}")
+
+        def logout(self):
+            self.out = True
+
+    app = App()
+    assert authorizer_of_app(app).get_authorization_header() == "Bearer for funcx_service"
+    Client(service_url=URL, app=app).logout()
+    assert app.out

@@ -62,6 +62,41 @@ def test_giving_up_hands_back_all_who_wait():
     assert m.arrived("a", "x") is None
 
 
+def test_a_notice_finds_who_waits_as_often_as_it_comes():
+    m = Matcher()
+    m.asked()
+    m.answered({"a": "future"})
+    assert m.noticed("a", "runs") == "future"
+    assert m.noticed("a", "runs") == "future"
+    assert m.noticed("b", "runs") is None
+    m.arrived("a", "result")
+    assert m.noticed("a", "runs") is None
+
+
+def test_an_early_notice_meets_its_future_once():
+    m = Matcher(most_early=2)
+    m.asked()
+    m.asked()
+    for task in "abbc":
+        assert m.noticed(task, f"notice of {task}") is None
+    m.answered({"a": "A", "b": "B"})
+    assert m.early_notices() == [("B", "notice of b")]
+    assert m.early_notices() == []
+    m.answered({"c": "C"})
+    assert m.early_notices() == [("C", "notice of c")]
+
+
+def test_notices_that_nobody_claims_are_dropped_with_the_last_answer():
+    m = Matcher()
+    m.asked()
+    m.noticed("a", "runs")
+    m.answered({})
+    assert m.early_notices() == []
+    m.asked()
+    m.answered({"a": "A"})
+    assert m.early_notices() == []
+
+
 @given(st.data())
 def test_each_task_is_matched_exactly_once_whatever_the_order(data):
     requests = data.draw(st.lists(st.lists(st.integers(0, 30), unique=True, max_size=5), max_size=6))

@@ -44,10 +44,9 @@ def test_a_lost_answer_does_not_run_tasks_twice(executor, service):
 
 
 def test_an_outage_is_outlived(executor, service, clock):
-    for name in ("submit", "register_function", "result_queue"):
-        service.troubles[name].extend(unreachable() for _ in range(3))
+    service.troubles["submit"].extend(unreachable() for _ in range(3))
     assert executor.submit(double, 4).result(WAIT) == 8
-    assert clock.slept
+    assert len(clock.slept) == 3
 
 
 def test_a_service_that_stays_away_fails_what_waits_and_nothing_after_it(executor, service):
@@ -115,22 +114,44 @@ def test_what_was_accepted_is_kept_when_the_rest_of_a_split_batch_is_not(clock, 
     breaking = Breaking()
     with Client(transport=breaking, connector=breaking.broker, pace=clock.pace()) as client:
         ex = Executor(ENDPOINT, client=client)
-        gate = new_gate("register_function")
+        gate = new_gate("submit")
         breaking.pause = gate
         first = ex.submit(double, 0)
         assert gate.reached.wait(WAIT)
         breaking.pause = None
         others = [ex.submit(double, x) for x in range(1, 11)]
         gate.open()
-        outcomes = [future.exception(WAIT) for future in [first, *others]]
-    assert [type(error) for error in outcomes] == [type(None)] * 6 + [ServiceUnreachable] * 5
+        assert first.result(WAIT) == 0
+        outcomes = [future.exception(WAIT) for future in others]
+    assert [type(error) for error in outcomes] == [type(None)] * 5 + [ServiceUnreachable] * 5
 
 
 def test_a_function_that_cannot_be_registered_fails_its_calls_and_may_be_tried_again(executor, service):
-    service.troubles["register_function"].append(ComputeAPIError(413, "FUNCTION_TOO_LARGE", "too large"))
+    service.troubles["submit"].append(ComputeAPIError(413, "FUNCTION_TOO_LARGE", "too large"))
     with pytest.raises(ComputeAPIError, match="FUNCTION_TOO_LARGE"):
         executor.submit(double, 1).result(WAIT)
     assert executor.submit(double, 1).result(WAIT) == 2
+
+
+def test_a_function_that_is_refused_costs_only_its_own_calls(clock, new_gate):
+    class Picky(MemoryService):
+        async def submit(self, endpoint_id, request, key):
+            if any(each.function_name == "len" for each in (request.functions or {}).values()):
+                raise ComputeAPIError(422, "FUNCTION_REFUSED", "not that one")
+            return await super().submit(endpoint_id, request, key)
+
+    picky = Picky()
+    with Client(transport=picky, connector=picky.broker, pace=clock.pace()) as client:
+        ex = Executor(ENDPOINT, client=client)
+        picky.pause = gate = new_gate("submit")
+        first = ex.submit(double, 0)
+        assert gate.reached.wait(WAIT)
+        picky.pause = None
+        good, bad, other = ex.submit(double, 1), ex.submit(len, "x"), ex.submit(pow, 2, 3)
+        gate.open()
+        assert (first.result(WAIT), good.result(WAIT), other.result(WAIT)) == (0, 2, 8)
+        with pytest.raises(ComputeAPIError, match="not that one"):
+            bad.result(WAIT)
 
 
 def test_a_service_for_newer_clients(service):
@@ -139,6 +160,9 @@ def test_a_service_for_newer_clients(service):
         ex = Executor(ENDPOINT, client=client)
         with pytest.raises(VersionMismatch, match=r"from 99\.0 on"):
             ex.submit(double, 1).result(WAIT)
+        with pytest.raises(VersionMismatch):
+            ex.submit(double, 1).result(WAIT)
+        assert service.requests == ["submit"]
     unchecked = Client(do_version_check=False, transport=service, connector=service.broker)
     with unchecked, Executor(ENDPOINT, client=unchecked) as ex:
         assert ex.submit(double, 1).result(WAIT) == 2
@@ -198,7 +222,7 @@ def test_results_that_a_broker_forgot_are_asked_for(executor, service, in_loop, 
     def restart():
         service.broker.go_down(forget=True)
         for task in service.tasks_by_id.values():
-            task.result = call_here(service.functions[task.function_id], task)
+            task.end(call_here(service.functions[task.function_id], task))
         service.broker.come_up()
 
     in_loop(restart)

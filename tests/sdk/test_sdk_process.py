@@ -104,6 +104,24 @@ def test_a_shutdown_that_does_not_wait_is_not_waited_for_at_the_end_but_everythi
     assert (code, out, err) == (0, "300\n", "")
 
 
+def test_wishes_to_cancel_are_sent_before_the_program_ends():
+    code, out, err = run(
+        """
+        import atexit
+        service.work = lambda function, task: None
+        ex = Executor(ENDPOINT, client=client)
+        # Few, for the service runs in this loop, and a step that takes long is told in this mode.
+        futures = [ex.submit(double, x) for x in range(30)]
+        ex.shutdown(wait=False)
+        print(any(future.cancel(timeout=0) for future in futures[:1]))
+        ex.client.session().cancel_all(futures[0].origin, running=True)
+        atexit.register(lambda: print({str(task.state) for task in service.tasks_by_id.values()} <= {"cancelled"}))
+        """
+    )
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "True"
+
+
 def test_an_exception_in_the_block_waits_and_is_shown():
     code, _, err = run(SLOW + "with Executor(ENDPOINT, client=client) as ex:\n    ex.submit(double, 1)\n    1 / 0\n")
     assert code == 1
@@ -117,6 +135,7 @@ def test_an_exception_in_the_block_waits_and_is_shown():
         "future.result()",
         "concurrent.futures.wait([future])",
         "list(concurrent.futures.as_completed([future]))",
+        "future.cancel(None)",
         "ex.shutdown()",
         "sys.exit()",
     ],
@@ -125,6 +144,7 @@ def test_ctrl_c_ends_the_program(waiting):
     script = f"""
 import concurrent.futures, signal
 service.work = lambda function, task: None
+service.stop = lambda task, running: None
 with Executor(ENDPOINT, client=client) as ex:
     future = ex.submit(double, 1)
     concurrent.futures.wait([ex.submit(double, 2)], 0)
@@ -233,6 +253,7 @@ def test_a_forked_child_starts_afresh_and_leaves_its_parents_things_alone():
             try:
                 assert finished.result() == 2
                 for future in (open_, waited):
+                    assert not future.cancel(), "it is not the child's"
                     try:
                         future.result(20)
                         raise SystemExit("no error")

@@ -1,6 +1,7 @@
 """What a task raised, at the side of whoever waits."""
 
 import asyncio
+import base64
 import concurrent.futures
 import copy
 import pickle
@@ -15,13 +16,17 @@ import pytest
 
 from afield.errors import (
     ConfigurationError,
+    DeserializationError,
     EndpointLost,
     InvalidId,
     MaxResultSizeExceeded,
+    TaskCancelled,
     TaskExecutionFailed,
     TaskPending,
+    TaskTimeout,
     WorkerLost,
 )
+from afield.serialize import ComputeSerializer
 from afield.serialize.exceptions import EXCEPTION_LIMIT, _Remote, pack_exception, rebuild
 
 TEXT = 'Traceback (most recent call last):\n  File "far.py", line 7, in far\nSomeError: it\'s the text\n'
@@ -247,12 +252,34 @@ def test_what_a_task_got_from_another_task_keeps_the_class_it_had_there() -> Non
 @pytest.mark.parametrize(
     ("code", "kind"),
     [("WorkerLost", WorkerLost), ("EndpointLost", EndpointLost), ("MaxResultSizeExceeded", MaxResultSizeExceeded),
+     ("TaskTimeout", TaskTimeout),
      ("RemoteExecutionError", TaskExecutionFailed), ("whatever", TaskExecutionFailed), (None, TaskExecutionFailed)],
 )  # fmt: skip
 def test_without_an_object_the_code_decides(code: str | None, kind: type[TaskExecutionFailed]) -> None:
     error = rebuild(TEXT, "5", None, code)
     assert type(error) is kind
     assert (error.remote_data, error.completion_t, error.__cause__) == (TEXT, "5", None)
+
+
+def test_a_task_that_was_cancelled_did_not_fail() -> None:
+    error = rebuild("the user asked for it\n", "5", None, "TaskCancelled")
+    assert type(error) is TaskCancelled
+    assert str(error) == "the user asked for it"
+    assert not isinstance(error, TaskExecutionFailed)
+
+
+def test_a_module_that_is_missing_where_it_is_read_is_named_and_caught_as_what_it_is() -> None:
+    with pytest.raises(DeserializationError) as here:
+        ComputeSerializer().deserialize("00\n" + base64.encodebytes(b"cno_such_module.inside\nx\n.").decode())
+    there = brought(here.value)
+    for error in (here.value, there):
+        assert isinstance(error, DeserializationError)
+        assert isinstance(error, ModuleNotFoundError)
+        assert error.name == "no_such_module"
+        assert "needs the module 'no_such_module', which is not installed in this Python (" in str(error)
+        assert "Install it here; or, if it is your own, define in your script what the task uses" in str(error)
+    assert isinstance(there, TaskExecutionFailed)
+    assert pickle.loads(pickle.dumps(here.value)).name == "no_such_module"
 
 
 FOREIGN = [3, [], [(3, [])], [(ValueError(), 3)], (), {}]

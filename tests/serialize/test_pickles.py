@@ -24,7 +24,8 @@ import dill
 import pytest
 
 from afield.errors import DeserializationError
-from afield.serialize.pickles import _is_foreign, dumps, loads
+from afield.serialize.foreign import _is_foreign
+from afield.serialize.pickles import dumps, loads
 
 
 @dataclasses.dataclass
@@ -194,7 +195,7 @@ def test_a_function_with_foreign_byte_code_is_refused_before_it_can_run() -> Non
 def test_the_old_names_of_dill_are_understood() -> None:
     old = b"c__builtin__\nNoneType\n."
     assert loads(old) is type(None)
-    assert loads(b"cdill.dill\n_create_type\n.") is dill._dill._create_type
+    assert loads(b"cdill.dill\n_import_module\n.") is dill._dill._import_module
 
 
 def test_pickles_keep_the_protocol_that_every_supported_python_reads() -> None:

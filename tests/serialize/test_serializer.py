@@ -84,7 +84,7 @@ def test_when_no_strategy_of_a_list_works_each_says_why() -> None:
         ComputeSerializer.serialize_from_list({1}, ["afield.serialize.JSONData", "some.where", DillCode])
     text = str(caught.value)
     assert "JSON has nothing for a set" in text
-    assert "'some.where' is not a serialization strategy" in text
+    assert "'some.where' cannot be imported here: No module named 'some'. A strategy of another package must" in text
     assert "DillCode is a strategy for code" in text
 
 

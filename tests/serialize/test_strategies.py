@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afield import serialize
-from afield.errors import DeserializationError, SerializationError
+from afield.errors import DeserializationError, SerdeError, SerializationError
 from afield.serialize import (
     AllCodeStrategies,
     AllDataStrategies,
@@ -28,7 +28,7 @@ from afield.serialize import (
     PureSourceTextInspect,
     SerializationStrategy,
 )
-from afield.serialize.strategy import STRATEGIES, built_in
+from afield.serialize.strategy import STRATEGIES
 
 SOURCE = [DillCodeSource, DillCodeTextInspect, PureSourceDill, PureSourceTextInspect]
 CODE = [*SOURCE, DillCode, CombinedCode, AllCodeStrategies]
@@ -190,8 +190,8 @@ def test_strategies_of_others_must_have_a_proper_identifier() -> None:
     for identifier in ("x", "xx", "xxx", "xxx\n"):
         with pytest.raises(ValueError, match="two characters"):
             type("Mine", (JSONData,), {"identifier": identifier})
-    with pytest.raises(ValueError, match="same identifier"):
-        built_in(type("Mine", (JSONData,), {}))
+    with pytest.raises(SerdeError, match=r"Mine and afield\.serialize\.data\.JSONData have the same identifier, '11'"):
+        SerializationStrategy.register(type("Mine", (JSONData,), {}))
 
 
 def test_functions_of_importable_modules_go_by_name() -> None:

@@ -31,7 +31,7 @@ from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 from afield.wire import codec, v1, v2
 from afield.wire.commands import QueueCredentials, StartCommand, decode_command
-from afield.wire.messages import ErrorDetails, Report, Result, Task
+from afield.wire.messages import Cancel, ErrorDetails, Notice, Report, Result, Task
 from afield.wire.rest import (
     EndpointRegistered,
     EndpointRegistration,
@@ -64,6 +64,7 @@ class UserEndpoint:
     wire: int
     tasks: asyncio.Queue[Task] = field(default_factory=asyncio.Queue)
     tags: list[int] = field(default_factory=list)
+    cancels: asyncio.Queue[Cancel] = field(default_factory=asyncio.Queue)
 
     @property
     def id(self) -> str:
@@ -79,6 +80,23 @@ class UserEndpoint:
         self.tags.append(delivery.tag)
         for task in codec.decode(delivery.body, delivery.properties.headers):
             self.tasks.put_nowait(task)
+
+    async def heed(self) -> UserEndpoint:
+        """Read the queue in which it is told what somebody wants ended."""
+        where = self.credentials.control_queue_info
+        assert where is not None
+        await self.connection.consume(where.queue, self._told, exclusive=True)
+        return self
+
+    def _told(self, delivery: Delivery) -> None:
+        for cancel in codec.decode(delivery.body, delivery.properties.headers):
+            self.cancels.put_nowait(cancel)
+
+    async def say(self, *notices: Notice) -> None:
+        """Tell where tasks are."""
+        await _publish(
+            self.connection, self.credentials.result_queue_info.queue_publish_kwargs, v2.encode_notices(notices)
+        )
 
     def done(self) -> None:
         """Acknowledge all tasks so far."""
@@ -155,6 +173,14 @@ def failure(task_id: str, text: str = "Traceback: it broke") -> Result:
     )
 
 
+def cancelled(task_id: str, text: str = "stopped") -> Result:
+    return Result(task_id, text.encode(), error=ErrorDetails("TaskCancelled", text))
+
+
+def seen(task_id: str, state: str = "running", *, at: float = 1_700_000_001.5, refusal: str = "") -> Notice:
+    return Notice(task_id, state, int(at * 1e9), refusal=refusal)
+
+
 class World:
     """A service on a store and a broker in memory, with a clock that is moved by hand."""
 
@@ -163,6 +189,8 @@ class World:
     registration = staticmethod(registration)
     success = staticmethod(success)
     failure = staticmethod(failure)
+    cancelled = staticmethod(cancelled)
+    seen = staticmethod(seen)
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self.clock = HandClock()
@@ -195,7 +223,10 @@ class World:
             limits=self.limits,
         )
         self.supervisor = Supervisor()
-        self.results, self.beats = Results(self.connection, self.uses.finish), Beats(self.connection, self.uses.beat)
+        self.results, self.beats = (
+            Results(self.connection, self.uses.finish, self.uses.notice),
+            Beats(self.connection, self.uses.beat),
+        )
         await self.results.inbox.open()
         await self.beats.inbox.open()
         self.supervisor.start("results", self.results.run(), self.results.inbox.close)
@@ -220,6 +251,10 @@ class World:
         if online:
             await core.report()
         return core
+
+    async def play(self, registered: EndpointRegistered, wire: int = 2) -> CoreEndpoint:
+        """The process behind a registration."""
+        return await play_core(self.broker, registered, wire)
 
     async def submit(
         self, core: CoreEndpoint, function_id: str, count: int = 1, caller: Caller = ADA, wire: int = 2,

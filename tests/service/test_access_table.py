@@ -51,6 +51,7 @@ EXPECTED = [
     (Action.LOCK_ENDPOINT, endpoint(public=True, multi_user=True), "oa", E),
     (Action.DELETE_ENDPOINT, endpoint(public=True, multi_user=True), "oa", E),
     (Action.READ_TASK, TASK, "o", "TASK_NOT_FOUND"),
+    (Action.CANCEL_TASK, TASK, "o", "TASK_NOT_FOUND"),
     (Action.USE_GROUP, GROUP, "o", "TASK_GROUP_ACCESS_FORBIDDEN"),
 ]
 
@@ -64,7 +65,7 @@ def test_who_may(action, record, may, code):
         else:
             assert refusal is not None, (letter, caller)
             assert refusal.code == code
-            assert refusal.status == (404 if action is Action.READ_TASK else 403)
+            assert refusal.status == (404 if code == "TASK_NOT_FOUND" else 403)
             assert record.id in refusal.message
 
 

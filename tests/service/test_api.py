@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlsplit
 
 import httpx2
@@ -53,7 +53,7 @@ async def make(http: httpx2.AsyncClient, **said) -> tuple[str, str]:
     return function.json()["function_uuid"], endpoint.json()["endpoint_id"]
 
 
-def check_refusal(answer: httpx2.Response, status: int, code: str) -> str:
+def check_refusal(answer: httpx2.Response, status: int, code: str, about: Sequence[str] = ()) -> str:
     """The published body of an error (wire contract, section 3.1); what it says."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
@@ -61,7 +61,7 @@ def check_refusal(answer: httpx2.Response, status: int, code: str) -> str:
     assert body["status"] == "Failed"
     assert body["code"] == code
     assert body["http_status_code"] == status
-    assert body["error_args"] == []
+    assert body["error_args"] == list(about)
     assert body["detail"] == body["reason"]
     assert isinstance(body["detail"], str)
     assert body["detail"]
@@ -120,6 +120,7 @@ class TestWhoIsAsking:
             ("DELETE", f"/v2/endpoints/{NOWHERE}"), ("POST", f"/v3/endpoints/{NOWHERE}/submit"),
             ("POST", "/v3/functions"), ("GET", f"/v2/functions/{NOWHERE}"), ("DELETE", f"/v2/functions/{NOWHERE}"),
             ("GET", f"/v2/tasks/{NOWHERE}"), ("POST", "/v2/batch_status"), ("GET", f"/v2/taskgroup/{NOWHERE}"),
+            ("POST", "/v2/tasks/cancel"), ("GET", "/v2/tasks"), ("GET", "/v2/functions"),
             ("GET", "/v2/get_amqp_result_connection_url"), ("GET", "/nowhere"), ("GET", "/openapi.json"),
         ],
     )  # fmt: skip
@@ -361,6 +362,7 @@ async def test_every_route_is_described(http):
         ("POST", "/v3/functions"), ("GET", "/v2/functions/{function_id}"), ("DELETE", "/v2/functions/{function_id}"),
         ("GET", "/v2/endpoints"), ("GET", "/v2/endpoints/{endpoint_id}"), ("GET", "/v2/endpoints/{endpoint_id}/status"),
         ("DELETE", "/v2/endpoints/{endpoint_id}"), ("GET", "/v2/version"),
-        ("GET", "/v2/get_amqp_result_connection_url"),
+        ("GET", "/v2/get_amqp_result_connection_url"), ("POST", "/v2/tasks/cancel"), ("GET", "/v2/tasks"),
+        ("GET", "/v2/functions"),
     } <= described  # fmt: skip
     assert "submit" in json.dumps(document["paths"]["/v3/endpoints/{endpoint_id}/submit"]["post"]).lower()

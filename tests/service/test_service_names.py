@@ -40,6 +40,9 @@ def test_a_core_endpoint_reaches_its_own_queues_only():
 def test_a_user_endpoint_reaches_its_own_queues_only():
     may = permissions(UserLogin(USER, 1))
     assert may.may_consume(f"{USER}.tasks")
+    assert may.may_consume(f"{USER}.control")
+    assert not may.may_consume(f"{CORE}.control")
+    assert not may.may_publish("tasks", f"{USER}.control")
     assert not may.may_consume(f"{CORE}.tasks")
     assert not may.may_consume("results")
     assert may.may_publish("results", f"{USER}.results")
@@ -66,5 +69,5 @@ def test_a_client_reads_its_own_groups_and_writes_nothing():
 
 def test_group_queues_are_told_from_others():
     assert names.group_of_queue(names.group_queue(PERSON, GROUP)) == GROUP
-    for other in (names.task_queue(USER), names.command_queue(CORE), "results", "heartbeats"):
+    for other in (names.task_queue(USER), names.control_queue(USER), names.command_queue(CORE), "results"):
         assert names.group_of_queue(other) is None

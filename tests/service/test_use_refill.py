@@ -5,10 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from afield.errors import BrokerRefused
 from afield.ids import new_id
 from afield.service.domain.records import TaskRecord
+from afield.service.domain.refusals import Refusal
 from afield.service.settings import Limits
 from afield.wire import codec, v1, v2
+from afield.wire.messages import CallOptions
 
 pytestmark = pytest.mark.anyio
 
@@ -85,6 +88,35 @@ async def test_a_group_whose_tasks_still_wait_can_be_watched(world):
     user = await reattach(again, user)
     await user.send(world.success((await user.tasks.get()).task_id))
     assert (await watched.get()).body
+    await again.stop()
+
+
+async def test_a_group_whose_tasks_have_all_ended_can_be_watched_by_who_asks_for_its_queue(world):
+    """An Executor that has nothing under way keeps listening, through restarts of the service too."""
+    core, user, function_id = await world.ready()
+    accepted = await world.submit(core, function_id)
+    [task_id] = accepted.tasks[function_id]
+    await user.send(world.success(task_id))
+    await world.store.mark_delivered([task_id])
+    again = await reborn(world)
+    with pytest.raises(BrokerRefused):
+        await again.watch(accepted)
+    await again.uses.watch.ready_queue(world.ada, accepted.task_group_id, 2)
+    assert (await again.watch(accepted)).empty()
+    with pytest.raises(Refusal) as info:
+        await again.uses.watch.ready_queue(world.bob, accepted.task_group_id, 2)
+    assert info.value.code == "TASK_GROUP_ACCESS_FORBIDDEN"
+    await again.stop()
+
+
+async def test_what_was_asked_for_each_call_comes_back_too(world):
+    core, user, function_id = await world.ready()
+    options = CallOptions(timeout_s=3, priority=2, label="mine")
+    await world.submit(core, function_id, options=options, resource_specification={"num_nodes": 2})
+    again = await reborn(world)
+    user = await reattach(again, user)
+    task = await user.tasks.get()
+    assert (task.options, task.resource_specification) == (options, {"num_nodes": 2})
     await again.stop()
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from afield.service.domain.records import SubmitRecord, TaskRecord
+from afield.service.domain.records import FunctionRecord, SubmitRecord, TaskRecord
 from afield.service.domain.refusals import Refusal
 from afield.service.settings import Limits
 from afield.service.store.memory import MemoryStore
@@ -32,10 +32,15 @@ class GatedStore(MemoryStore):
         self.reached, self.gate = asyncio.Event(), asyncio.Event()
         self.gate.set()
 
-    async def add_tasks(self, tasks: Sequence[TaskRecord], submit: SubmitRecord | None = None) -> None:
+    async def add_tasks(
+        self,
+        tasks: Sequence[TaskRecord],
+        submit: SubmitRecord | None = None,
+        functions: Sequence[FunctionRecord] = (),
+    ) -> None:
         self.reached.set()
         await self.gate.wait()
-        await super().add_tasks(tasks, submit)
+        await super().add_tasks(tasks, submit, functions)
 
 
 def later(awaitable) -> asyncio.Task:
@@ -244,17 +249,30 @@ class TestRevived:
         core, _, function_id = await world.ready()
         await world.submit(core, function_id)
         tried_at = []
-        for second in range(0, 3600, 30):
-            world.clock.advance(30)
+        for second in range(0, 3600, 10):
+            world.clock.advance(10)
             await core.report()
             await world.uses.revive.look_around()
             while not core.commands.empty():
                 core.commands.get_nowait()
                 tried_at.append(second)
         pauses = [after - before for before, after in pairwise(tried_at)]
-        assert pauses[0] == 60
+        assert pauses[:3] == [10, 20, 40]
         assert pauses == sorted(pauses)
         assert max(pauses) == 900
+
+    async def test_a_core_endpoint_that_was_killed_with_a_submit_waiting_is_told_again(self, world):
+        """The command went down with it; the submit need not wait for its patience to end."""
+        core, function_id = await world.core(), await world.function()
+        submitting = later(world.submit(core, function_id))
+        await core.commands.get()
+        registration = world.registration()
+        registered = await world.uses.register_endpoint.again(world.ada, core.id, registration)
+        core = await world.play(registered)
+        await core.report()
+        user = await (await core.start()).consume()
+        await user.report()
+        assert (await user.tasks.get()).task_id in (await submitting).tasks[function_id]
 
     async def test_one_that_is_there_is_left_alone(self, world):
         core, _, function_id = await world.ready()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 
 import pytest
 
 from afield.errors import InvalidId
 from afield.ids import new_id
-from afield.service.domain.records import SubmitRecord, TaskRecord
+from afield.service.domain.records import FunctionRecord, SubmitRecord, TaskRecord
 from afield.service.domain.refusals import Refusal
 from afield.service.settings import Limits
 from afield.service.store.memory import MemoryStore
@@ -292,7 +293,12 @@ class TestRepeated:
 class StoreWithoutRoom(MemoryStore):
     """Fails to accept tasks, as a full disk does."""
 
-    async def add_tasks(self, tasks: list[TaskRecord], submit: SubmitRecord | None = None) -> None:
+    async def add_tasks(
+        self,
+        tasks: Sequence[TaskRecord],
+        submit: SubmitRecord | None = None,
+        functions: Sequence[FunctionRecord] = (),
+    ) -> None:
         raise OSError("no space left on device")
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from afield.errors import DataDirectoryError
+from afield.service.domain.records import TaskMove
 from afield.service.store.factory import open_store
 from afield.service.store.sql.store import SqlStore
+from afield.states import TaskState
 from afield.testing.store import an_end, some_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
@@ -53,6 +55,26 @@ async def test_an_end_is_given_out_once_by_two_services(store: SqlStore, postgre
     views = [view for ended in await asyncio.gather(*calls) for view in ended]
     assert sorted(v.id for v in views) == [t.id for t in tasks]
     assert await other.tasks([t.id for t in tasks]) == {v.id: v for v in sorted(views, key=lambda v: v.id)}
+    await other.close()
+
+
+async def test_a_task_is_moved_once_by_two_services(store: SqlStore, postgres_url: str) -> None:
+    """Each sees where the other has moved it; none waits for the other for ever."""
+    other = open_store(postgres_url)
+    await other.open()
+    tasks = some_tasks(700)
+    await store.add_tasks(tasks)
+    moves = [TaskMove(t.id, TaskState.RUNNING, 5.0) for t in tasks]
+    orders = (moves, moves[::-1])
+    calls = [each.move_tasks(order) for _ in range(3) for each, order in zip((store, other), orders, strict=True)]
+    ends = [each.finish_tasks([an_end(t.id) for t in tasks[:300]]) for each in (store, other)]
+    moved, ended = await asyncio.gather(asyncio.gather(*calls), asyncio.gather(*ends))
+    ids = [i for some in moved for i in some]
+    assert len(ids) == len(set(ids))
+    assert {t.id for t in tasks[300:]} <= set(ids)
+    assert sorted(view.id for views in ended for view in views) == [t.id for t in tasks[:300]]
+    views = await store.tasks([t.id for t in tasks])
+    assert [v.state for v in views.values()] == [TaskState.SUCCESS] * 300 + [TaskState.RUNNING] * 400
     await other.close()
 
 
@@ -153,7 +175,7 @@ async def test_a_newer_version_is_refused(store: SqlStore, postgres_url: str) ->
     connection = await asyncpg.connect(postgres_url)
     await connection.execute("UPDATE afield_version SET version_num = '0999'")
     await connection.close()
-    with pytest.raises(DataDirectoryError, match=r"newer Afield.*version 0999.*up to 0001"):
+    with pytest.raises(DataDirectoryError, match=r"newer Afield.*version 0999.*up to 0002"):
         await open_store(postgres_url).open()
 
 
@@ -166,6 +188,6 @@ async def test_other_programs_may_live_in_the_same_database(postgres_url: str) -
     await store.open()
     await store.close()
     await connection.execute("DROP TABLE afield_version")
-    with pytest.raises(DataDirectoryError, match=r"another program's tables \(endpoints, ends, functions\)"):
+    with pytest.raises(DataDirectoryError, match=r"another program's tables \(cancels, endpoints, ends\)"):
         await open_store(postgres_url).open()
     await connection.close()

@@ -14,8 +14,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from afield.ids import new_ids
+from afield.service.domain.records import CancelRecord, TaskMove, TaskOptions
+from afield.service.store.base import Store
 from afield.service.store.factory import open_store
 from afield.service.store.sql import schema, tables
+from afield.service.store.sql.keys import key
+from afield.states import TaskState
+from afield.testing.store import an_end, some_tasks
+from afield.wire.messages import CallOptions
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +67,92 @@ async def test_both_ways_to_the_tables_lead_to_the_same_on_postgres(postgres_url
             await transaction.rollback()
     await engine.dispose()
     assert found[0] == found[1]
+
+
+#: what a service of the first version left behind: keys, and rows by table
+GROUP, OWNER, CORE, USER, FUNCTION, OPEN, PLAIN, ENDED, EMPTY = new_ids(9)
+FIRST_VERSION: dict[str, list[dict[str, Any]]] = {
+    "functions": [
+        {"id": key(FUNCTION), "owner_id": key(OWNER), "name": "fit", "code": b"code", "created_at": 5.0,
+         "description": "old", "metadata": '{"a":1}', "public": False, "group_id": None, "deleted": False},
+    ],
+    "task_groups": [
+        {"id": key(one), "owner_id": key(OWNER), "created_at": 5.0, "wire": 2} for one in (GROUP, EMPTY)
+    ],
+    "tasks": [
+        {"id": key(one), "group_id": key(GROUP), "owner_id": key(OWNER), "endpoint_id": key(CORE),
+         "user_endpoint_id": key(USER), "function_id": key(FUNCTION), "state": "waiting-for-ep", "created_at": 10.0,
+         "options": options, "payload_file": None, "payload": b"payload"}
+        for one, options in (
+            (OPEN, '{"resource_specification":{"num_nodes":2},"result_serializers":["a.B"]}'),
+            (PLAIN, None),
+            (ENDED, None),
+        )
+    ],
+    "waiting": [{"user_endpoint_id": key(USER), "id": key(one), "created_at": 10.0} for one in (OPEN, PLAIN)],
+    "ends": [
+        {"id": key(ENDED), "state": "success", "completed_at": 20.0, "error": None, "details": None,
+         "transitions": None, "data_file": None, "exception_file": None, "exception": None, "data": b"value"},
+    ],
+    "undelivered": [{"id": key(ENDED)}],
+    "submits": [{"key": b"key", "response": b"answer", "created_at": 10.0}],
+}  # fmt: skip
+
+
+def leave_behind(connection: Connection) -> None:
+    schema.migrate(connection, "0001")
+    for name, rows in FIRST_VERSION.items():
+        names = list(rows[0])
+        insert = f"INSERT INTO {name} ({', '.join(names)}) VALUES ({', '.join(':' + n for n in names)})"
+        connection.execute(text(insert), rows)
+
+
+async def all_of_it_is_there_and_goes_on(store: Store) -> None:
+    views = await store.tasks([OPEN, PLAIN, ENDED])
+    seen = [(v.state.value, v.since, v.label, v.finished and v.finished.data) for v in views.values()]
+    assert seen == [("waiting-for-ep", 10.0, None, None)] * 2 + [("success", 20.0, None, b"value")]
+    waiting = await store.waiting_tasks(USER)
+    assert [(t.id, t.payload, t.options) for t in waiting] == [
+        (OPEN, b"payload", TaskOptions({"num_nodes": 2}, ("a.B",))),
+        (PLAIN, b"payload", TaskOptions()),
+    ]
+    assert [v.id for v in await store.undelivered()] == [ENDED]
+    assert await store.submit(b"key", since=0) is not None
+    assert await store.cancels() == []
+    assert [t.id for t in await store.list_tasks(OWNER, search="FIT")] == [ENDED, PLAIN, OPEN]
+    assert [f.id for f in await store.list_functions(OWNER)] == [FUNCTION]
+    assert await store.move_tasks([TaskMove(OPEN, TaskState.RUNNING, 11.0)]) == [OPEN]
+    await store.put_cancels([CancelRecord(OPEN, USER, 12.0)])
+    labelled = some_tasks(1, options=TaskOptions(call=CallOptions(label="new")))
+    await store.add_tasks(labelled)
+    ended = await store.finish_tasks([an_end(i) for i in (OPEN, PLAIN, ENDED, labelled[0].id)])
+    assert [(v.id, v.label) for v in ended] == [(OPEN, None), (PLAIN, None), (labelled[0].id, "new")]
+    assert await store.delete_before(9e9) == 4
+    assert [await store.task_group(one) for one in (GROUP, EMPTY)] == [None, None]
+    assert await store.cancels() == []
+
+
+async def test_the_first_version_is_brought_to_today_on_sqlite(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/afield.db")
+    with engine.begin() as connection:
+        leave_behind(connection)
+    engine.dispose()
+    store = open_store(tmp_path)
+    await store.open()
+    await all_of_it_is_there_and_goes_on(store)
+    await store.close()
+
+
+@pytest.mark.postgres
+async def test_the_first_version_is_brought_to_today_on_postgres(postgres_url: str) -> None:
+    engine = create_async_engine(make_url(postgres_url).set(drivername="postgresql+asyncpg"))
+    async with engine.begin() as connection:
+        await connection.run_sync(leave_behind)
+    await engine.dispose()
+    store = open_store(postgres_url)
+    await store.open()
+    await all_of_it_is_there_and_goes_on(store)
+    await store.close()
 
 
 def test_every_script_is_a_known_version() -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, text
 from afield.errors import DataDirectoryError
 from afield.service.domain.records import SubmitRecord
 from afield.service.store.base import AlreadyStored
+from afield.service.store.sql import lists
 from afield.service.store.sql.runner import Work
 from afield.service.store.sql.sqlite import SqliteRunner, sqlite_store
 from afield.service.store.sql.store import SqlStore
@@ -174,6 +175,27 @@ async def test_a_call_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None
     await store.close()
 
 
+async def test_a_long_search_lets_others_have_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "STEP", 10)
+    store = sqlite_store(tmp_path / "afield.db", tmp_path)
+    await store.open()
+    tasks = some_tasks(100)
+    await store.add_tasks(tasks)
+    over = []
+
+    async def search() -> None:
+        assert await store.list_tasks(tasks[0].owner_id, search="nowhere") == []
+        over.append("searched")
+
+    async def add() -> None:
+        await store.add_tasks(some_tasks(1))
+        over.append("added")
+
+    await asyncio.gather(search(), add())
+    assert over == ["added", "searched"]
+    await store.close()
+
+
 async def test_a_closed_store_says_so(store: SqlStore) -> None:
     await store.close()
     with pytest.raises(RuntimeError, match="closed"):
@@ -293,7 +315,7 @@ async def test_a_newer_version_is_refused(store: SqlStore, tmp_path: Path) -> No
     with sqlite3.connect(tmp_path / "afield.db") as connection:
         connection.execute("UPDATE afield_version SET version_num = '0999'")
     connection.close()
-    with pytest.raises(DataDirectoryError, match=r"newer Afield.*version 0999.*up to 0001"):
+    with pytest.raises(DataDirectoryError, match=r"newer Afield.*version 0999.*up to 0002"):
         await store.open()
 
 

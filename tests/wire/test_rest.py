@@ -79,6 +79,14 @@ def test_a_submit_of_ours_says_only_what_is_set() -> None:
     assert said(rest.SubmitRequest({"f": ["a"]})) == {"tasks": {"f": ["a"]}}
 
 
+def test_what_is_ours_in_an_answer_is_said_only_where_it_is_set() -> None:
+    assert set(said(rest.SubmitResponse("r", "g", "e", {"f": ["t"]}))) == {
+        "request_id", "task_group_id", "endpoint_id", "tasks",
+    }  # fmt: skip
+    ours = rest.SubmitResponse("r", "g", "e", {}, {"n": "f"}, rest.ResultQueue("p.", "amqp://x"), "3.12.1", "4.0.0")
+    assert msgspec.json.decode(msgspec.json.encode(ours), type=rest.SubmitResponse) == ours
+
+
 def test_the_registration_of_a_published_endpoint() -> None:
     body = {
         "endpoint_name": "laptop",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from afield.errors import WireError
 from afield.wire import v1, v2
-from afield.wire.messages import ErrorDetails, Result, Task, Transition
+from afield.wire.messages import CallOptions, Cancel, ErrorDetails, Notice, Result, Task, Transition
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=10),
@@ -20,6 +20,18 @@ json_values = st.recursive(
 )
 documents = st.dictionaries(st.text(max_size=5), json_values, max_size=4)
 names = st.text(max_size=20)
+options = st.builds(
+    CallOptions,
+    timeout_s=st.none() | st.floats(0.001, 1e9),
+    retries=st.integers(0, 1000),
+    retry_on=st.lists(names, max_size=2).map(tuple),
+    backoff_s=st.floats(0, 1e9),
+    priority=st.integers(-1000, 1000),
+    cores=st.none() | st.integers(1, 1_000_000),
+    memory=st.none() | st.integers(1, 2**62),
+    gpus=st.integers(0, 1024),
+    label=st.none() | names,
+)
 tasks = st.builds(
     Task,
     task_id=names,
@@ -28,7 +40,17 @@ tasks = st.builds(
     payload=st.binary(max_size=50),
     resource_specification=st.none() | documents,
     result_serializers=st.lists(names, max_size=3).map(tuple),
+    options=st.none() | options,
 )
+notices = st.builds(
+    Notice,
+    task_id=names,
+    state=names,
+    at=st.integers(0, 2**63 - 1),
+    attempt=st.integers(1, 1000),
+    refusal=names,
+)
+cancels = st.builds(Cancel, task_id=names, running=st.booleans())
 results = st.builds(
     Result,
     task_id=names,
@@ -41,18 +63,44 @@ results = st.builds(
 SOME_TASKS = [
     Task("t1", "f", b"code\xff", b"\x80args", {"num_nodes": 1}, ("a.B",)),
     Task("t2", "f", b"code\xff", b""),
-    Task("t3", "g", b"other", b"x" * 300),
+    Task("t3", "g", b"other", b"x" * 300, options=CallOptions(timeout_s=1.5, retries=2, label="l")),
 ]
 SOME_RESULTS = [
     Result("t1", b"\xffvalue", None, {"os": "Linux", "deep": {"a": [1, None]}}, (Transition(7, "failed", "worker"),)),
     Result("t2", b"Traceback", ErrorDetails("RemoteExecutionError", "m"), exception=b"\x80\x05."),
 ]  # fmt: skip
-BODIES = [v2.encode_tasks(SOME_TASKS), v2.encode_results(SOME_RESULTS)]
+SOME_NOTICES = [Notice("t1", "running", 7, 2), Notice("t2", "running", 8, refusal="threads cannot be stopped")]
+BODIES = [
+    v2.encode_tasks(SOME_TASKS),
+    v2.encode_results(SOME_RESULTS),
+    v2.encode_notices(SOME_NOTICES),
+    v2.encode_cancels([Cancel("t1"), Cancel("t2", running=False)]),
+]
+ENCODERS = {Task: v2.encode_tasks, Result: v2.encode_results, Notice: v2.encode_notices, Cancel: v2.encode_cancels}
 
 
 def raw(*value: Any) -> bytes:
     """A body that nobody checked."""
     return v2.VERSION + msgspec.msgpack.encode(value)
+
+
+@settings(deadline=None)
+@given(st.lists(notices, max_size=6), st.lists(cancels, max_size=6))
+def test_notices_and_cancels_survive(some_notices: list[Notice], some_cancels: list[Cancel]) -> None:
+    assert v2.decode(v2.encode_notices(some_notices)) == some_notices
+    assert v2.decode(v2.encode_cancels(some_cancels)) == some_cancels
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"timeout_s": 0}, {"timeout_s": -1.0}, {"retries": -1}, {"retries": 1001}, {"priority": 1001},
+        {"cores": 0}, {"memory": 0}, {"gpus": -1}, {"backoff_s": -0.1}, {"label": "l" * 201}, {"retry_on": [1]},
+    ],
+)  # fmt: skip
+def test_options_out_of_range_are_an_error(wrong: dict[str, Any]) -> None:
+    with pytest.raises(WireError):
+        v2.decode(raw("tasks", [b"code"], [["t", "f", 0, b"", None, [], wrong]]))
 
 
 @settings(deadline=None)
@@ -149,7 +197,9 @@ def test_details_that_json_cannot_say_are_an_error(value: object) -> None:
 
 def test_fields_that_a_newer_end_appends_are_ignored() -> None:
     assert v2.decode(raw("results", [["t", b"", None, None, [], None, "new"]])) == [Result("t", b"")]
-    assert v2.decode(raw("tasks", [b"c"], [["t", "f", 0, b"", None, [], "new"]], "new")) == [Task("t", "f", b"c", b"")]
+    assert v2.decode(raw("tasks", [b"c"], [["t", "f", 0, b"", None, [], None, "new"]], "new")) == [
+        Task("t", "f", b"c", b"")
+    ]
 
 
 @settings(deadline=None, max_examples=300)
@@ -165,11 +215,9 @@ def test_damage_is_a_wire_error_or_another_batch(data: st.DataObject) -> None:
         return
     # What was read can be sent on, also in the other envelope where it is text.
     for record in batch:
+        assert ENCODERS[type(record)]([record])
         if isinstance(record, Result):
-            assert v2.encode_results([record])
             assert v1.encode_result(msgspec.structs.replace(record, data=b""))
-        else:
-            assert v2.encode_tasks([record])
 
 
 @settings(deadline=None)

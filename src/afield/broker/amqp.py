@@ -12,6 +12,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pika
@@ -207,6 +208,22 @@ class AmqpConnection:
 
         await self._on_a_channel(declare, keep=False)
 
+    async def waiting(self, queue: str) -> int:
+        """How many messages wait in a queue, not counting delivered ones.
+
+        :raises BrokerRefused: no such queue, or it is not yours to see
+        :raises BrokerUnreachable: the connection is gone
+        """
+        count = 0
+
+        async def declare(channel: Channel) -> None:
+            nonlocal count
+            answer = await self._ask(channel, lambda done: channel.queue_declare(queue, passive=True, callback=done))
+            count = answer.method.message_count
+
+        await self._on_a_channel(declare, keep=False)
+        return count
+
     async def close(self) -> None:
         """End it in good order; where the broker does not answer, end it anyway."""
         self._closing = True
@@ -266,22 +283,22 @@ class AmqpConnection:
             if not (done and keep) and channel.is_open:
                 channel.close()
 
-    async def _ask(self, channel: Channel, request: Callable[[Callable[[object], None]], object]) -> None:
-        """Send a request and wait for its answer, or for what ends the channel instead."""
-        answer: asyncio.Future[None] = self._loop.create_future()
+    async def _ask(self, channel: Channel, request: Callable[[Callable[[Any], None]], object]) -> Any:
+        """Send a request and wait for its answer, or for what ends the channel instead; the frame that answered."""
+        answer: asyncio.Future[Any] = self._loop.create_future()
 
-        def on_answer(_: object) -> None:
+        def on_answer(frame: Any) -> None:
             if not answer.done():
-                answer.set_result(None)
+                answer.set_result(frame)
 
         channel.add_on_close_callback(lambda _, error: _fail(answer, error))
         try:
             request(on_answer)
         except exceptions.AMQPError as error:
             raise refusal(error) from error
-        await answer
+        return await answer
 
 
-def _fail(waiting: asyncio.Future[Channel] | asyncio.Future[None], error: BaseException) -> None:
+def _fail(waiting: asyncio.Future[Any], error: BaseException) -> None:
     if not waiting.done():
         waiting.set_exception(refusal(error))

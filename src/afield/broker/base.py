@@ -129,6 +129,13 @@ class Connection(Protocol):
         :raises BrokerRefused: one does not, or is not yours to see
         """
 
+    async def waiting(self, queue: str) -> int:
+        """How many messages wait in a queue, not counting delivered ones (a passive declare).
+
+        :raises BrokerRefused: no such queue, or it is not yours to see
+        :raises BrokerUnreachable: the connection is gone
+        """
+
     async def close(self) -> None:
         """End it in good order. Closing twice is fine."""
 

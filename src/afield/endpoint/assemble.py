@@ -34,7 +34,12 @@ def engine(settings: EngineSettings, directory: Path) -> Engine:
             from afield.endpoint.engines.process import ProcessPoolEngine
 
             log = directory / "workers.log"
-            return ProcessPoolEngine(max_workers=settings.max_workers, working_dir=working_dir, log=log)
+            return ProcessPoolEngine(
+                max_workers=settings.max_workers,
+                accelerators=_names(settings.available_accelerators),
+                working_dir=working_dir,
+                log=log,
+            )
         case "ThreadPoolEngine":
             from afield.endpoint.engines.thread import ThreadPoolEngine
 
@@ -42,6 +47,11 @@ def engine(settings: EngineSettings, directory: Path) -> Engine:
     raise ConfigurationError(
         f"engine.type {settings.type} is not installed here: write one of {', '.join(ENGINE_TYPES)}"
     )
+
+
+def _names(accelerators: int | Sequence[int | str]) -> list[str]:
+    """A number of accelerators means those that are counted from 0 up, as their makers do."""
+    return [str(name) for name in (range(accelerators) if isinstance(accelerators, int) else accelerators)]
 
 
 def connector() -> Connector:

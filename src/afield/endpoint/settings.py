@@ -35,6 +35,10 @@ _Some = Annotated[int, Meta(ge=1, description="a whole number from 1 up")]
 _Port = Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")]
 _Period = Annotated[float, Meta(ge=5, le=86_400, description="a number of seconds from 5 to 86400")]
 _Seconds = Annotated[float, Meta(ge=0, le=86_400, description="a number of seconds from 0 to 86400")]
+_Accelerators = Annotated[
+    Annotated[int, Meta(ge=0, le=1024)] | tuple[int | str, ...],
+    Meta(description='how many accelerators there are, up to 1024, or a list of their names such as ["0", "1"]'),
+]
 _Names = Annotated[tuple[str, ...], Meta(description="a list of texts")]
 _Id = Annotated[
     str,
@@ -79,6 +83,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     type: _Text = "ProcessPoolEngine"
     #: workers; the default is one for each processor
     max_workers: _Some | None = None
+    #: how many accelerators tasks may ask for, or their names as CUDA_VISIBLE_DEVICES has them; ProcessPoolEngine only
+    available_accelerators: _Accelerators = ()
     #: the directory in which tasks run, absolute or below the user endpoint's
     working_dir: _Text = "tasks_working_dir"
     #: each task in a directory of its own below working_dir

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from afield.errors import SerializationError
+from afield.errors import InvalidId, SerializationError
 from afield.ids import parse_id
+from afield.sdk.older import also, deprecated
+from afield.sdk.settings import json_object
 from afield.sdk.version import PUBLISHED_AUTH_VERSION, PUBLISHED_SDK_VERSION
-from afield.serialize import ComputeSerializer
+from afield.serialize import ComputeSerializer, import_path
+from afield.serialize.selection import Strategylike
 
-__all__ = ["Batch", "UserRuntime", "pack_call", "this_runtime"]
+__all__ = ["Added", "Batch", "UserRuntime", "pack_call", "this_runtime"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,56 @@ def this_runtime() -> dict[str, Any]:
     return asdict(UserRuntime.here())
 
 
+class Added(NamedTuple):
+    """One call of a batch."""
+
+    function_id: str
+    #: its arguments, packed
+    payload: str
+    #: where it is to run, if that was said with the call (the older form); None: where the batch goes
+    endpoint_id: str | None
+
+
+def _add_older(batch: Batch, *given: Any, **named: Any) -> Any:
+    """Two older forms: ``add(x, endpoint_id=…, function_id=…)``, whose other arguments are the function's, and
+    ``add(function_id, endpoint_id, args=…, kwargs=…)``.
+    """
+    if {"endpoint_id", "function_id"} <= named.keys() and (given or not _only_packed(named)):
+        endpoint, function = named.pop("endpoint_id"), named.pop("function_id")
+        args: Any = given
+        kwargs: Any = named
+    elif "endpoint_id" in named or (1 < len(given) < 5 and _is_id(given[1])):
+        present = dict(zip(("function_id", "endpoint_id", "args", "kwargs"), given, strict=False)) | named
+        endpoint, function = present["endpoint_id"], present.get("function_id")
+        args, kwargs = present.get("args"), present.get("kwargs")
+    else:
+        return NotImplemented
+    deprecated(
+        "Batch.add() takes no endpoint any more: write batch.add(function_id, args=(...), kwargs={...}), and name the "
+        "endpoint once, in batch_run(endpoint_id, batch)",
+        2,
+    )
+    batch.put(function, args, kwargs, parse_id(endpoint, "endpoint"))
+    return None
+
+
+def _only_packed(named: dict[str, Any]) -> bool:
+    """Whether these are the parameters of the second form, and not arguments of a function."""
+    return (
+        named.keys() <= {"endpoint_id", "function_id", "args", "kwargs"}
+        and isinstance(named.get("args"), tuple | list | None)
+        and isinstance(named.get("kwargs"), dict | None)
+    )
+
+
+def _is_id(value: object) -> bool:
+    try:
+        parse_id(value, "endpoint")
+    except InvalidId:
+        return False
+    return True
+
+
 class Batch:
     """Calls to be submitted together. Arguments are serialized when they are added.
 
@@ -100,7 +155,9 @@ class Batch:
     :param request_queue: whether results should be streamed, too
     :param serializer: for arguments; None: the default one
     :param user_runtime: what to say of this program; None: nothing
-    :param result_serializers: import paths of strategies, tried in order on each result
+    :param result_serializers: strategies (instances, classes, import paths), tried in order on each result
+    :raises TypeError: a specification or configuration is no dictionary that can be written as JSON
+    :raises SerdeError: there is no such strategy
     """
 
     def __init__(  # noqa: PLR0917 - as published
@@ -111,18 +168,38 @@ class Batch:
         request_queue: bool = False,  # noqa: FBT001, FBT002 - as published
         serializer: ComputeSerializer | None = None,
         user_runtime: UserRuntime | None = None,
-        result_serializers: list[str] | None = None,
+        result_serializers: Sequence[Strategylike] | None = None,
     ) -> None:
-        self.task_group_id = None if task_group_id is None else parse_id(task_group_id, "task group")
+        self.task_group_id = task_group_id
+        json_object(resource_specification, "resource_specification")
+        json_object(user_endpoint_config, "user_endpoint_config")
         self.resource_specification = resource_specification
         self.user_endpoint_config = user_endpoint_config
         self.request_queue = request_queue
         self.serializer = serializer or ComputeSerializer()
         self.user_runtime = user_runtime
-        self.result_serializers = result_serializers
-        #: function id -> packed arguments, one text per call
-        self.tasks: dict[str, list[str]] = {}
+        self.result_serializers = [import_path(each) for each in result_serializers or ()]
+        #: in the order in which they were added
+        self.calls: list[Added] = []
 
+    @property
+    def task_group_id(self) -> str | None:
+        """The group of the tasks; may be set."""
+        return self._group_id
+
+    @task_group_id.setter
+    def task_group_id(self, value: object) -> None:
+        self._group_id = None if value is None else parse_id(value, "task group")
+
+    @property
+    def tasks(self) -> dict[str, list[str]]:
+        """Function id -> packed arguments, one text per call."""
+        found: dict[str, list[str]] = {}
+        for call in self.calls:
+            found.setdefault(call.function_id, []).append(call.payload)
+        return found
+
+    @also(_add_older)
     def add(
         self, function_id: object, args: tuple[Any, ...] | list[Any] | None = None, kwargs: dict[Any, Any] | None = None
     ) -> None:
@@ -135,13 +212,23 @@ class Batch:
         :raises TypeError: ``args`` is no tuple or list, or ``kwargs`` is no dictionary with strings for keys
         :raises SerializationError: an argument cannot be serialized
         """
+        self.put(function_id, args, kwargs, None)
+
+    def put(self, function_id: object, args: Any, kwargs: Any, endpoint_id: str | None) -> None:
+        """:meth:`add`, to one endpoint."""
         function = parse_id(function_id, "function")
         if not isinstance(args, tuple | list | None):
             raise TypeError(f"args should be a tuple or list of arguments, and is a {type(args).__name__}")
         if not all(isinstance(name, str) for name in kwargs or ()) or not isinstance(kwargs or {}, dict):
             raise TypeError("kwargs should be a dictionary from names to arguments")
         packed = pack_call(self.serializer, function, tuple(args or ()), kwargs or {})
-        self.tasks.setdefault(function, []).append(packed)
+        self.calls.append(Added(function, packed, endpoint_id))
+
+    def sent_to(self, endpoint_id: str) -> Batch:
+        """What of it goes to one endpoint, as a batch."""
+        part = copy(self)
+        part.calls = [call for call in self.calls if call.endpoint_id in {None, endpoint_id}]
+        return part
 
     def prepare(self) -> dict[str, Any]:
         """What is sent, as JSON would have it."""
@@ -157,10 +244,10 @@ class Batch:
         }
 
     def __len__(self) -> int:
-        return sum(map(len, self.tasks.values()))
+        return len(self.calls)
 
     def __bool__(self) -> bool:
-        return bool(self.tasks)
+        return bool(self.calls)
 
     def __repr__(self) -> str:
         return f"Batch({len(self)} calls of {len(self.tasks)} functions, task group {self.task_group_id})"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from afield.sdk.coalesce import Lane
 from afield.sdk.functions import Function
 from afield.sdk.future import ComputeFuture
 from afield.serialize import ComputeSerializer
+
+if TYPE_CHECKING:
+    from afield.sdk.pump import Pump
 
 __all__ = ["Call", "Origin"]
 
@@ -15,7 +18,7 @@ __all__ = ["Call", "Origin"]
 class Origin:
     """The Executor that futures came from, as far as the pump needs it."""
 
-    __slots__ = ("accepted", "awaited", "batch_size", "keeps", "port", "retired", "serializer")
+    __slots__ = ("accepted", "awaited", "batch_size", "keeps", "port", "pump", "retired", "serializer")
 
     def __init__(self, serializer: ComputeSerializer, batch_size: int, port: int | None) -> None:
         self.serializer, self.batch_size, self.port = serializer, batch_size, port
@@ -27,6 +30,8 @@ class Origin:
         self.retired = False
         #: what must live as long as a result is expected: the client, whose end is the end of its connections
         self.keeps: object = None
+        #: where its futures went, for those who want one cancelled; None: nothing was sent yet
+        self.pump: Pump | None = None
 
 
 class Call:
@@ -36,3 +41,4 @@ class Call:
 
     def __init__(self, future: ComputeFuture[Any], function: Function, lane: Lane, payload: str) -> None:
         self.future, self.function, self.lane, self.payload = future, function, lane, payload
+        future.lane = lane

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 import warnings
 import weakref
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from afield.errors import SerdeError, TaskPending
 from afield.ids import new_id, parse_id
 from afield.sdk import portal
-from afield.sdk.batch import Batch, UserRuntime, this_runtime
-from afield.sdk.functions import Function, describe, runtime_meta
-from afield.sdk.outcome import Arrived
+from afield.sdk.batch import this_runtime
+from afield.sdk.function_calls import FunctionCalls
+from afield.sdk.functions import Function
+from afield.sdk.login.client_credentials import COMPUTE_SCOPE
+from afield.sdk.older import authorizer_of, client_arguments
 from afield.sdk.places import EndpointCalls
 from afield.sdk.retry import Pace, pace_from_environment
+from afield.sdk.task_calls import TaskCalls
 from afield.sdk.version import check, sdk_version
 from afield.serialize import ComputeSerializer
-from afield.wire.rest import FunctionRegistration, SubmitRequest, TaskDocument, TaskGroupDocument
 
 if TYPE_CHECKING:
     from afield.broker.base import Connector
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Client"]
 
-UUIDlike = uuid.UUID | str
 
-
-class Client(EndpointCalls):
+class Client(TaskCalls, FunctionCalls, EndpointCalls):
     """One service, and one identity towards it. Making one asks nothing of the service yet.
 
     :param environment: published; ``"local"`` means port 5000 of this machine
@@ -40,15 +38,20 @@ class Client(EndpointCalls):
     :param do_version_check: whether to ask the service, before anything else, if it takes clients like this one
     :param code_serialization_strategy: how functions become text; None: the default
     :param data_serialization_strategy: how arguments become text; None: the default
-    :param app: an object of globus-sdk that gives authorizers (``get_authorizer``)
+    :param app: an application object of globus-sdk, or another one with ``get_authorizer()``
     :param authorizer: an object with ``get_authorization_header()``; excludes ``app``
     :param service_url: where the service is; None: see :mod:`afield.sdk.login.source`
     :param token: the bearer token; None: likewise
     :param transport: how to reach the service; None: HTTP
     :param connector: how to reach its result queues; None: AMQP
     :param pace: how patient to be; None: as ``AFIELD_RETRY_S`` says, else for 60 seconds
+    :param kwargs: of older generations; see :mod:`afield.sdk.older`
     :raises ConfigurationError: nothing says where the service is
+    :raises ValueError: several of them say who is asking, or the environment holds half of a client's credentials
     """
+
+    #: published: what a token of an identity provider must be good for
+    FUNCX_SCOPE: Final = COMPUTE_SCOPE
 
     def __init__(
         self,
@@ -67,8 +70,7 @@ class Client(EndpointCalls):
         pace: Pace | None = None,
         **kwargs: Any,
     ) -> None:
-        for name in kwargs:
-            warnings.warn(f"Client() does not know {name!r}; it has no effect", UserWarning, stacklevel=2)
+        older = client_arguments(kwargs)
         #: how functions, arguments and results become bytes and come back
         self.serializer = ComputeSerializer(code_serialization_strategy, data_serialization_strategy)
         #: functions by digest, for the Executors of this client
@@ -76,16 +78,25 @@ class Client(EndpointCalls):
         self._do_version_check = do_version_check
         self._transport, self._connector = transport, connector
         self._pace = pace or pace_from_environment()
-        self._authorizer = _authorizer(app, authorizer)
-        self._token = token
-        if transport is not None:
-            self._url = transport.url
-        else:
-            from afield.sdk.login.source import find_url
-
-            self._url = service_url or find_url(environment, local=local_compute_services)
+        self._url = _address(
+            transport, service_url or older.get("funcx_service_address"), environment, local=local_compute_services
+        )
+        #: what has a ``logout()`` of its own
+        self._logins = app if app is not None else older.get("login_manager")
+        #: None: whatever this machine knows
+        self._authorizer = _given(
+            self._url,
+            app=app,
+            authorizer=authorizer,
+            token=token,
+            fx_authorizer=older.get("fx_authorizer"),
+            login_manager=older.get("login_manager"),
+        )
+        if self._authorizer is None and transport is None:
+            _say_of_half_a_client(self._url)
         # Chosen here, so that it can be noted down before anything is sent; the service takes it with the first batch.
-        self._group_id = new_id()
+        group = older.get("task_group_id")
+        self._group_id = new_id() if group is None else parse_id(group, "task group")
         #: the session of this process, by its life; see :meth:`session`
         self._sessions: dict[object, Session] = {}
         weakref.finalize(self, _let_go, self._sessions).atexit = False
@@ -143,12 +154,18 @@ class Client(EndpointCalls):
         check(self.session().call(lambda service: service.version()), endpoint_version)
 
     def logout(self) -> None:
-        """Forget the token that was kept for this service on this machine."""
-        from afield.sdk.login.source import forget_token
+        """Forget the token that was kept for this service on this machine; or have ``app`` log out, if it was given.
 
-        if self._authorizer is not None or self._token is not None:
+        What else the program brought along itself stays as it is, with a warning.
+        """
+        if self._logins is not None and callable(getattr(self._logins, "logout", None)):
+            self._logins.logout()
+            return
+        if self._authorizer is not None:
             warnings.warn("the credentials came from the program; there is nothing to forget", stacklevel=2)
             return
+        from afield.sdk.login.source import forget_token
+
         forget_token(self._url)
 
     def get_result_amqp_url(self) -> dict[str, str]:
@@ -156,205 +173,14 @@ class Client(EndpointCalls):
         found = self.session().call(lambda service: service.result_queue())
         return {"queue_prefix": found.queue_prefix, "connection_url": found.connection_url}
 
-    # -- functions ---------------------------------------------------------------------------------------------------
-
-    def register_function(  # noqa: PLR0917 - as published
-        self,
-        function: Any,
-        description: str | None = None,
-        metadata: dict[str, Any] | None = None,
-        public: bool = False,  # noqa: FBT001, FBT002 - as published
-        group: str | None = None,
-        ha_endpoint_id: UUIDlike | None = None,
-    ) -> str:
-        """Register a function.
-
-        :param description: for people; None: its docstring
-        :param metadata: more to say about it
-        :param public: whether everybody may call it
-        :param group: whose members may call it
-        :param ha_endpoint_id: the one endpoint where it may run; excludes ``public`` and ``group``
-        :return: its id
-        :raises SerializationError: it cannot be serialized
-        """
-        sharing = _sharing(public, group, ha_endpoint_id)
-        return self._register(describe(function, self.serializer, description, metadata, **sharing))
-
-    def register_source_code(  # noqa: PLR0917 - as published
-        self,
-        source: str,
-        function_name: str,
-        description: str | None = None,
-        metadata: dict[str, Any] | None = None,
-        public: bool = False,  # noqa: FBT001, FBT002 - as published
-        group: UUIDlike | None = None,
-        ha_endpoint_id: UUIDlike | None = None,
-    ) -> str:
-        """Register a function given as source, whatever strategy is set.
-
-        :param source: Python, with its imports
-        :param function_name: which function in it to call
-        :return: its id
-        """
-        return self._register(
-            FunctionRegistration(
-                function_name=function_name,
-                function_code=source,
-                serialized=False,
-                meta=runtime_meta() | (metadata or {}),
-                description=description,
-                **_sharing(public, group, ha_endpoint_id),
-            )
-        )
-
-    def get_function(self, function_id: UUIDlike) -> dict[str, Any]:
-        """What the service knows of a function."""
-        found = parse_id(function_id, "function")
-        return _as_dict(self.session().call(lambda service: service.function(found)))
-
-    def delete_function(self, function_id: UUIDlike) -> dict[str, Any]:
-        """Remove a function. Tasks that were accepted before still run."""
-        found = parse_id(function_id, "function")
-        return self.session().call(lambda service: service.delete_function(found))
-
-    # -- sending tasks -----------------------------------------------------------------------------------------------
-
-    @property
-    def session_task_group_id(self) -> str:
-        """The group of this client's tasks, for ``Executor.reload_tasks``."""
-        return self._group_id
-
-    def create_batch(
-        self,
-        task_group_id: UUIDlike | None = None,
-        resource_specification: dict[str, Any] | None = None,
-        user_endpoint_config: dict[str, Any] | None = None,
-        create_websocket_queue: bool = False,  # noqa: FBT001, FBT002 - as published
-        result_serializers: list[str] | None = None,
-    ) -> Batch:
-        """An empty batch, to be filled and given to :meth:`batch_run`; see :class:`~afield.sdk.batch.Batch`.
-
-        :param task_group_id: None: :attr:`session_task_group_id`
-        :param create_websocket_queue: whether results should be streamed, too
-        """
-        return Batch(
-            task_group_id or self._group_id,
-            resource_specification,
-            user_endpoint_config,
-            request_queue=create_websocket_queue,
-            serializer=self.serializer,
-            user_runtime=UserRuntime.here(),
-            result_serializers=result_serializers,
-        )
-
-    def batch_run(self, endpoint_id: UUIDlike, batch: Batch) -> dict[str, Any]:
-        """Send a batch.
-
-        :return: ``tasks`` (function id -> task ids, in the order of the batch), ``task_group_id``, ``endpoint_id``,
-            ``request_id``
-        :raises ValueError: the batch is empty
-        """
-        endpoint = parse_id(endpoint_id, "endpoint")
-        if not batch:
-            raise ValueError("the batch is empty: add calls with batch.add(function_id, args, kwargs)")
-        request, key = SubmitRequest(**batch.prepare()), new_id()
-        return _as_dict(self.session().call(lambda service: service.submit(endpoint, request, key)))
-
-    def run(self, *args: Any, endpoint_id: UUIDlike, function_id: UUIDlike, **kwargs: Any) -> str:
-        """Send one call.
-
-        :return: the task's id
-        """
-        batch = self.create_batch()
-        batch.add(function_id, args, kwargs)
-        answer = self.batch_run(endpoint_id, batch)
-        ids: list[str] = next(iter(answer["tasks"].values()))
-        return ids[0]
-
-    # -- what became of tasks ----------------------------------------------------------------------------------------
-
-    def get_task(self, task_id: UUIDlike) -> dict[str, Any]:
-        """How a task stands.
-
-        :return: ``task_id``, ``pending``, ``status``; ``details`` where there are any; when it ended ``completion_t``,
-            and ``result``, or ``exception`` (an exception) with ``reason`` (its text)
-        :raises ComputeAPIError: there is no such task, or it is not yours
-        """
-        return self._state(self._task(task_id))
-
-    def get_result(self, task_id: UUIDlike) -> Any:
-        """What a task returned.
-
-        :raises TaskPending: it has not ended
-        :raises TaskExecutionFailed: it failed
-        """
-        document = self._task(task_id)
-        arrived = Arrived.from_document(document)
-        if arrived is None:
-            raise TaskPending(document.status)
-        arrived.serializer = self.serializer
-        value, error = arrived.open()
-        if error is not None:
-            raise error
-        return value
-
-    def get_batch_result(self, task_id_list: Sequence[UUIDlike]) -> dict[str, dict[str, Any]]:
-        """How several tasks stand, failed ones among them.
-
-        :return: for each id what :meth:`get_task` says; of one that the service does not know, ``status`` is
-            ``"unknown"``, or ``"failed"`` with its reason
-        """
-        ids = [parse_id(task_id, "task") for task_id in task_id_list]
-        answer = self.session().call(lambda service: service.tasks(ids))
-        unknown = {"pending": True, "status": "unknown"}
-        return {
-            task_id: self._state(answer.results[task_id])
-            if task_id in answer.results
-            else {"task_id": task_id} | unknown
-            for task_id in ids
-        }
-
-    def get_task_group(self, task_group_id: UUIDlike) -> TaskGroupDocument:
-        """The tasks of a group."""
-        found = parse_id(task_group_id, "task group")
-        return self.session().call(lambda service: service.task_group(found))
-
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _http(self) -> Transport:
-        from afield.sdk.login.source import authorization, find_token
+        from afield.sdk.login.source import authorization, find_authorizer
         from afield.sdk.transport.http import HttpTransport
 
-        token = self._token
-        if token is None and self._authorizer is None:
-            token = find_token(self._url)
-        return HttpTransport(self._url, authorization(token, self._authorizer), f"afield-sdk/{sdk_version()}")
-
-    def _register(self, registration: FunctionRegistration) -> str:
-        return self.session().call(lambda service: service.register_function(registration)).function_uuid
-
-    def _task(self, task_id: UUIDlike) -> TaskDocument:
-        found = parse_id(task_id, "task")
-        return self.session().call(lambda service: service.task(found))
-
-    def _state(self, document: TaskDocument) -> dict[str, Any]:
-        arrived = Arrived.from_document(document)
-        state: dict[str, Any] = {
-            "task_id": document.task_id,
-            "pending": arrived is None,
-            "status": document.status,
-        }
-        if isinstance(document.details, dict):
-            state["details"] = document.details
-        if arrived is None:
-            return state
-        arrived.serializer = self.serializer
-        state["completion_t"] = arrived.completion_t
-        value, error = arrived.open()
-        if error is None:
-            return state | {"result": value}
-        reason = str(error) if isinstance(error, SerdeError) else arrived.data.decode(errors="replace")
-        return state | {"exception": error, "reason": reason}
+        found = self._authorizer or find_authorizer(self._url)
+        return HttpTransport(self._url, authorization(None, found), f"afield-sdk/{sdk_version()}")
 
 
 def _let_go(sessions: dict[object, Session]) -> None:
@@ -368,30 +194,32 @@ def _amqp() -> Connector:
     return AmqpConnector()
 
 
-def _authorizer(app: Any, authorizer: Any) -> Authorizer | None:
-    if app is not None and authorizer is not None:
-        raise ValueError("app and authorizer exclude each other: each alone says who is asking")
-    if app is not None:
-        # The name under which globus-sdk keeps tokens for this API (reference: wire contract section 2.1).
-        authorizer = app.get_authorizer("funcx_service")
-    if authorizer is None:
+def _address(transport: Transport | None, given: str | None, environment: str | None, *, local: bool) -> str:
+    if transport is not None:
+        return transport.url
+    from afield.sdk.login.source import find_url
+
+    return given or find_url(environment, local=local)
+
+
+def _given(url: str, **ways: Any) -> Authorizer | None:
+    """What the program said of who is asking; None: nothing."""
+    said = {name: value for name, value in ways.items() if value is not None}
+    if not said:
         return None
-    from afield.sdk.login.source import as_authorizer
+    if len(said) > 1:
+        raise ValueError(f"{' and '.join(said)} exclude each other: each alone says who is asking")
+    from afield.sdk.login.source import BearerToken, as_authorizer, authorizer_of_app
 
-    return as_authorizer(authorizer)
-
-
-def _sharing(public: bool, group: UUIDlike | None, ha_endpoint_id: UUIDlike | None) -> dict[str, Any]:  # noqa: FBT001
-    if ha_endpoint_id is not None and (public or group is not None):
-        raise ValueError("ha_endpoint_id excludes public and group: such functions are not shared")
-    return {
-        "public": public,
-        "group": None if group is None else str(group),
-        "ha_endpoint_id": None if ha_endpoint_id is None else parse_id(ha_endpoint_id, "endpoint"),
-    }
+    [(name, value)] = said.items()
+    if name == "token":
+        return BearerToken(value)
+    if name == "app":
+        return authorizer_of_app(value)
+    return as_authorizer(authorizer_of(value, url) if name == "login_manager" else value)
 
 
-def _as_dict(record: Any) -> dict[str, Any]:
-    import msgspec
+def _say_of_half_a_client(url: str) -> None:
+    from afield.sdk.login.client_credentials import find
 
-    return msgspec.structs.asdict(record)
+    find(url, os.environ)

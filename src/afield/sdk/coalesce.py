@@ -19,12 +19,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
-__all__ = ["MOST_BYTES", "Coalescer", "Group", "Lane", "Options", "halves"]
+from afield.wire.messages import CallOptions
+
+__all__ = ["MOST_BYTES", "NOTHING_ASKED", "Coalescer", "Group", "Lane", "Options", "halves"]
 
 T = TypeVar("T")
 
 #: Payload in one request, in bytes: below the 10 MB that a service takes (reference: wire contract section 5.7).
 MOST_BYTES: Final = 8_000_000
+
+#: What is asked for an ordinary call.
+NOTHING_ASKED: Final = CallOptions()
 
 
 class Group:
@@ -52,6 +57,8 @@ class Options:
     user_endpoint_config: bytes = b""
     #: import paths
     result_serializers: tuple[str, ...] = ()
+    #: what is asked for each of the calls
+    call: CallOptions = NOTHING_ASKED
 
 
 @dataclass(frozen=True, slots=True)

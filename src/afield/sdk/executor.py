@@ -16,25 +16,29 @@ A call's way::
 from __future__ import annotations
 
 import concurrent.futures
+import inspect
 import sys
-import time
 import uuid
 import warnings
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from afield.errors import NoEndpoint
+from afield.errors import SerializationError
 from afield.ids import parse_id
-from afield.sdk import portal
+from afield.sdk import chain, portal
 from afield.sdk.batch import pack_call
 from afield.sdk.calls import Call, Origin
 from afield.sdk.coalesce import Group, Lane
 from afield.sdk.functions import Function, FunctionCache
 from afield.sdk.future import ComputeFuture
-from afield.sdk.mapping import chunks, in_chunks, in_order
-from afield.sdk.settings import Settings
+from afield.sdk.here import only_endpoint_here
+from afield.sdk.mapping import Results
+from afield.sdk.older import deprecated
+from afield.sdk.options import Asked
+from afield.sdk.settings import CONTAINER, Settings
+from afield.sdk.submitting import ExecutorView, Submitting
 from afield.serialize import ComputeSerializer
 
 if TYPE_CHECKING:
@@ -44,16 +48,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ComputeFuture", "Executor"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
+#: Accepted for scripts that were written for other published versions, and without effect: what to do now.
+_WITHOUT_EFFECT: Final = {
+    "batch_interval": "calls go out as soon as they can; leave it out",
+    "batch_enabled": "calls share requests as they can; leave it out, or write batch_size=1 to have each sent alone",
+    "api_burst_limit": "the service says itself when it is asked too often; leave it out",
+    "api_burst_window_s": "the service says itself when it is asked too often; leave it out",
+}
 
-#: Accepted for scripts that were written for older published versions, and without effect.
-_WITHOUT_EFFECT: Final = frozenset({"batch_interval", "batch_enabled", "api_burst_limit", "api_burst_window_s"})
 
-_SHUT: Final = "cannot schedule new futures after shutdown"
-
-
-class Executor(Settings, concurrent.futures.Executor):
+class Executor(Settings, Submitting, concurrent.futures.Executor):
     """Runs functions on an endpoint; a ``concurrent.futures.Executor``.
 
     ::
@@ -61,19 +65,28 @@ class Executor(Settings, concurrent.futures.Executor):
         with Executor() as ex:
             future = ex.submit(pow, 2, 10)
             print(future.result())
+            print(list(ex.options(timeout=60).map(pow, range(10), range(10))))
+
+    ``with`` waits, at its end, for everything that was submitted; ``async with`` does so without holding up the event
+    loop.
 
     :param endpoint_id: where to run; None: the one endpoint of yours on this machine
-    :param container_id: published; kept, and of no effect: containers are the endpoint's configuration
+    :param container_id: deprecated, and of no effect: containers are the endpoint's configuration
     :param client: the service to use; None: the one that :class:`~afield.sdk.client.Client` finds
     :param task_group_id: an existing group for the tasks; None: the service makes one with the first
-    :param resource_specification: what each task needs; engines that run MPI read it
     :param user_endpoint_config: values for the endpoint's template; another configuration is another process there
     :param label: for people
     :param batch_size: most tasks in one request
     :param funcx_client: deprecated name of ``client``
     :param amqp_port: the port of the result stream, where it is not the one that the service says
+    :param resource_specification: what each task needs; engines that run MPI read it
     :param serializer: how functions and arguments become bytes; None: the client's
     :param result_serializers: strategies that the worker tries in order on each result
+    :param kwargs: ``batch_interval``, ``batch_enabled``, ``api_burst_limit``, ``api_burst_window_s``: published, and
+        without effect
+    :raises InvalidId: an id is none
+    :raises TypeError: a parameter is unknown, or of the wrong kind
+    :raises ValueError: a parameter is out of range
     """
 
     def __init__(  # noqa: PLR0917 - as published
@@ -82,18 +95,20 @@ class Executor(Settings, concurrent.futures.Executor):
         container_id: uuid.UUID | str | None = None,
         client: Client | None = None,
         task_group_id: uuid.UUID | str | None = None,
-        resource_specification: dict[str, Any] | None = None,
         user_endpoint_config: dict[str, Any] | None = None,
         label: str = "",
         batch_size: int = 128,
         funcx_client: Client | None = None,
         amqp_port: int | None = None,
         *,
+        resource_specification: dict[str, Any] | None = None,
         serializer: ComputeSerializer | None = None,
         result_serializers: Sequence[Strategylike] | None = None,
         **kwargs: Any,
     ) -> None:
-        _warn_of(kwargs, funcx_client)
+        if _is_client(container_id):  # which comes second in later published versions
+            container_id, client = None, container_id
+        _warn_of(kwargs, container_id, funcx_client)
         client = client or funcx_client
         if client is None:
             from afield.sdk.client import Client
@@ -117,6 +132,8 @@ class Executor(Settings, concurrent.futures.Executor):
         self._functions = FunctionCache(client.functions)
         self._session: Session | None = None
         self._life = portal.life
+        #: that have more input than they could send so far
+        self._maps: weakref.WeakSet[Results[Any]] = weakref.WeakSet()
 
     def __repr__(self) -> str:
         label = f"{self.label!r}, " if self.label else ""
@@ -167,55 +184,7 @@ class Executor(Settings, concurrent.futures.Executor):
         self._usable()
         return self._client.register_source_code(source, function_name, **func_register_kwargs)
 
-    # -- calls -------------------------------------------------------------------------------------------------------
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> ComputeFuture[T]:
-        """Have ``fn(*args, **kwargs)`` called on the endpoint.
-
-        Function and arguments are serialized before this returns: what happens to them afterwards does not matter.
-
-        :return: at once; the future gets its ``task_id`` when the service has accepted the task
-        :raises SerializationError: the function, or the argument that the message names, cannot be sent
-        :raises NoEndpoint: nothing says where
-        :raises RuntimeError: after :meth:`shutdown`
-        """
-        self._usable()
-        serializer = self._origin.serializer
-        function = self._functions.find(fn, serializer) or self._functions.take(fn, serializer)
-        return self._send(function, args, kwargs)
-
-    def submit_to_registered_function(
-        self, function_id: uuid.UUID | str, args: tuple[Any, ...] | None = None, kwargs: dict[str, Any] | None = None
-    ) -> ComputeFuture[Any]:
-        """Have a registered function called, yours or anybody's who lets you.
-
-        :param args: its positional arguments
-        :param kwargs: its keyword arguments
-        :raises InvalidId: that is no id
-        """
-        self._usable()
-        found = parse_id(function_id, "function")
-        return self._send(Function(f"function {found}", found), tuple(args or ()), kwargs or {})
-
-    def map(
-        self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1
-    ) -> Iterator[T]:
-        """``map(fn, *iterables)``, elsewhere and at the same time. All calls are submitted before this returns.
-
-        :param timeout: seconds from now in which each result must be there; None: as long as it takes
-        :param chunksize: calls in one task; their results arrive together
-        :return: the results in order; closing it cancels what is not on its way yet
-        :raises ValueError: ``chunksize`` is less than 1
-        """
-        if chunksize < 1:
-            raise ValueError(f"chunksize is how many calls one task makes: at least 1, not {chunksize}")
-        began = time.monotonic()
-        if chunksize == 1:
-            arguments = zip(*iterables, strict=False)  # the shortest decides, as in the standard library
-            return in_order([self.submit(fn, *each) for each in arguments], timeout, began)
-        run = in_chunks(fn)
-        lists = in_order([self.submit(run, chunk) for chunk in chunks(iterables, chunksize)], timeout, began)
-        return _flat(lists)
+    # -- tasks -------------------------------------------------------------------------------------------------------
 
     def reload_tasks(self, task_group_id: uuid.UUID | str | None = None) -> list[ComputeFuture[Any]]:
         """A future for each task of the group, for instance those of an earlier program.
@@ -247,16 +216,16 @@ class Executor(Settings, concurrent.futures.Executor):
         """Take no more calls. May be called several times.
 
         :param wait: return when all futures have ended
-        :param cancel_futures: cancel those that are not on their way yet
+        :param cancel_futures: cancel those that have not begun, wherever they are: here, with the service, or waiting
+            on the endpoint. This alone does not wait for the answer
         """
-        self._shut = True
+        self._stop(cancel=cancel_futures)
         session = self._session
         if session is None or session.over:
             return
-        if cancel_futures:
-            for future in session.outstanding(self._origin):
-                future.cancel()
         try:
+            if cancel_futures:
+                session.cancel_all(self._origin)
             if wait:
                 session.wait_for(self._origin)
         finally:
@@ -266,11 +235,34 @@ class Executor(Settings, concurrent.futures.Executor):
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None or not issubclass(kind, _wants_out()):
+            self._stop(cancel=kind is not None)
             self.shutdown()
+        else:
+            self._abandon()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        from asyncio import to_thread
+
+        from afield.sdk.waiting import all_ended
+
+        if kind is not None and issubclass(kind, _wants_out()):
+            self._abandon()
             return
-        self._shut, self._origin.awaited = True, False
-        if self._session is not None:
-            self._session.abandon_soon(self._origin)
+        self._stop(cancel=kind is not None)
+        session = self._session
+        try:
+            while session is not None and not session.over:
+                left = await to_thread(session.outstanding, self._origin)
+                if not left:
+                    break
+                await all_ended(left)
+        except BaseException:
+            self._abandon()
+            raise
+        await to_thread(self.shutdown, wait=False)
 
     def __reduce__(self) -> Any:
         raise TypeError("an Executor cannot be sent elsewhere; make one where it is used, or send results")
@@ -279,17 +271,88 @@ class Executor(Settings, concurrent.futures.Executor):
 
     def _usable(self) -> None:
         if self._shut:
-            raise RuntimeError(_SHUT)
+            raise RuntimeError("cannot schedule new futures after shutdown")
 
-    def _send(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ComputeFuture[Any]:
-        payload = pack_call(self._origin.serializer, function.name, args, kwargs)
+    def _stop(self, *, cancel: bool) -> None:
+        """Take no more calls.
+
+        :param cancel: nor the rest of what is being mapped
+        """
+        if not self._shut and not cancel:
+            for results in tuple(self._maps):
+                results.submit_all()
+        self._shut = True
+
+    def _abandon(self) -> None:
+        """Somebody wants to leave now."""
+        self._shut, self._origin.awaited = True, False
+        if self._session is not None:
+            self._session.abandon_soon(self._origin)
+
+    def _taken(self, fn: Callable[..., Any]) -> Function:
+        serializer = self._origin.serializer
+        return self._functions.find(fn, serializer) or self._functions.take(fn, serializer)
+
+    def _keep_up(self, results: Results[Any]) -> None:
+        if results.complete:
+            self._maps.add(results)
+
+    def _view(self, asked: Asked) -> ExecutorView:
+        return ExecutorView(self, asked)
+
+    def _send(
+        self,
+        function: Function,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        narrowed: Callable[[Lane], Lane] | None = None,
+        search: bool = False,
+    ) -> ComputeFuture[Any]:
+        self._usable()
+        arguments, payload = None, ""
+        if search or chain.plainly_futures(args, kwargs):
+            arguments = chain.search(args, kwargs)
+        if arguments is None:
+            try:
+                payload = pack_call(self._origin.serializer, function.name, args, kwargs)
+            except SerializationError:
+                arguments = chain.search(args, kwargs)
+                if arguments is None:
+                    raise
         session = self._session
         if session is None or session.over:
             session = self._attached()
+        lane = self._lane or self._choose_lane(session)
+        if narrowed is not None:
+            lane = narrowed(lane)
         future: ComputeFuture[Any] = ComputeFuture()
         future.origin = self._origin
-        session.pump.send(Call(future, function, self._lane or self._choose_lane(session), payload))
+        if arguments is None:
+            session.pump.send(Call(future, function, lane, payload))
+        else:
+            self._defer(session, future, function, lane, arguments)
         return future
+
+    def _defer(
+        self,
+        session: Session,
+        future: ComputeFuture[Any],
+        function: Function,
+        lane: Lane,
+        arguments: chain.Arguments,
+    ) -> None:
+        """Send a call when its arguments are there, as things are now."""
+        serializer, pump = self._origin.serializer, session.pump
+        # What cannot be sent whatever the futures become is said now, as for any other call.
+        pack_call(serializer, function.name, *arguments.filled(lambda _: None))
+
+        def deliver(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            pump.send(Call(future, function, lane, pack_call(serializer, function.name, args, kwargs)))
+
+        future.lane = lane
+        pump.defer(future)
+        chain.defer(future, function.name, arguments, deliver, pump.undefer)
 
     def _attached(self) -> Session:
         """The session of this process; another one when the client was closed, and after a fork."""
@@ -308,30 +371,9 @@ class Executor(Settings, concurrent.futures.Executor):
 
     def _choose_lane(self, session: Session) -> Lane:
         if self._endpoint_id is None:
-            self._endpoint_id = uuid.UUID(_only_endpoint_here(session))
+            self._endpoint_id = uuid.UUID(only_endpoint_here(session))
         self._lane = lane = Lane(self._group, str(self._endpoint_id), self._options())
         return lane
-
-
-def _only_endpoint_here(session: Session) -> str:
-    """The caller's one endpoint on this machine.
-
-    :raises NoEndpoint: there is none, or there are several
-    """
-    import platform
-
-    endpoints = session.call(lambda service: service.endpoints(None))
-    here = [endpoint for endpoint in endpoints if endpoint.hostname == platform.node()]
-    if len(here) == 1:
-        return here[0].uuid
-    found = here or endpoints
-    listed = "; you have " + ", ".join(f"{e.name} ({e.uuid})" for e in found) if found else ""
-    if here:
-        raise NoEndpoint(f"several endpoints of yours run on this machine: say which one with endpoint_id={listed}")
-    raise NoEndpoint(
-        "no endpoint of yours is on this machine: start service and endpoint together with `afield up`, set one up "
-        f"with `afield endpoint configure`, or say where to run with endpoint_id={listed}"
-    )
 
 
 def _wants_out() -> tuple[type[BaseException], ...]:
@@ -340,16 +382,23 @@ def _wants_out() -> tuple[type[BaseException], ...]:
     return (KeyboardInterrupt,) if asyncio is None else (KeyboardInterrupt, asyncio.CancelledError)
 
 
-def _warn_of(unknown: dict[str, Any], funcx_client: object) -> None:
-    for name in unknown:
+def _is_client(value: object) -> bool:
+    return callable(getattr(value, "register_function", None))
+
+
+def _warn_of(named: dict[str, Any], container_id: object, funcx_client: object) -> None:
+    for name in named:
         if name not in _WITHOUT_EFFECT:
-            raise TypeError(f"Executor() got an unexpected keyword argument {name!r}")
-        warnings.warn(f"{name} has no effect any more", DeprecationWarning, stacklevel=3)
+            close = get_close_matches(name, _PARAMETERS, 1, 0.7)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"Executor() got an unexpected keyword argument {name!r}{hint}")
+        deprecated(f"{name} has no effect any more: {_WITHOUT_EFFECT[name]}", 2)
+    if container_id is not None:
+        deprecated(CONTAINER, 2)
     if funcx_client is not None:
-        warnings.warn("funcx_client is now called client", DeprecationWarning, stacklevel=3)
+        deprecated("funcx_client is now called client: write Executor(client=...)", 2)
 
 
-def _flat(lists: Generator[list[T], None, None]) -> Iterator[T]:
-    with closing(lists):
-        for each in lists:
-            yield from each
+_PARAMETERS: Final = [
+    name for name, each in inspect.signature(Executor.__init__).parameters.items() if each.kind is not each.VAR_KEYWORD
+][1:]

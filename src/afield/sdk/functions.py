@@ -16,12 +16,18 @@ from hashlib import blake2b
 from types import MethodType
 from typing import Any, Final
 
+import msgspec
+
 from afield.errors import SerializationError
 from afield.sdk.version import sdk_version
 from afield.serialize import ComputeSerializer
+from afield.serialize.buffers import pack_buffers
 from afield.wire.rest import FunctionRegistration
 
 __all__ = ["Function", "FunctionCache", "describe"]
+
+#: Strategies that may write compiled functions, and write nothing else beside them.
+_COMPILED: Final = {"01", "02"}
 
 #: Distinct functions of which one client remembers the text.
 _MOST_KNOWN: Final = 10_000
@@ -33,12 +39,78 @@ class Function:
     :param name: for messages
     :param id: its UUID; None: not registered yet
     :param registration: how to register it; None where the id is known
+    :param fn: the object itself, where there is one
     """
 
-    __slots__ = ("id", "name", "registration")
+    __slots__ = ("_find", "_id", "_portable", "name", "registration")
 
-    def __init__(self, name: str, id: str | None, registration: FunctionRegistration | None = None) -> None:  # noqa: A002
-        self.name, self.id, self.registration = name, id, registration
+    def __init__(
+        self,
+        name: str,
+        id: str | None,  # noqa: A002
+        registration: FunctionRegistration | None = None,
+        fn: Callable[..., Any] | None = None,
+    ) -> None:
+        self.name, self.registration = name, registration
+        self._id = id
+        self._portable: FunctionRegistration | None = None
+        self._find: Callable[[], Callable[..., Any] | None] = lambda: None
+        if fn is not None:
+            self.remember(fn)
+
+    @property
+    def id(self) -> str | None:
+        """Its UUID; None: not registered yet."""
+        return self._id
+
+    @id.setter  # noqa: A003 - its name on every other record
+    def id(self, value: str | None) -> None:
+        self._id = value
+        if (fn := self._find()) is not None:
+            self.remember(fn)
+
+    def remember(self, fn: Callable[..., Any]) -> None:
+        """Note that the function is this object.
+
+        It is held until the function is registered: until then it may be found out that it must go as source. After
+        that it is known to the service in one form, and another one is only needed by who submits it again; who does so
+        has the object. So a program that makes functions in a loop does not keep them all.
+        """
+        if self._id is None:
+            self._find = lambda: fn
+            return
+        try:
+            self._find = weakref.ref(fn)
+        except TypeError:  # builtins of some kinds
+            self._find = lambda: None
+
+    def portable(self) -> FunctionRegistration:
+        """The same function in a form that every supported version of Python reads.
+
+        What goes by name, and source, is that already; of other functions it is their source with what they use of
+        their script.
+
+        :raises SerializationError: it would not be the same; the message names what stands in the way
+        """
+        if self._portable is None:
+            self._portable = self._make_portable()
+        return self._portable
+
+    def _make_portable(self) -> FunctionRegistration:
+        made = self.registration
+        if made is not None and (made.meta or {}).get("serde_identifier") not in _COMPILED:
+            return made
+        fn = self._find()
+        if fn is None or made is None:
+            raise SerializationError(f"the function {self.name} is known here by its id only, so its source is not")
+        from afield.serialize.portable import portable
+
+        try:
+            code = portable(fn)
+        except SerializationError as error:
+            raise SerializationError(f"the function {self.name} cannot be sent as source: {error}") from error
+        meta = (made.meta or {}) | {"serde_identifier": code[:2]}
+        return msgspec.structs.replace(made, function_code=pack_buffers([code]), meta=meta)
 
 
 class FunctionCache:
@@ -66,6 +138,7 @@ class FunctionCache:
         text = "\0".join((registration.function_name, registration.description or "", registration.function_code))
         digest = blake2b(text.encode(), digest_size=16).digest()
         function = self._by_text.setdefault(digest, Function(registration.function_name, None, registration))
+        function.remember(fn)
         if len(self._by_text) > _MOST_KNOWN:
             self._by_text.pop(next(iter(self._by_text)), None)
         self.put(fn, function, serializer)

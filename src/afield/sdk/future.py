@@ -1,342 +1,186 @@
-"""A ``concurrent.futures.Future`` that makes its Condition only when somebody waits on it.
+"""What ``Executor.submit`` returns: a future that knows where its task is, and can have it cancelled there.
 
-Theory. Making a Condition, an RLock and a deque for each future is most of what a client spends on a task
-(reference: performance, section 3), and nearly all futures of a large run are finished before anybody looks. So
-``_condition`` is a property here, and what guards a future depends on whether it was ever asked for:
-
-1. While ``_lazy`` is None, everything about the future changes under ``_lock``, one lock for all futures of the
-   process, held for a few attribute accesses and never while waiting for anything.
-2. ``_lazy`` goes from None to a Condition once, under ``_lock``. From then on everything changes under that Condition,
-   which is what ``concurrent.futures.wait`` and ``as_completed`` rely on: they hold it, look, and add themselves to
-   ``_waiters``.
-
-Each change therefore takes ``_lock``, reads ``_lazy``, and if it is None makes the change there and then; else it lets
-go of ``_lock`` and makes the change under the Condition. Why nothing is lost: take one that finishes and one that
-waits. Either the finisher held ``_lock`` first, then it changed the state before the Condition existed, and the waiter,
-who reads the state after making the Condition, sees it ended. Or the waiter made the Condition first, then the
-finisher finds it, has to acquire it, and gets it only when the waiter has let go inside ``wait()``, already enlisted;
-so ``notify_all`` reaches it. No waiter can be in ``_waiters`` without a Condition, so rule 1 need not look there. The
-locks are never nested one in the other, so they cannot deadlock.
-
-A result arrives *sealed*, as bytes, and is opened by the first who asks for it, in that thread: unpickling may import
-modules and run anybody's code, which must not hold up the stream, and may not be wanted at all. Two who open at the
-same time both decode; the first to finish decides what everybody gets. A waiter that is to stop at the first exception
-has to know at once; for it the result is opened on arrival.
-
-After a fork, a future of the parent that has not ended is ended in the child by the first look: its result goes to the
-parent.
+How it behaves as a ``concurrent.futures.Future``, and which locks guard it, is in :mod:`afield.sdk.lazy`. What is said
+here of the task changes under the same locks, by what its stream hears. Whoever waits for the answer to a wish to
+cancel waits on the same Condition as who waits for the end; so who is woken looks again why.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
-import logging
-import os
-import threading
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import CancelledError, InvalidStateError
-from typing import Any, Final, Protocol, TypeVar
+import sys
+import time
+import warnings
+from typing import Any, Final, TypeVar
 
-from afield.errors import ComputeError
 from afield.sdk import portal
+from afield.sdk.lazy import FINISHED, LazyFuture, Sealed
+from afield.states import TaskState, next_state
 
 __all__ = ["ComputeFuture", "Sealed"]
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+_now = time.time
 
-# The states of concurrent.futures, whose functions compare these strings.
-_PENDING: Final = "PENDING"
-_RUNNING: Final = "RUNNING"
-_CANCELLED: Final = "CANCELLED_AND_NOTIFIED"
-_FINISHED: Final = "FINISHED"
-_ENDED: Final = (_FINISHED, _CANCELLED)
-
-# Reentrant, because a signal handler or a finalizer may run anywhere and touch a future of its own.
-_lock = threading.RLock()
+# Looked up once: for an Enum's members that takes longer than all else that is done with them here.
+_UNSENT: Final = TaskState.UNSENT
+_ACCEPTED: Final = TaskState.WAITING_FOR_ENDPOINT
+_SUCCESS: Final = TaskState.SUCCESS
+_FAILED: Final = TaskState.FAILED
+_CANCELLED: Final = TaskState.CANCELLED
 
 
-class Sealed(Protocol):
-    """An outcome that has arrived and that nobody has looked into."""
+class ComputeFuture(LazyFuture[T]):
+    """A ``concurrent.futures.Future`` that knows its task; it can be awaited, too.
 
-    @property
-    def failed(self) -> bool:
-        """Whether it is known to be a failure, without opening it."""
-
-    def open(self) -> tuple[Any, BaseException | None]:
-        """The value, or the exception. Never raises for what is inside."""
-
-
-class _Condition(threading.Condition):
-    """A Condition whose lock is taken by ``with condition.lock``.
-
-    ``with condition`` goes through a Python function. Ctrl-C that arrives there, after the lock was taken, leaves it
-    taken for ever, and the thread that ends all futures hangs on it.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        super().__init__(self.lock)
-
-
-class ComputeFuture(concurrent.futures.Future[T]):
-    """What ``Executor.submit`` returns: a ``concurrent.futures.Future`` that knows its task.
-
-    It can be awaited, too. It is *running* once it is on its way to the service; until then it can be cancelled.
+    It is *running*, in the sense of ``concurrent.futures``, once it is on its way to the service; where its task really
+    is says :attr:`state`.
 
     :param task_id: the task, where it is known already
     """
 
-    # What most futures never need is on the class; an instance gets its own when it does.
-    _lazy: _Condition | None = None
-    _state: str = _PENDING
-    _result: T | None = None
-    _exception: BaseException | None = None
-    _sealed: Sealed | None = None
-    _waiters: list[Any] = []  # noqa: RUF012 - replaced, with the Condition, before anybody could add to it
-    _done_callbacks: list[Callable[[Any], Any]] = []  # noqa: RUF012 - replaced, never changed
-    #: what the pump keeps with it
+    # As in the base, what most futures never need is on the class.
+    _where: TaskState = _UNSENT
+    #: attempt and moment of the last notice, so that a late one is known
+    _heard: tuple[int, int] = (1, 0)
+    #: why the last wish to cancel it was refused; empty: none was
+    refusal: str = ""
+    #: the Executor that it came from, as far as the pump needs it (:class:`~afield.sdk.calls.Origin`)
     origin: Any = None
+    #: what its request says of it (:class:`~afield.sdk.coalesce.Lane`)
+    lane: Any = None
 
-    def __init__(self, task_id: str | None = None) -> None:  # the base makes a Condition, so it is not called
+    def __init__(self, task_id: str | None = None) -> None:
         #: the task's UUID; None until the service has accepted it
         self.task_id = task_id
         self._life = portal.life
+        self._since = _now()
 
-    # -- looking -----------------------------------------------------------------------------------------------------
-
-    def done(self) -> bool:
-        """Whether it has ended: with a result, an exception, or cancelled."""
-        return self._state in _ENDED or self._orphaned()
-
-    def running(self) -> bool:
-        """Whether it is with the service and has not ended."""
-        return self._state == _RUNNING and not self._orphaned()
-
-    def cancelled(self) -> bool:
-        """Whether it was cancelled."""
-        return self._state == _CANCELLED
-
-    def result(self, timeout: float | None = None) -> T:
-        """The value, or the exception raised.
-
-        :param timeout: seconds to wait at most; None: as long as it takes
-        :raises TimeoutError: it has not ended by then
-        :raises CancelledError: it was cancelled
-        """
-        try:
-            error = self.exception(timeout)
-            if error is not None:
-                raise error
-            return self._result  # type: ignore[return-value]  # ended without an exception: it is a T
-        finally:
-            error = None  # an exception that refers to a frame that refers to it is kept until the next collection
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """The exception that it ended with, or None.
-
-        :param timeout: seconds to wait at most; None: as long as it takes
-        :raises TimeoutError: it has not ended by then
-        :raises CancelledError: it was cancelled
-        """
-        if self._state not in _ENDED:
-            self._wait(timeout)
-        if self._sealed is not None:
-            self._open()
-        if self._state == _CANCELLED:
-            raise CancelledError
-        return self._exception
-
-    def add_done_callback(self, fn: Callable[[ComputeFuture[T]], Any]) -> None:
-        """Have ``fn`` called with this future when it ends, or now if it has. It must not block: it may be called in
-        the thread that everything else waits for.
-        """
-        self._orphaned()
-        with _lock:
-            condition = self._lazy
-            if condition is None and self._state not in _ENDED:
-                self._done_callbacks = [*self._done_callbacks, fn]
-                return
-        if condition is not None:
-            with condition.lock:
-                if self._state not in _ENDED:
-                    self._done_callbacks = [*self._done_callbacks, fn]
-                    return
-        self._call((fn,))
-
-    def __await__(self) -> Generator[Any, None, T]:
-        import asyncio
-
-        return asyncio.wrap_future(self).__await__()
-
-    def __repr__(self) -> str:
-        return f"<ComputeFuture {self.task_id or 'without a task yet'} {self._state.partition('_')[0].lower()}>"
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a future cannot be sent elsewhere; send what its result() returns")
-
-    # -- ending ------------------------------------------------------------------------------------------------------
-
-    def cancel(self) -> bool:
-        """Cancel it if it is not on its way yet; whether it is cancelled now."""
-        with _lock:
-            condition = self._lazy
-            if condition is None:
-                if self._state != _PENDING:
-                    return self._state == _CANCELLED
-                self._state = _CANCELLED
-        if condition is not None:
-            with condition.lock:
-                if self._state != _PENDING:
-                    return self._state == _CANCELLED
-                self._state = _CANCELLED
-                for waiter in self._waiters:
-                    waiter.add_cancelled(self)
-                condition.notify_all()
-        self._call(self._done_callbacks)
-        return True
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """It is being sent, unless it was cancelled; whether it should be sent."""
-        with _lock:
-            condition = self._lazy
-            if condition is None:
-                return self._begin()
-        with condition.lock:
-            return self._begin()
-
-    def set_result(self, result: T) -> None:
-        """End it with a value.
-
-        :raises InvalidStateError: it has ended already
-        """
-        self._finish(result, None, None)
-
-    def set_exception(self, exception: BaseException | None) -> None:
-        """End it with an exception.
-
-        :raises InvalidStateError: it has ended already
-        """
-        self._finish(None, exception, None)
-
-    def set_sealed(self, sealed: Sealed) -> None:
-        """End it with an outcome that the first who asks will open.
-
-        :raises InvalidStateError: it has ended already
-        """
-        self._finish(None, None, sealed)
-
-    # -- inside ------------------------------------------------------------------------------------------------------
+    # -- where it is ---------------------------------------------------------------------------------------------------
 
     @property
-    def _condition(self) -> _Condition:  # type: ignore[override]
-        """Asked for by whoever waits; `concurrent.futures` does so for every future before it looks at any."""
+    def state(self) -> TaskState:
+        """Where its task is, as far as is known here: pushed by the service, never asked for."""
         self._orphaned()
-        condition = self._lazy
-        if condition is None:
-            fresh = _Condition()
-            with _lock:
-                condition = self._lazy
-                if condition is None:
-                    self._waiters = []
-                    condition = self._lazy = fresh
-        return condition
+        return self._where
 
-    def _get_snapshot(self) -> tuple[bool, bool, T | None, BaseException | None]:
-        # asyncio of Python 3.14 looks at a future through this.
-        done = self.done()
-        if self._sealed is not None:
-            self._open()
-        return done, self.cancelled(), self._result, self._exception
+    @property
+    def since(self) -> float:
+        """Since when it is there, unix time in seconds."""
+        return self._since
 
-    def _wait(self, timeout: float | None) -> None:
-        if portal.inside():
-            raise RuntimeError(
-                "a future's callback waits for another future, in the very thread that would bring its result: "
-                "callbacks must not block; hand the work to another thread"
-            )
+    @property
+    def attempt(self) -> int:
+        """Which try this is; 1 is the first."""
+        return self._heard[0]
+
+    @property
+    def endpoint_id(self) -> str | None:
+        """Where it runs; None where that is not known here, as of a task that was reloaded."""
+        return None if self.lane is None else self.lane.endpoint_id
+
+    @property
+    def label(self) -> str | None:
+        """What it was called by whoever submitted it."""
+        return None if self.lane is None else self.lane.options.call.label
+
+    def __repr__(self) -> str:
+        label = f" {self.label!r}" if self.label else ""
+        endpoint = f" on endpoint {self.endpoint_id}" if self.endpoint_id else ""
+        attempt = f", attempt {self.attempt}" if self.attempt > 1 else ""
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        task = self.task_id or "without a task yet"
+        return f"<ComputeFuture {task}{label}: {self.state}{endpoint} since {since}{attempt}>"
+
+    def _repr_html_(self) -> str:
+        from afield.sdk.notebook import drawn
+
+        return drawn(self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        del include, exclude  # whoever shows it picks
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+    # -- cancelling ----------------------------------------------------------------------------------------------------
+
+    def cancel(self, timeout: float | None = 30.0) -> bool:
+        """Have its task not run, or stopped where it runs with all that it started.
+
+        What was not sent yet is cancelled at once. Else the service is asked, and this waits for the confirmed end; a
+        wish whose answer was not waited for stands. In a thread that must not wait, such as that of a running asyncio
+        loop or of a future's callback, it asks and returns. Where the task cannot be cancelled, a UserWarning says why,
+        and so does :attr:`refusal`.
+
+        :param timeout: seconds to wait at most; None: as long as it takes
+        :return: whether it is cancelled now
+        """
+        pump = None if self.origin is None else self.origin.pump
+        if self.cancel_unsent() or self.done() or pump is None:
+            return self.cancelled()
+        self.refusal = ""
+        try:
+            pump.cancel(self)
+        except RuntimeError:  # the interpreter is ending: there is nobody to ask
+            return self.cancelled()
+        if _must_not_wait():
+            return self.cancelled()
         condition = self._condition
         with condition.lock:
-            if self._state not in _ENDED:
-                condition.wait(timeout)
-            if self._state not in _ENDED:
-                raise TimeoutError
+            condition.wait_for(lambda: self.done() or self.refusal, timeout)
+        if self.refusal and not self.done():
+            warnings.warn(f"{self!r} cannot be cancelled: {self.refusal}", UserWarning, stacklevel=2)
+        return self.cancelled()
 
-    def _begin(self) -> bool:
-        if self._state == _PENDING:
-            self._state = _RUNNING
-            return True
-        if self._state == _CANCELLED:
-            return False
-        raise InvalidStateError(f"{self!r} was begun twice")
+    # -- what its stream hears -----------------------------------------------------------------------------------------
 
-    def _finish(self, value: T | None, error: BaseException | None, sealed: Sealed | None) -> None:
-        with _lock:
-            condition = self._lazy
-            if condition is None:
-                self._end(value, error, sealed)
-        if condition is not None:
-            with condition.lock:
-                if sealed is not None and any(getattr(each, "stop_on_exception", False) for each in self._waiters):
-                    value, error = sealed.open()
-                    sealed = None
-                self._end(value, error, sealed)
-                failed = error is not None or (sealed is not None and sealed.failed)
-                for waiter in self._waiters:
-                    (waiter.add_exception if failed else waiter.add_result)(self)
-                condition.notify_all()
-        if self._done_callbacks:
-            self._call(self._done_callbacks)
+    def accepted(self, task_id: str, at: float) -> None:
+        """The service has its task.
 
-    def _end(self, value: T | None, error: BaseException | None, sealed: Sealed | None) -> None:
-        if self._state in _ENDED:
-            raise InvalidStateError(f"{self!r} has ended already")
-        self._result, self._exception, self._sealed = value, error, sealed
-        self._state = _FINISHED  # last: who reads the state without a lock finds the rest in place
+        :param at: unix time in seconds
+        """
+        self.task_id = task_id
+        if self._where is _UNSENT:
+            self._where, self._since = _ACCEPTED, at
 
-    def _open(self) -> None:
-        sealed = self._sealed
-        if sealed is None:
+    def told(self, state: TaskState, since: float, heard: tuple[int, int] | None = None) -> None:
+        """Somebody says where its task is. What is late, or cannot be, changes nothing.
+
+        :param since: unix time in seconds
+        :param heard: which attempt that was, and when, by the clock of who says so
+        """
+        self._change(lambda: self._move(state, since, heard))
+
+    def refused(self, why: str) -> None:
+        """A wish to cancel it cannot be fulfilled.
+
+        :param why: for people
+        """
+
+        def keep() -> None:
+            self.refusal = why
+
+        self._change(keep)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _move(self, state: TaskState, since: float, heard: tuple[int, int] | None) -> None:
+        if self.done() or (heard is not None and heard < self._heard):
             return
-        value, error = sealed.open()
-        with _lock:
-            if self._sealed is not None:
-                self._result, self._exception = value, error
-                self._sealed = None  # last, for the same reason
+        if next_state(self._where, state) is state or (state is self._where and heard is None):
+            self._where, self._since = state, since
+        if heard is not None:
+            self._heard = heard
 
-    def _call(self, callbacks: Iterable[Callable[[Any], Any]]) -> None:
-        for callback in callbacks:
-            try:
-                callback(self)
-            except Exception:  # noqa: BLE001 - a user's code, in a thread that must go on
-                _log.exception("a callback of %r raised", self)
-
-    def _orphaned(self) -> bool:
-        """After a fork, end what will never end here; whether it did so."""
-        if self._life is portal.life:
-            return False
-        with _lock:
-            # Its Condition may be held by a thread that does not exist here.
-            self._lazy, self._done_callbacks = None, []
-            self._life = portal.life
-            if self._state in _ENDED:
-                return False
-            self._end(
-                None,
-                ComputeError(
-                    f"this future belongs to process {os.getppid()}, from which this one was forked: the result goes "
-                    "there. Submit again here"
-                ),
-                None,
-            )
-        return True
+    def _become(self, state: str, failed: bool) -> None:  # noqa: FBT001 - as in the base
+        if state == FINISHED:
+            self._where = _FAILED if failed else _SUCCESS
+        else:
+            self._where = _CANCELLED
+        self._since = _now()
+        self._state = state
 
 
-def _renew_lock() -> None:
-    global _lock  # noqa: PLW0603 - whoever held it at the fork does not exist in the child
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+def _must_not_wait() -> bool:
+    """Whether this thread has an event loop that others wait for."""
+    asyncio = sys.modules.get("asyncio")
+    return portal.inside() or (asyncio is not None and asyncio._get_running_loop() is not None)  # noqa: SLF001 - public by its documentation

@@ -9,6 +9,8 @@ answers to our requests, and a result may overtake that answer. So:
 3. What is kept is bounded. When the bound is reached the oldest is dropped and :attr:`Matcher.spilled` says so: then
    ids that are announced later have to be asked for, because their result may have been there.
 4. An unknown result at any other time is a double, or another program's: dropped.
+5. Notices, which say where a task is, find who waits likewise, but are not what anybody waits for: while a request is
+   unanswered the last one of each task is kept, and one that is dropped is no loss.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ __all__ = ["MOST_EARLY", "Matcher"]
 
 W = TypeVar("W")
 R = TypeVar("R")
+N = TypeVar("N")
 
 #: Early results kept: several requests' worth.
 MOST_EARLY: Final = 10_000
 
 
-class Matcher(Generic[W, R]):
-    """Results of one task group, and who waits for them.
+class Matcher(Generic[W, R, N]):
+    """Results of one task group, and notices about its tasks, and who waits for them.
 
     :param most_early: how many early results are kept
     """
@@ -35,6 +38,7 @@ class Matcher(Generic[W, R]):
         self._most_early = most_early
         self._unanswered = 0
         self._early: dict[str, R] = {}
+        self._early_notices: dict[str, N] = {}
         #: whether an early result had to be dropped since the last time no request was under way
         self.spilled = False
         #: task id -> who waits for it
@@ -74,11 +78,31 @@ class Matcher(Generic[W, R]):
                 self.spilled = True
         return waiter
 
+    def noticed(self, task_id: str, notice: N) -> W | None:
+        """A notice came: who waits for that task, or None."""
+        waiter = self.expected.get(task_id)
+        if waiter is None and self._unanswered:
+            self._early_notices[task_id] = notice
+            if len(self._early_notices) > self._most_early:
+                del self._early_notices[next(iter(self._early_notices))]
+        return waiter
+
+    def early_notices(self) -> list[tuple[W, N]]:
+        """Notices that were early, and whose tasks have been announced since; each once."""
+        met = [(self.expected[i], notice) for i, notice in self._early_notices.items() if i in self.expected]
+        self._early_notices = (
+            {i: notice for i, notice in self._early_notices.items() if i not in self.expected}
+            if self._unanswered
+            else {}
+        )
+        return met
+
     def give_up(self) -> list[W]:
         """Nothing more will come: all who wait."""
         waiters = list(self.expected.values())
         self.expected.clear()
         self._early.clear()
+        self._early_notices.clear()
         return waiters
 
     def _settle(self) -> None:

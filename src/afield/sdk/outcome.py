@@ -4,24 +4,52 @@ from __future__ import annotations
 
 import binascii
 import platform
+import re
 import warnings
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from afield.errors import DeserializationError
+from afield.errors import DeserializationError, TaskCancelled
 from afield.serialize import ComputeSerializer
 from afield.states import TERMINAL, TaskState
 from afield.wire.messages import Result
 from afield.wire.rest import TaskDocument
 
-__all__ = ["Arrived"]
+__all__ = ["CANCELLED", "Arrived", "Place"]
+
+#: The error code of what was cancelled.
+CANCELLED: Final = "TaskCancelled"
 
 #: The error code of what failed without one, as published.
-_FAILED = "RemoteExecutionError"
+_FAILED: Final = "RemoteExecutionError"
+
+#: The error code of a task whose worker process died.
+_LOST: Final = "WorkerLost"
 
 #: Endpoints whose Python was compared with ours.
 _seen: set[Any] = set()
+
+#: As the last lines of a traceback say it, or the reason of a failure before the function was called.
+_MISSING: Final = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
+
+
+class Place(NamedTuple):
+    """Where a task ran, as far as is known."""
+
+    endpoint_id: str | None = None
+    #: of the endpoint, for people
+    name: str | None = None
+    #: the version of the workers' Python
+    python: str | None = None
+
+    def __str__(self) -> str:
+        if self.name and self.endpoint_id:
+            return f"endpoint {self.name!r} ({self.endpoint_id})"
+        return f"endpoint {self.endpoint_id}" if self.endpoint_id else "its endpoint"
+
+
+_NOWHERE: Final = Place()
 
 
 class Arrived:
@@ -34,7 +62,7 @@ class Arrived:
     :param details: the worker's environment
     """
 
-    __slots__ = ("completion_t", "data", "details", "error_code", "exception", "serializer")
+    __slots__ = ("completion_t", "data", "details", "error_code", "exception", "place", "serializer")
 
     def __init__(
         self,
@@ -48,6 +76,8 @@ class Arrived:
         self.exception, self.details = exception, details
         #: reads the value; whose it is, is known when the future is found
         self.serializer: ComputeSerializer | None = None
+        #: likewise, of a failure
+        self.place = _NOWHERE
 
     @classmethod
     def from_result(cls, result: Result, timestamp: int | None) -> Arrived:
@@ -74,12 +104,19 @@ class Arrived:
             f"the service says that the task ended with {status!r}, and not why",
         )
         code = document.error_code if document.error_code is not msgspec.UNSET else _FAILED
+        if status == TaskState.CANCELLED:
+            code = CANCELLED
         return cls(text.encode(), code, moment, _unpacked(document.exception_object), details)
 
     @property
     def failed(self) -> bool:
         """Whether it is known to be a failure, without opening it."""
         return self.error_code is not None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it ended because somebody wanted it to."""
+        return self.error_code == CANCELLED
 
     def open(self) -> tuple[Any, BaseException | None]:
         """The value, or the exception that says what happened."""
@@ -89,10 +126,12 @@ class Arrived:
             except UserWarning as warning:  # where warnings are errors
                 return None, warning
         text = self.data.decode(errors="replace")
+        if self.cancelled:
+            return None, TaskCancelled(text)
         if self.error_code is not None:
             from afield.serialize.exceptions import rebuild
 
-            return None, rebuild(text, self.completion_t, self.exception, self.error_code)
+            return None, rebuild(text + self._hint(text), self.completion_t, self.exception, self.error_code)
         if self.serializer is None:
             self.serializer = ComputeSerializer()
         try:
@@ -107,6 +146,25 @@ class Arrived:
             failure.__cause__ = error
             return None, failure
 
+    def _hint(self, text: str) -> str:
+        """What the remote side could not know, as further lines for the traceback."""
+        place, details = self.place, self.details or {}
+        if place.endpoint_id is None and isinstance(found := details.get("endpoint_id"), str):
+            place = place._replace(endpoint_id=found)
+        if self.error_code == _LOST:
+            there, here = details.get("python_version") or place.python, platform.python_version()
+            if isinstance(there, str) and there.split(".")[:2] != here.split(".")[:2]:
+                return (
+                    f"\n\nThe workers of {place} run Python {there}, and this program Python {here}: code or objects "
+                    "that only one of them can read may be what ended it. Use the same minor version at both ends"
+                )
+        elif missing := _MISSING.findall(text):
+            return (
+                f"\n\nThe module {missing[-1]!r} is missing on {place}: have it installed in the environment of its "
+                "workers, or choose another endpoint or user_endpoint_config"
+            )
+        return ""
+
 
 def _warn_of_other_python(details: dict[str, Any]) -> None:
     """Say once for each endpoint that its Python is not ours: most puzzling failures come from that."""
@@ -117,9 +175,9 @@ def _warn_of_other_python(details: dict[str, Any]) -> None:
     here = platform.python_version()
     if there.split(".")[:2] != here.split(".")[:2]:
         warnings.warn(
-            f"the workers of endpoint {endpoint} run Python {there}, and this program {here}: what is sent compiled or "
-            "pickled may not be understood. Use the same minor version at both ends, or send functions as source: "
-            "Executor(serializer=ComputeSerializer(strategy_code=AllCodeStrategies()))",
+            f"the workers of endpoint {endpoint} run Python {there}, and this program {here}: functions are sent as "
+            "source where they have one, but what is pickled may not be understood at the other end. Use the same "
+            "minor version at both ends",
             UserWarning,
             stacklevel=6,
         )

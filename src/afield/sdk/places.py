@@ -1,4 +1,4 @@
-"""The half of ``Client`` that is about endpoints."""
+"""The part of ``Client`` that is about endpoints."""
 
 from __future__ import annotations
 
@@ -61,7 +61,10 @@ class EndpointCalls(ABC):
         :param high_assurance: published; kept
         :param admins: identities who may change it beside its owner
         :return: its ``endpoint_id`` and the credentials of its queues
+        :raises ValueError: it has no name
         """
+        if not name:
+            raise ValueError(f"name should be what the endpoint is called, and is {name!r}")
         registration = EndpointRegistration(
             endpoint_name=name,
             metadata=metadata or {},
@@ -82,12 +85,18 @@ class EndpointCalls(ABC):
         registered: dict[str, Any] = msgspec.to_builtins(answer)
         return registered
 
-    def get_endpoints(self, role: str | None = None) -> list[dict[str, Any]]:
+    def get_endpoints(self, role: str | None = None, search: str | None = None) -> list[dict[str, Any]]:
         """Endpoints.
 
         :param role: ``"owner"`` (also None): your own; ``"any"``: all that you may use
+        :param search: part of a name, or of the machine's
+        :return: for each ``uuid``, ``name``, ``display_name``, ``owner``, ``hostname``, ``status``
+        :raises ValueError: there is no such role
         """
-        return [msgspec.structs.asdict(each) for each in self.session().call(lambda s: s.endpoints(role))]
+        if role not in {None, "owner", "any"}:
+            raise ValueError(f'role should be "owner" or "any", not {role!r}')
+        found = self.session().call(lambda service: service.endpoints(role, search))
+        return [msgspec.structs.asdict(each) for each in found]
 
     def get_endpoint_status(self, endpoint_uuid: UUIDlike) -> dict[str, Any]:
         """``status``, ``"online"`` or ``"offline"``, and ``details``: what it said of itself last."""

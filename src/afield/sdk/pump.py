@@ -3,42 +3,51 @@
 From a caller's thread a call crosses by :meth:`Pump.send`: it goes into a deque, and only the first of a burst wakes
 the loop. Why none is left lying: a caller appends, then looks at the flag; the loop clears the flag, then empties the
 deque. So whoever finds the flag set has appended before it was cleared, and is emptied out.
+
+A first submit is one request: functions that the service does not have yet ride in it, and the answer brings how to
+reach the results, which clients the service takes, and which Python the workers run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
-
-import msgspec
+from typing import Any, Final
 
 from afield.broker.base import Connector
-from afield.errors import ComputeAPIError, ComputeError, ServiceError, ServiceUnreachable
+from afield.errors import ComputeAPIError, ComputeError, ServiceError, ServiceUnreachable, VersionMismatch
 from afield.ids import new_id, parse_id
 from afield.sdk.calls import Call, Origin
-from afield.sdk.coalesce import Coalescer, Group, Lane, halves
+from afield.sdk.cancelling import Cancelling
+from afield.sdk.coalesce import Coalescer, Lane
 from afield.sdk.functions import Function
 from afield.sdk.future import ComputeFuture
+from afield.sdk.outcome import CANCELLED, Arrived, Place
+from afield.sdk.parcel import Parcel
 from afield.sdk.portal import Portal
+from afield.sdk.pythons import MISMATCH, Pythons, Unreadable
 from afield.sdk.retry import Pace, persist
 from afield.sdk.stream import Stream, fail
-from afield.sdk.transport.base import Transport
-from afield.wire.rest import SubmitRequest, SubmitResponse
+from afield.sdk.transport.base import Refusal, Transport
+from afield.wire.rest import SubmitResponse
 
 __all__ = ["Pump"]
 
 _log = logging.getLogger(__name__)
 
-_json = msgspec.json.Decoder(dict[str, Any]).decode
+#: Characters of code that ride in a submit beside its payload (see coalesce.MOST_BYTES); more is registered before.
+_MOST_RIDING: Final = 1_000_000
 
 
 class Pump:
-    """One service, one identity. All but :meth:`send` is called in the loop.
+    """One service, one identity. All is called in the loop but what says otherwise.
 
-    :param ready: awaited before anything is sent: whether this client may speak to this service
+    :param ready: awaited before something other than a submit is asked: whether this client may speak to this service
+    :param vet: called with the oldest published SDK that the service takes, as an answer says it; raises
+        :class:`~afield.errors.VersionMismatch` where that is newer than ours
     :param user_runtime: sent with each request
     """
 
@@ -50,10 +59,20 @@ class Pump:
         *,
         pace: Pace,
         ready: Callable[[], Awaitable[None]],
+        vet: Callable[[str], None],
         user_runtime: Callable[[], dict[str, Any]],
     ) -> None:
         self._portal, self._transport, self._connector = portal, transport, connector
-        self._pace, self._ready, self._user_runtime = pace, ready, user_runtime
+        self._pace, self._ready, self._vet, self._user_runtime = pace, ready, vet, user_runtime
+        #: what is known of workers' Pythons
+        self.pythons = Pythons()
+        #: names of endpoints, by id, as far as they came by
+        self.names: dict[str, str] = {}
+        self._cancelling = Cancelling(transport, pace, self._confirmed)
+        #: futures that wait for their arguments
+        self._deferred: dict[ComputeFuture[Any], None] = {}
+        #: why nothing is sent to this service any more
+        self._unfit: VersionMismatch | None = None
         self._inbox: deque[Call] = deque()
         self._woken = False
         self._coalescer: Coalescer[Call] = Coalescer()
@@ -75,6 +94,32 @@ class Pump:
             self._woken = True
             self._portal.post(self._drain)
 
+    def defer(self, future: ComputeFuture[Any]) -> None:
+        """A future whose call cannot be sent yet counts as outstanding from now on. May be called in any thread.
+
+        :param future: with its ``origin``
+        """
+        self._deferred[future] = None
+
+    def undefer(self, future: ComputeFuture[Any]) -> None:
+        """It does not wait any more. To be called after :meth:`send`, so that it is always known. In any thread."""
+        self._deferred.pop(future, None)
+
+    def cancel(self, future: ComputeFuture[Any]) -> None:
+        """Ask for the end of a task that was sent. May be called in any thread.
+
+        :raises RuntimeError: the interpreter is ending
+        """
+        self._portal.post(self.wish, future)
+
+    def wish(self, future: ComputeFuture[Any], *, running: bool = True) -> None:
+        """The same, in the loop.
+
+        :param running: also if it has begun
+        """
+        if not self._closed:
+            self._cancelling.wish(future, running=running)
+
     def outstanding(self, origin: Origin | None = None) -> list[ComputeFuture[Any]]:
         """The futures that have not ended, of one Executor or of all whose results are awaited."""
         self._drain()
@@ -87,6 +132,7 @@ class Pump:
         self._drain()
         while self._carrying:
             await asyncio.wait(self._carrying)
+        await self._cancelling.flush()
 
     async def reload(self, group_id: str, origin: Origin) -> list[ComputeFuture[Any]]:
         """A future for each task of a group; tasks that this process waits for keep the one they have.
@@ -102,7 +148,7 @@ class Pump:
         known = stream.matcher.expected
         futures = {task.id: known.get(task.id) or self._revived(task.id, origin) for task in document.tasks}
         stream.matcher.asked()
-        stream.settle(stream.matcher.answered({i: future for i, future in futures.items() if i not in known}))
+        stream.announce({i: future for i, future in futures.items() if i not in known})
         stream.watch()
         await persist(stream.catch_up, self._pace)
         return list(futures.values())
@@ -123,6 +169,7 @@ class Pump:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+        await self._cancelling.close()
         for stream in self._streams.values():
             await stream.close()
         self._streams.clear()
@@ -137,6 +184,7 @@ class Pump:
         inbox, offer = self._inbox, self._coalescer.offer
         while inbox:
             call = inbox.popleft()
+            call.future.origin.pump = self
             if self._closed:
                 fail(call.future, ComputeError("the client was closed before the task was sent"))
             else:
@@ -153,8 +201,7 @@ class Pump:
     async def _carry(self, lane: Lane, calls: list[Call]) -> None:
         try:
             going = [call for call in calls if call.future.set_running_or_notify_cancel()]
-            if going:
-                await self._ready()
+            if sum(map(_code, {call.function for call in going})) > _MOST_RIDING:
                 going = await self._with_functions(going)
             if going:
                 await self._submit(lane, going)
@@ -168,6 +215,7 @@ class Pump:
             _log.exception("a submit failed")
             _fail_all(calls, ComputeError(f"the submit failed unexpectedly: {type(error).__name__}: {error}"))
         finally:
+            self._cancelling.answered(call.future for call in calls)
             self._coalescer.finished(lane)
             self._start()
 
@@ -197,28 +245,28 @@ class Pump:
         registration = function.registration
         assert registration is not None  # without an id there is one
         answer = await persist(lambda: self._transport.register_function(registration), self._pace)
-        function.id, function.registration = answer.function_uuid, None
+        function.id = answer.function_uuid
 
     async def _submit(self, lane: Lane, calls: Sequence[Call]) -> None:
-        by_function: dict[str, list[Call]] = {}
-        for call in calls:
-            assert call.function.id is not None  # _with_functions saw to it
-            by_function.setdefault(call.function.id, []).append(call)
-        request = self._request(lane, by_function)
-        group_id, key = lane.group.id, new_id()
-        stream = self._stream(group_id, calls[0].future.origin) if group_id is not None else None
+        if self._unfit is not None:
+            raise self._unfit
+        self.pythons.choose(lane, calls)
+        parcel, key = Parcel(lane, calls), new_id()
+        request = parcel.request(self._user_runtime())
+        stream = self._stream(lane.group.id, calls[0].future.origin) if lane.group.id is not None else None
         if stream is not None:
             stream.matcher.asked()
         try:
             answer = await persist(lambda: self._transport.submit(lane.endpoint_id, request, key), self._pace)
+            self._check(answer)
         except BaseException as error:
             if stream is not None:
                 stream.matcher.refused()
-            parts = _parts(calls, by_function, error)
-            if not parts:
+            parts = self._parts(parcel, error)
+            if parts is None:
                 raise
         else:
-            self._accepted(lane.group, stream, by_function, answer)
+            self._accepted(parcel, stream, answer)
             return
         for part in parts:
             try:
@@ -226,44 +274,50 @@ class Pump:
             except ComputeAPIError as error:
                 _fail_all(part, error)
 
-    def _request(self, lane: Lane, by_function: dict[str, list[Call]]) -> SubmitRequest:
-        options = lane.options
-        return SubmitRequest(
-            tasks={function_id: [call.payload for call in calls] for function_id, calls in by_function.items()},
-            create_queue=True,
-            task_group_id=lane.group.id,
-            resource_specification=_json(options.resource_specification) if options.resource_specification else None,
-            user_endpoint_config=_json(options.user_endpoint_config) if options.user_endpoint_config else None,
-            user_runtime=self._user_runtime(),
-            result_serializers=list(options.result_serializers) or None,
-        )
+    def _check(self, answer: SubmitResponse) -> None:
+        if answer.min_sdk_version is not None:
+            try:
+                self._vet(answer.min_sdk_version)
+            except VersionMismatch as error:
+                self._unfit = error
+                raise
 
-    def _accepted(
-        self, group: Group, stream: Stream | None, by_function: dict[str, list[Call]], answer: SubmitResponse
-    ) -> None:
+    def _parts(self, parcel: Parcel, error: BaseException) -> Sequence[Sequence[Call]] | None:
+        """How to send again what was refused; calls for which there is no way have failed. None: all have."""
+        if isinstance(error, ComputeAPIError) and error.code == MISMATCH:
+            about = error if isinstance(error, Refusal) else Refusal(*error.args)
+            left = self.pythons.again(parcel, about, _end_unreadable)
+            return [left] if left else []
+        return parcel.parts(error) or None
+
+    def _accepted(self, parcel: Parcel, stream: Stream | None, answer: SubmitResponse) -> None:
         tasks: dict[str, ComputeFuture[Any]] = {}
-        for function_id, calls in by_function.items():
-            ids = answer.tasks.get(function_id, [])
+        now = time.time()
+        for key, calls in parcel.calls.items():
+            ids = answer.tasks.get(key, [])
             if len(ids) != len(calls):
                 error = ServiceError(
-                    f"the service was given {len(calls)} calls of function {function_id} and accepted {len(ids)}: "
+                    f"the service was given {len(calls)} calls of {calls[0].function.name} and accepted {len(ids)}: "
                     "this is a mistake of the service"
                 )
                 _fail_all(calls, error)
                 continue
             for call, task_id in zip(calls, ids, strict=True):
                 future = call.future
-                future.task_id = task_id
+                future.accepted(task_id, now)
                 future.origin.accepted += 1
                 tasks[task_id] = future
-        group.id = answer.task_group_id
+        for key, function in parcel.riding.items():
+            function.id = function.id or answer.functions.get(key)
+        lane = parcel.lane
+        self.pythons.learn(lane, answer.python_version)
+        lane.group.id = answer.task_group_id
         if stream is None:
-            origin = next(iter(by_function.values()))[0].future.origin
-            stream = self._stream(group.id, origin)
+            stream = self._stream(lane.group.id, next(iter(parcel.calls.values()))[0].future.origin)
             stream.matcher.asked()
         spilled = stream.matcher.spilled
-        stream.settle(stream.matcher.answered(tasks))
-        stream.watch(recheck=spilled)
+        stream.announce(tasks)
+        stream.watch(answer.result_queue, recheck=spilled)
 
     # -- in ----------------------------------------------------------------------------------------------------------
 
@@ -271,7 +325,13 @@ class Pump:
         stream = self._streams.get(group_id)
         if stream is None:
             stream = self._streams[group_id] = Stream(
-                group_id, self._transport, self._connector, self._pace, port=origin.port, on_idle=self._close_if_idle
+                group_id,
+                self._transport,
+                self._connector,
+                self._pace,
+                port=origin.port,
+                place_of=self._place_of,
+                on_idle=self._close_if_idle,
             )
         if not origin.retired:
             stream.users.add(origin)
@@ -288,13 +348,29 @@ class Pump:
 
     def _revived(self, task_id: str, origin: Origin) -> ComputeFuture[Any]:
         future: ComputeFuture[Any] = ComputeFuture(task_id)
-        future.origin = origin
+        future.origin, origin.pump = origin, self
         future.set_running_or_notify_cancel()
+        future.accepted(task_id, time.time())
         return future
+
+    def _confirmed(self, future: ComputeFuture[Any]) -> None:
+        """The service says that its task is cancelled; nobody waits for its result any more."""
+        for stream in self._streams.values():
+            if stream.matcher.expected.get(future.task_id or "") is future:
+                stream.arrived(future.task_id or "", Arrived(b"", CANCELLED, "0"))
+                return
+        future.set_cancelled()
+
+    def _place_of(self, future: ComputeFuture[Any]) -> Place:
+        if future.lane is None:
+            return Place()
+        endpoint_id = future.lane.endpoint_id
+        return Place(endpoint_id, self.names.get(endpoint_id), self.pythons.there(future.lane))
 
     def _held(self) -> list[ComputeFuture[Any]]:
         """Every future that has not ended, whoever made it."""
         held = {call.future for call in self._coalescer.waiting()}
+        held.update(list(self._deferred))  # a copy in one step, for other threads change it
         held.update(call.future for calls in self._carrying.values() for call in calls)
         held.update(future for stream in self._streams.values() for future in stream.matcher.expected.values())
         return [future for future in held if not future.done()]
@@ -307,12 +383,11 @@ def _fail_all(calls: Sequence[Call], error: BaseException) -> None:
             fail(call.future, error)
 
 
-def _parts(calls: Sequence[Call], by_function: dict[str, list[Call]], error: BaseException) -> Sequence[Sequence[Call]]:
-    """How to send a refused batch again so that only what is refused fails; nothing: that would not help."""
-    if not isinstance(error, ComputeAPIError) or len(calls) < 2:
-        return ()
-    if error.http_status == 413:
-        return halves(calls)
-    if error.code.startswith("FUNCTION_") and len(by_function) > 1:
-        return list(by_function.values())
-    return ()
+def _end_unreadable(call: Call, why: Unreadable) -> None:
+    if not call.future.done():
+        call.future.set_sealed(why)
+
+
+def _code(function: Function) -> int:
+    """Characters that would have to ride."""
+    return len(function.registration.function_code) if function.id is None and function.registration else 0

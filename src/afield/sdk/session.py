@@ -16,6 +16,7 @@ from afield.sdk.pump import Pump
 from afield.sdk.retry import Pace, TryAgain, persist
 from afield.sdk.transport.base import Transport
 from afield.sdk.version import check
+from afield.wire.rest import EndpointDocument, EndpointSummary, VersionInfo
 
 __all__ = ["Session"]
 
@@ -27,7 +28,8 @@ class Session:
 
     :param transport: used only in the loop
     :param connector: likewise
-    :param check_version: whether to ask the service, before anything else, if it takes clients like this one
+    :param check_version: whether to make sure that the service takes clients like this one: by the first answer to a
+        submit, or before anything else is asked
     :param user_runtime: what is said of this program with each submit
     """
 
@@ -48,7 +50,9 @@ class Session:
         self._checking: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.pump = Pump(self._portal, transport, connector, pace=pace, ready=self._ready, user_runtime=user_runtime)
+        self.pump = Pump(
+            self._portal, transport, connector, pace=pace, ready=self._ready, vet=self._vet, user_runtime=user_runtime
+        )
         self._portal.adopt(self)
 
     @property
@@ -87,6 +91,14 @@ class Session:
     def outstanding(self, origin: Origin) -> list[Any]:
         """The futures of one Executor that have not ended."""
         return self._portal.call(self._outstanding, origin)
+
+    def cancel_all(self, origin: Origin, *, running: bool = False) -> None:
+        """Cancel what has not ended of one Executor: at once what was not sent; of the rest the service is asked, and
+        this does not wait for it.
+
+        :param running: also what has begun
+        """
+        self._portal.call(self._cancel_all, origin, running)
 
     def finish(self) -> None:
         """Wait until everything is sent, and until all results that somebody cares for are there."""
@@ -128,7 +140,7 @@ class Session:
 
     def _abandon(self, origin: Origin) -> None:
         for future in self.pump.outstanding(origin):
-            future.cancel()
+            future.cancel_unsent()
         self._retire(origin)
 
     def _retire(self, origin: Origin) -> None:
@@ -139,17 +151,31 @@ class Session:
         self._tasks.add(task)  # the loop itself keeps only weak references
         task.add_done_callback(self._tasks.discard)
 
+    async def _cancel_all(self, origin: Origin, running: bool) -> None:  # noqa: FBT001 - handed over by position
+        for future in self.pump.outstanding(origin):
+            if not future.cancel_unsent():
+                self.pump.wish(future, running=running)
+
     async def _outstanding(self, origin: Origin | None) -> list[Any]:
         return self.pump.outstanding(origin)
 
     async def _ask(self, operation: Callable[[Transport], Awaitable[T]], *, again: bool) -> T:
         await self._ready()
         if again:
-            return await persist(lambda: operation(self.transport), self._pace)
-        try:
-            return await operation(self.transport)
-        except TryAgain as failure:
-            raise failure.error from failure.__cause__
+            answer = await persist(lambda: operation(self.transport), self._pace)
+        else:
+            try:
+                answer = await operation(self.transport)
+            except TryAgain as failure:
+                raise failure.error from failure.__cause__
+        self._note_names(answer)
+        return answer
+
+    def _note_names(self, answer: object) -> None:
+        """Endpoints that came by have names, which messages can use later."""
+        for each in answer if isinstance(answer, list) else (answer,):
+            if isinstance(each, EndpointSummary | EndpointDocument):
+                self.pump.names[each.uuid] = each.display_name or each.name
 
     async def _ready(self) -> None:
         if not self._check_version:
@@ -167,3 +193,8 @@ class Session:
     async def _check(self) -> None:
         check(await persist(self.transport.version, self._pace))
         self._check_version = False
+
+    def _vet(self, min_sdk_version: str) -> None:
+        if self._check_version:
+            check(VersionInfo("", min_sdk_version, "", ""))
+            self._check_version = False

@@ -7,8 +7,9 @@ pump.
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -20,7 +21,14 @@ from afield.serialize import ComputeSerializer, import_path
 if TYPE_CHECKING:
     from afield.serialize.selection import Strategylike
 
-__all__ = ["Settings"]
+__all__ = ["CONTAINER", "Settings", "json_object"]
+
+
+#: what to write now
+CONTAINER: Final = (
+    "container_id has no effect: containers are part of an endpoint's configuration. Leave it out, and choose the "
+    "container with user_endpoint_config={…}, by the variables that the endpoint's template has for it"
+)
 
 
 class Settings:
@@ -44,7 +52,7 @@ class Settings:
         self._lane: Lane | None = None
         self._group = Group()
         self.endpoint_id = endpoint_id
-        self.container_id = container_id
+        self._container_id = _uuid(container_id, "container")
         self.task_group_id = task_group_id
         self.resource_specification = resource_specification
         self.user_endpoint_config = user_endpoint_config
@@ -69,6 +77,8 @@ class Settings:
 
     @container_id.setter
     def container_id(self, value: uuid.UUID | str | None) -> None:
+        if value is not None:
+            warnings.warn(CONTAINER, DeprecationWarning, stacklevel=2)
         self._container_id = _uuid(value, "container")
 
     @property
@@ -89,7 +99,7 @@ class Settings:
     @resource_specification.setter
     def resource_specification(self, value: dict[str, Any] | None) -> None:
         self._resource_specification = value
-        self._resource_text = _json_object(value, "resource_specification")
+        self._resource_text = json_object(value, "resource_specification")
         self._lane = None
 
     @property
@@ -100,7 +110,7 @@ class Settings:
     @user_endpoint_config.setter
     def user_endpoint_config(self, value: dict[str, Any] | None) -> None:
         self._user_endpoint_config = value
-        self._config_text = _json_object(value, "user_endpoint_config")
+        self._config_text = json_object(value, "user_endpoint_config")
         self._lane = None
 
     @property
@@ -130,6 +140,8 @@ class Settings:
 
     @batch_size.setter
     def batch_size(self, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"batch_size is how many tasks one request may have, a whole number, not {value!r}")
         if value < 1:
             raise ValueError(f"batch_size is how many tasks one request may have: at least 1, not {value}")
         self._origin.batch_size = value
@@ -141,6 +153,8 @@ class Settings:
 
     @amqp_port.setter
     def amqp_port(self, value: int | None) -> None:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise TypeError(f"amqp_port should be a port number or None, not {value!r}")
         if value is not None and not 0 < value < 65536:
             raise ValueError(f"amqp_port should be a port number or None, not {value}")
         self._origin.port = value
@@ -153,7 +167,12 @@ def _uuid(value: uuid.UUID | str | None, what: str) -> uuid.UUID | None:
     return None if value is None else uuid.UUID(parse_id(value, what))
 
 
-def _json_object(value: dict[str, Any] | None, name: str) -> bytes:
+def json_object(value: dict[str, Any] | None, name: str) -> bytes:
+    """A dictionary as it travels; empty for an empty one and None.
+
+    :param name: of the option, for the message
+    :raises TypeError: it is neither, or holds what JSON has nothing for
+    """
     if value is None:
         return b""
     if not isinstance(value, dict):

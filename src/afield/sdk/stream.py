@@ -1,9 +1,10 @@
-"""The way in: the results of one task group, as long as anybody waits for them.
+"""The way in: the results of one task group, and notices about its tasks, as long as anybody waits for them.
 
-Each attempt fetches fresh credentials, connects and consumes. After every interruption the service is also asked after
-all outstanding tasks, because what was in a queue may be gone, and the store still has it. The same happens now and
-then when nothing has ended for long: another program may have consumed what was meant for this one. A stream that is
-lost while nothing is outstanding is taken up again with the next task.
+Each attempt fetches fresh credentials, connects and consumes; those for the first came with the answer to a submit.
+After every interruption the service is also asked after all outstanding tasks, because what was in a queue may be gone,
+and the store still has it. The same happens now and then when nothing has ended for long: another program may have
+consumed what was meant for this one. A stream that is lost while nothing is outstanding is taken up again with the next
+task.
 
 A queue gives each message to one of those who consume it. Several clients of this process may use one group; then
 whoever gets a message looks for whom it is. What is for nobody here is put back once, for another program; and who
@@ -17,22 +18,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import InvalidStateError
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
 
 from afield.broker.base import Connection, Connector, Consumer, Delivery
 from afield.errors import BrokerRefused, BrokerUnreachable, ComputeError, ServiceError, ServiceUnreachable, WireError
 from afield.sdk import portal
 from afield.sdk.future import ComputeFuture
 from afield.sdk.match import Matcher
-from afield.sdk.outcome import Arrived
+from afield.sdk.outcome import Arrived, Place
 from afield.sdk.retry import Pace, Retrying, TryAgain, persist
 from afield.sdk.transport.base import Transport
+from afield.states import TERMINAL, TaskState
 from afield.wire.codec import decode
-from afield.wire.messages import Result
+from afield.wire.messages import Notice, Result
+from afield.wire.rest import ResultQueue
 
 __all__ = ["Stream", "fail"]
 
@@ -50,6 +56,8 @@ _ASK_EVERY_S: Final = 10.0
 #: Where others consume the same queue, the first question comes after so many seconds, the next after twice as many.
 _ASK_SOON_S: Final = 1.0
 
+_STATES: Final = frozenset(TaskState) - TERMINAL
+
 #: The streams of each task group, by the process's life: a forked child must not touch its parent's.
 _together: Final[dict[tuple[object, str], list[Stream]]] = {}
 
@@ -59,6 +67,7 @@ class Stream:
 
     :param group_id: its UUID
     :param port: instead of the one in the credentials
+    :param place_of: where a future's task ran, as far as is known, for messages
     :param on_idle: called in a task of its own when nobody needs the stream any more
     """
 
@@ -70,14 +79,17 @@ class Stream:
         pace: Pace,
         *,
         port: int | None,
+        place_of: Callable[[ComputeFuture[Any]], Place],
         on_idle: Callable[[Stream], Coroutine[Any, Any, None]],
     ) -> None:
         self.group_id = group_id
-        self.matcher: Matcher[ComputeFuture[Any], Arrived] = Matcher()
+        self.matcher: Matcher[ComputeFuture[Any], Arrived, Notice] = Matcher()
         #: who still may wait for something of this group; without any, it ends when nothing is outstanding
         self.users: set[object] = set()
         self._transport, self._connector, self._pace, self._port = transport, connector, pace, port
-        self._on_idle = on_idle
+        self._place_of, self._on_idle = place_of, on_idle
+        #: credentials that were not used yet
+        self._where: ResultQueue | None = None
         self._task: asyncio.Task[None] | None = None
         self._side_tasks: set[asyncio.Task[None]] = set()
         self._asking: asyncio.Task[None] | None = None
@@ -88,15 +100,17 @@ class Stream:
         self._interrupted = False
         self._place = (portal.life, group_id)
 
-    def watch(self, *, recheck: bool = False) -> None:
+    def watch(self, where: ResultQueue | None = None, *, recheck: bool = False) -> None:
         """Be connected from now on.
 
+        :param where: fresh credentials, if there are any
         :param recheck: ask after all outstanding tasks, too: a result may have come too early to be kept
         """
         if self._task is None or self._task.done():
             kin = _together.setdefault(self._place, [])
             if self not in kin:
                 kin.append(self)
+            self._where = where
             self._task = asyncio.get_running_loop().create_task(self._run(), name=f"results of {self.group_id}")
         if recheck:
             self._aside(self._recheck())
@@ -131,19 +145,40 @@ class Stream:
             for task_id, document in answer.results.items():
                 ended = Arrived.from_document(document)
                 if ended is not None:
-                    self._arrived(task_id, ended)
+                    self.arrived(task_id, ended)
+                elif (future := self.matcher.expected.get(task_id)) is not None:
+                    since = document.since if document.since is not msgspec.UNSET else time.time()
+                    _tell(future, document.status, since)
+
+    def announce(self, tasks: Mapping[str, ComputeFuture[Any]]) -> None:
+        """A request was answered: these are expected from now on, and some may have ended already."""
+        self.settle(self.matcher.answered(tasks))
+        for future, notice in self.matcher.early_notices():
+            _take_notice(future, notice)
 
     def settle(self, matched: Iterable[tuple[ComputeFuture[Any], Arrived]]) -> None:
         """End futures with what arrived for them."""
         for future, arrived in matched:
-            self._heard = True
-            arrived.serializer = future.origin.serializer
-            try:
-                future.set_sealed(arrived)
-            except InvalidStateError:
-                _log.debug("%r had ended before its result came", future)
+            self._end(future, arrived)
+        self._leave_if_idle()
+
+    def _leave_if_idle(self) -> None:
         if self.idle:
             self._aside(self._on_idle(self))
+
+    def _end(self, future: ComputeFuture[Any], arrived: Arrived) -> None:
+        self._heard = True
+        if arrived.error_code is None:
+            arrived.serializer = future.origin.serializer
+        elif arrived.cancelled:
+            future.set_cancelled()
+            return
+        else:
+            arrived.place = self._place_of(future)
+        try:
+            future.set_sealed(arrived)
+        except InvalidStateError:
+            _log.debug("%r had ended before its result came", future)
 
     # -- connected ---------------------------------------------------------------------------------------------------
 
@@ -175,7 +210,9 @@ class Stream:
 
     async def _attend(self, retrying: Retrying) -> TryAgain:
         """One connection, from its beginning to its loss; what to say about the loss."""
-        where = await self._transport.result_queue()
+        where, self._where = self._where, None
+        if where is None:
+            where = await self._transport.result_queue(self.group_id)
         try:
             connection = await self._connector.connect(_with_port(where.connection_url, self._port))
         except BrokerUnreachable as error:
@@ -288,19 +325,44 @@ class Stream:
             # Putting it back would bring it again at once, for ever.
             _log.warning("a message in the result queue of task group %s is dropped: %s", self.group_id, error)
             return True
-        results = [message for message in messages if isinstance(message, Result)]
-        ours = [self._arrived(each.task_id, Arrived.from_result(each, properties.timestamp)) for each in results]
-        return all(ours)
+        ours = True
+        for message in messages:
+            if isinstance(message, Result):
+                arrived = Arrived.from_result(message, properties.timestamp)
+                ours = self.arrived(message.task_id, arrived) and ours
+            elif isinstance(message, Notice):
+                self._noticed(message)
+        return ours
 
-    def _arrived(self, task_id: str, arrived: Arrived) -> bool:
-        """Whether somebody here expects it. (Who may do so once an answer is in, keeps it.)"""
+    def arrived(self, task_id: str, arrived: Arrived) -> bool:
+        """An end has come; whether somebody here expects it. (Who may do so once an answer is in, keeps it.)"""
         found = False
         for stream in _together.get(self._place) or (self,):
             future = stream.matcher.arrived(task_id, arrived)
             if future is not None:
                 found = True
-                stream.settle(((future, arrived),))
+                stream._end(future, arrived)  # noqa: SLF001 - one of us
+                stream._leave_if_idle()  # noqa: SLF001 - likewise
         return found
+
+    def _noticed(self, notice: Notice) -> None:
+        """Where a task is. One for nobody here is not put back: a later one, or the end, says more."""
+        for stream in _together.get(self._place) or (self,):
+            future = stream.matcher.noticed(notice.task_id, notice)
+            if future is not None:
+                _take_notice(future, notice)
+
+
+def _take_notice(future: ComputeFuture[Any], notice: Notice) -> None:
+    if notice.refusal:
+        future.refused(notice.refusal)
+    _tell(future, notice.state, notice.at / 1e9, (notice.attempt, notice.at))
+
+
+def _tell(future: ComputeFuture[Any], status: str, since: float, heard: tuple[int, int] | None = None) -> None:
+    # What ends a task is its result. And a newer service may have states that are not known here.
+    if status in _STATES:
+        future.told(TaskState(status), since, heard)
 
 
 def fail(future: ComputeFuture[Any], error: BaseException) -> None:

@@ -24,7 +24,7 @@ from afield.serialize.code import (
 from afield.serialize.data import DEFAULT_STRATEGY_DATA, AllDataStrategies, DillDataBase64, JSONData
 from afield.serialize.selection import AllowlistWildcard, import_path
 from afield.serialize.serializer import ComputeSerializer
-from afield.serialize.strategy import ComboSerializationStrategy, SerializationStrategy
+from afield.serialize.strategy import ComboSerializationStrategy, SerializationStrategy, carries_code
 
 __all__ = [
     "DEFAULT_STRATEGY_CODE",
@@ -48,5 +48,6 @@ __all__ = [
     "SerdeError",
     "SerializationError",
     "SerializationStrategy",
+    "carries_code",
     "import_path",
 ]

@@ -2,25 +2,27 @@
 
 Two families. dill's carry the compiled function: everything works, decorators and closures too, but both ends need the
 same minor version of Python. The others carry source: any version reads it, but it must be a plain ``def`` whose source
-can be found, and its imports must be inside it.
+can be found. What it uses of its script comes along where ``portable`` can say it in source, too.
 """
 
 from __future__ import annotations
+import __future__
 
 import binascii
 import pickle
 import re
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from afield.errors import DeserializationError, SerializationError
-from afield.serialize.data import pickle_from_text, text_of_pickle
+from afield.serialize.data import pickle_from_text, text_holds_code, text_of_pickle
+from afield.serialize.names import is_complete
 from afield.serialize.strategy import (
     IDENTIFIER_LENGTH,
     STRATEGIES,
     ComboSerializationStrategy,
     SerializationStrategy,
-    built_in,
 )
 
 __all__ = [
@@ -37,12 +39,13 @@ __all__ = [
 ]
 
 
-@built_in
+@SerializationStrategy.register
 class DillCode(SerializationStrategy):
     """The function itself, by dill, in base64. The default for code.
 
     What can be imported goes by name and must be importable, in a version that fits, where it is called. The functions
-    of the running script, lambdas and closures travel along, compiled.
+    of the running script, lambdas and closures travel along, compiled, with the globals that they use: imports, other
+    functions, classes and values, as they are when it is serialized. Of those, what cannot travel stays behind.
     """
 
     identifier: ClassVar[str] = "01\n"
@@ -56,8 +59,12 @@ class DillCode(SerializationStrategy):
         """The callable."""
         return pickle_from_text(self.chomp(payload))
 
+    def carries_code(self, payload: str) -> bool:
+        """Whether it goes by value."""
+        return text_holds_code(self.chomp(payload))
 
-@built_in
+
+@SerializationStrategy.register
 class PickleCode(SerializationStrategy):
     """A plain pickle of a function. Only read, for functions that were registered long ago."""
 
@@ -81,14 +88,35 @@ class _Source(SerializationStrategy):
 
     for_code: ClassVar[bool] = True
 
-    def _find(self, function: Callable[..., Any]) -> tuple[str, str]:
+    def serialize(self, data: Any) -> str:
+        """Name and source of the function."""
+        return self._write(*self._find(data, whole=False))
+
+    def serialize_beside_others(self, data: Any) -> str:
+        """The same, where nothing of its script is missing in it."""
+        return self._write(*self._find(data, whole=True))
+
+    @abstractmethod
+    def _write(self, name: str, source: str) -> str: ...
+
+    def _find(self, function: Callable[..., Any], *, whole: bool) -> tuple[str, str]:
         name = getattr(function, "__name__", "")
         if not name.isidentifier():
             raise SerializationError(
                 f"{name or type(function).__name__} has no name under which its source defines it: source strategies "
                 "take functions made by def; DillCode takes others"
             )
-        return name, self._source(function)
+        if is_complete(function):
+            return name, self._source(function)
+        from afield.serialize.portable import portable_source
+
+        try:
+            return portable_source(function)
+        except SerializationError:
+            if whole:
+                raise
+            # As published: who calls it may never come to where it would be missed.
+            return name, self._source(function)
 
     def _source(self, function: Callable[..., Any]) -> str:
         import inspect
@@ -97,9 +125,8 @@ class _Source(SerializationStrategy):
 
 
 class _PickledSource(_Source):
-    def serialize(self, data: Any) -> str:
-        """Name and source as a pickle in base64."""
-        return self.identifier + text_of_pickle(self._find(data))
+    def _write(self, name: str, source: str) -> str:
+        return self.identifier + text_of_pickle((name, source))
 
     def deserialize(self, payload: str) -> Any:
         """The function, made of its source."""
@@ -108,9 +135,8 @@ class _PickledSource(_Source):
 
 
 class _PureSource(_Source):
-    def serialize(self, data: Any) -> str:
-        """Name and source as they are."""
-        return f"{self.identifier}{':'.join(self._find(data))}"
+    def _write(self, name: str, source: str) -> str:
+        return f"{self.identifier}{name}:{source}"
 
     def deserialize(self, payload: str) -> Any:
         """The function, made of its source."""
@@ -118,14 +144,14 @@ class _PureSource(_Source):
         return _define(name, source)
 
 
-@built_in
+@SerializationStrategy.register
 class DillCodeTextInspect(_PickledSource):
     """Source as :mod:`inspect` finds it, pickled. Old; :class:`PureSourceTextInspect` does the same in the open."""
 
     identifier: ClassVar[str] = "03\n"
 
 
-@built_in
+@SerializationStrategy.register
 class DillCodeSource(_PickledSource):
     """Source as dill finds it, pickled. Old; :class:`PureSourceDill` does the same in the open."""
 
@@ -135,14 +161,14 @@ class DillCodeSource(_PickledSource):
         return _source_by_dill(function)
 
 
-@built_in
+@SerializationStrategy.register
 class PureSourceTextInspect(_PureSource):
     """Source as :mod:`inspect` finds it: from files and notebooks."""
 
     identifier: ClassVar[str] = "st\n"
 
 
-@built_in
+@SerializationStrategy.register
 class PureSourceDill(_PureSource):
     """Source as dill finds it: also of functions typed at a prompt."""
 
@@ -152,7 +178,7 @@ class PureSourceDill(_PureSource):
         return _source_by_dill(function)
 
 
-@built_in
+@SerializationStrategy.register
 class CombinedCode(ComboSerializationStrategy):
     """Five strategies in one, joined by colons. Old; :class:`AllCodeStrategies` cannot be confused by what it holds."""
 
@@ -172,7 +198,7 @@ class CombinedCode(ComboSerializationStrategy):
         return [identifier + rest for identifier, rest in zip(pieces[::2], pieces[1::2], strict=True)]
 
 
-@built_in
+@SerializationStrategy.register
 class AllCodeStrategies(ComboSerializationStrategy):
     """Source where it can be found, and the compiled function for those who have the same Python."""
 
@@ -180,6 +206,8 @@ class AllCodeStrategies(ComboSerializationStrategy):
     for_code: ClassVar[bool] = True
     strategies: ClassVar = (PureSourceTextInspect, PureSourceDill, DillCode)
 
+
+_TEXT_NOTES: Final[int] = __future__.annotations.compiler_flag
 
 #: an older published name
 DillTextInspect = DillCodeTextInspect
@@ -205,7 +233,11 @@ def _define(name: str, source: str) -> Any:
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     # Of __main__, as if it were in the script: that is where dill and we know that names mean nothing elsewhere.
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    exec(compile(source, file, "exec"), namespace)  # noqa: S102 - running what was sent is the purpose
+    try:
+        exec(compile(source, file, "exec", dont_inherit=True), namespace)  # noqa: S102 - running what was sent is the purpose
+    except NameError:
+        # As the published reader does it always: annotations become text, so they may name what is not here.
+        exec(compile(source, file, "exec", _TEXT_NOTES, dont_inherit=True), namespace)  # noqa: S102 - likewise
     if name not in namespace:
         defined = ", ".join(sorted(namespace.keys() - {"__name__", "__builtins__"})) or "nothing"
         raise DeserializationError(f"the source should define {name}, and it defines {defined}")

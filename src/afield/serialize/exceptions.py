@@ -25,7 +25,14 @@ from itertools import pairwise
 from types import FunctionType, TracebackType
 from typing import Any, ClassVar, Final, TypeAlias
 
-from afield.errors import EndpointLost, MaxResultSizeExceeded, TaskExecutionFailed, WorkerLost
+from afield.errors import (
+    EndpointLost,
+    MaxResultSizeExceeded,
+    TaskCancelled,
+    TaskExecutionFailed,
+    TaskTimeout,
+    WorkerLost,
+)
 from afield.serialize.pickles import dumps, loads
 
 __all__ = ["EXCEPTION_LIMIT", "is_own_frame", "pack_exception", "rebuild"]
@@ -44,7 +51,7 @@ _OWN: Final = tuple(os.path.join(_PACKAGE, part, "") for part in ("worker", "ser
 
 #: error codes that have a class of their own
 _CLASSES: Final[dict[str | None, type[TaskExecutionFailed]]] = {
-    kind.__name__: kind for kind in (WorkerLost, EndpointLost, MaxResultSizeExceeded)
+    kind.__name__: kind for kind in (WorkerLost, EndpointLost, TaskTimeout, MaxResultSizeExceeded)
 }
 
 
@@ -64,8 +71,8 @@ def pack_exception(error: BaseException) -> bytes | None:
 
 def rebuild(
     remote_data: str, completion_t: str, exception: bytes | None, error_code: str | None
-) -> TaskExecutionFailed:
-    """The exception of a failed task.
+) -> TaskExecutionFailed | TaskCancelled:
+    """The exception of a task that ended without a value.
 
     :param remote_data: the remote traceback, or what the endpoint said
     :param completion_t: unix time of the end in seconds, as text
@@ -74,6 +81,8 @@ def rebuild(
     :returns: where it can be, also an instance of the class of the original, with its arguments and attributes; then
         the original with its remote traceback is its ``__cause__``. Never raises
     """
+    if error_code == TaskCancelled.__name__:
+        return TaskCancelled(remote_data.strip("\n"))
     plain = _CLASSES.get(error_code, TaskExecutionFailed)(remote_data, completion_t)
     if exception is None or type(plain) is not TaskExecutionFailed:
         return plain

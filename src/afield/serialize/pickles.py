@@ -4,32 +4,48 @@ dill pickles by value what pickle only names: functions and classes of the scrip
 That takes its Python-written pickler, some 30 times as long, and 50 ms for its import. Most arguments and results need
 nothing of it. So:
 
-1. Write with the C pickler; what it makes, any dill reads. Where it fails, dill writes.
+1. Write with the C pickler; what it makes, any dill reads. Where it fails, dill writes, as ``byvalue`` tells it to.
 2. What it made is not good enough if it names something of ``__main__``, for that is another module elsewhere. Such a
    pickle holds the text ``__main__``; then dill writes. (A string that merely says so costs time, no more.)
 3. The reader knows the few names that dill's reader knows, and imports dill only when a pickle names something of it.
+4. A class of the script that comes back to it, as the type of a result or of something in it, is the script's own.
 
-What dill makes of a function is the byte code of one Python, and running that of another one crashes the process. So
-byte code is looked at before it becomes a function, and refused where it is plainly foreign.
+What dill makes of a function is the byte code of one Python, and running that of another one crashes the process, or
+worse. So a pickle with byte code ends with the version that made it: behind the end, where no reader looks but ours.
+Of pickles by others the byte code is looked at before it becomes a function, and refused where it is plainly foreign.
 """
 
 from __future__ import annotations
 
+import gc
 import io
 import pickle
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache, lru_cache
-from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, Self
+from weakref import WeakSet
 
-from afield.errors import DeserializationError
+from afield.serialize.foreign import VERSION, Unusable, checking, foreign
 
-__all__ = ["Reader", "dumps", "loads"]
+__all__ = ["CODE_MARK", "LEFT_BEHIND", "Reader", "dumps", "loads"]
 
 _MAIN: Final = "__main__"
-_MAIN_BYTES: Final = _MAIN.encode()
+#: also in ``__mp_main__``, which is the same module in processes of multiprocessing
+_MAIN_BYTES: Final = b"_main__"
+
+#: Before the names of globals that could not travel with a function: there its new globals hold the reasons.
+LEFT_BEHIND: Final = "left behind: "
+
+#: What dill makes code with. No pickle by dill holds code without it; one that merely holds the word is taken for one
+#: that does.
+CODE_MARK: Final = b"_create_code"
+#: And classes.
+_CLASSES: Final = re.compile(rb"_create_type|_create_namedtuple|new_class")
+_STAMP: Final = b"\ncompiled by Python " + VERSION.encode()
+_STAMPED: Final = re.compile(rb"\ncompiled by Python ((\d+)\.(\d+)\.\d+)\Z")
+_STAMP_MOST: Final = 40
 
 
 def dumps(data: Any) -> bytes:
@@ -42,10 +58,10 @@ def dumps(data: Any) -> bytes:
         made = pickle.dumps(data)
         if _MAIN_BYTES not in made:
             return made
-    import dill
+    from afield.serialize.byvalue import write
 
-    by_value: bytes = dill.dumps(data)  # type: ignore[attr-defined, no-untyped-call]
-    return by_value
+    by_value = write(data)
+    return by_value + _STAMP if CODE_MARK in by_value else by_value
 
 
 def loads(pickled: bytes) -> Any:
@@ -54,11 +70,19 @@ def loads(pickled: bytes) -> Any:
     :raises DeserializationError: it holds byte code of another version of Python
     :raises Exception: whatever unpickling raises
     """
-    return Reader(io.BytesIO(pickled)).load()
+    if pickled[-1:] != pickle.STOP:
+        stamp = _STAMPED.search(pickled, max(0, len(pickled) - _STAMP_MOST))
+        if stamp is not None and (int(stamp[2]), int(stamp[3])) != sys.version_info[:2]:
+            return _without_code(pickled, f"Python {stamp[1].decode()}")
+    return Reader(pickled).load()
 
 
 class Reader(pickle.Unpickler):
     """Reads pickles of pickle and of dill."""
+
+    def __init__(self, pickled: bytes) -> None:
+        super().__init__(io.BytesIO(pickled))
+        self._pickled = pickled
 
     def find_class(self, module: str, name: str) -> Any:
         """What a pickle names, as dill's reader understands it."""
@@ -70,69 +94,118 @@ class Reader(pickle.Unpickler):
         elif module == "dill.dill":
             module = "dill._dill"  # where it was until dill 0.2.8
         found = super().find_class(module, name)
-        return _checking(found) if name == "_create_code" else found
-
-    def load(self) -> Any:
-        """The object. An instance of a class that travelled along becomes one of this script's class of that name."""
-        found = super().load()
-        if type(found).__module__ == _MAIN:
-            # There may be none, or one whose instances are made differently: then it keeps the class that came along.
-            with suppress(AttributeError, TypeError):
-                found.__class__ = getattr(sys.modules[_MAIN], type(found).__name__)
-        return found
+        wrap = _WRAPPED.get((module, name))
+        # Somebody may well send ``setattr`` itself.
+        if wrap is None or (wrap is _filling_classes and not _CLASSES.search(self._pickled)):
+            return found
+        return wrap(found)
 
 
-def _checking(create_code: Callable[..., CodeType]) -> Callable[..., CodeType]:
-    def create(*parts: Any) -> CodeType:
-        # First a line table, unless it was made before 3.10; then numbers; then the byte code.
-        code = next((part for part in parts[1:] if isinstance(part, bytes)), b"")
-        if _is_foreign(code):
-            here = ".".join(map(str, sys.version_info[:3]))
-            raise DeserializationError(
-                f"it holds a function compiled by another version of Python than this one, {here}. Use the same minor "
-                "version at both ends, or send functions as source: "
-                "ComputeSerializer(strategy_code=AllCodeStrategies())"
-            )
-        return create_code(*parts)
+class _OthersReader(Reader):
+    """Reads pickles of another version.
+
+    :param others: what some names in it mean instead
+    :param absent: makes something for names that mean nothing here
+    """
+
+    def __init__(self, pickled: bytes, others: Mapping[tuple[str, str], Any], absent: Callable[[], Any]) -> None:
+        super().__init__(pickled)
+        self._others, self._absent = others, absent
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a pickle names, or what is to take its place."""
+        if (other := self._others.get((module, name))) is not None:
+            return other
+        try:
+            return super().find_class(module, name)
+        except (AttributeError, ImportError):
+            return self._absent()
+
+
+def _without_code(pickled: bytes, maker: str) -> Any:
+    """The object, if it needs nothing of the byte code in its pickle.
+
+    So it is with instances of a class of this script that come back to it: the class came along with its methods, and
+    the script has it.
+
+    :raises DeserializationError: it needs it
+    """
+    alive: WeakSet[Unusable] = WeakSet()
+
+    class Absent(Unusable):
+        def __new__(cls, *_: Any) -> Self:
+            made = super().__new__(cls)
+            alive.add(made)
+            return made
+
+    def no_class(*_: Any) -> Any:
+        raise foreign(maker)
+
+    others = {
+        ("dill._dill", "_create_code"): lambda *_: None,
+        ("dill._dill", "_create_function"): Absent,
+        ("dill._dill", "_create_type"): _making_classes(no_class),
+        # What dataclasses keep in a class differs from version to version.
+        ("dataclasses", "Field"): Absent,
+        ("dataclasses", "_DataclassParams"): Absent,
+    }
+    try:
+        found = _OthersReader(pickled, others, Absent).load()
+    except Exception:  # noqa: BLE001 - it was tried; what is wrong is that the versions differ
+        raise foreign(maker) from None
+    # What was read on the way is gone by now, so those that are left are part of it; or of a ring.
+    if alive:
+        gc.collect()
+    if alive:
+        raise foreign(maker)
+    return found
+
+
+# ---- classes of the script that come back to it ----------------------------------------------------------------------
+
+
+def _making_classes(create_type: Callable[..., Any]) -> Callable[..., Any]:
+    def create(*parts: Any) -> Any:
+        # A metaclass, a name, bases, and what is in it.
+        names = parts[3] if len(parts) == 4 and isinstance(parts[3], dict) else {}
+        own = _own_class(names.get("__module__"), names.get("__qualname__", parts[1] if len(parts) > 1 else ""))
+        return create_type(*parts) if own is None else own
 
     return create
 
 
-@lru_cache(maxsize=1024)
-def _is_foreign(code: bytes) -> bool:
-    # Every function begins with RESUME, whose number differs in 3.13 and 3.14. Between 3.11 and 3.12 other numbers do,
-    # and the room behind instructions. What fits all through, a few short functions, means the same in both.
-    return _resume() not in code[::2] or not _fits(code, _room())
+def _making_enums(new_class: Callable[..., Any]) -> Callable[..., Any]:
+    def create(*parts: Any) -> Any:
+        # A name, bases, options, and a function with what is in it.
+        names = getattr(parts[3], "keywords", {}).get("source") if len(parts) == 4 else None
+        own = _own_class(names.get("__module__"), names.get("__qualname__", parts[0])) if names else None
+        return new_class(*parts) if own is None else own
+
+    return create
 
 
-def _fits(code: bytes, room: dict[int, int]) -> bool:
-    """Whether ``code`` is made of instructions of this Python, each with zeros in the room behind it."""
-    at = 0
-    while room and at < len(code):
-        zeros = room.get(code[at])
-        if zeros is None:
-            return False
-        at += 2
-        if zeros and any(code[at : at + 2 * zeros]):
-            return False
-        at += 2 * zeros
-    return True
+def _filling_classes(set_attribute: Callable[..., Any]) -> Callable[..., Any]:
+    def fill(thing: Any, *rest: Any) -> None:
+        # It has all this, as it is in the script.
+        if not (isinstance(thing, type) and thing is _own_class(thing.__module__, thing.__qualname__)):
+            set_attribute(thing, *rest)
+
+    return fill
 
 
-@cache
-def _room() -> dict[int, int]:
-    """The instructions of this Python, and how many units of room each leaves behind it; empty: unknown."""
-    import opcode
-
-    # By name since 3.13, by number before. There is no public way to ask, so it must prove itself.
-    known: Any = getattr(opcode, "_inline_cache_entries", {})
-    by_name = known if isinstance(known, dict) else dict(zip(opcode.opname, known, strict=False))
-    room = {number: by_name.get(name, 0) for name, number in opcode.opmap.items() if 0 < number < 256}
-    return room if _fits(_fits.__code__.co_code, room) else {}
+def _own_class(module: Any, name: Any) -> type | None:
+    """The class of this script of that name, if there is one that was defined in it."""
+    if module != _MAIN or not isinstance(name, str):
+        return None
+    found: Any = sys.modules[_MAIN]
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, type) and found.__module__ == _MAIN else None
 
 
-@cache
-def _resume() -> int:
-    from opcode import opmap
-
-    return opmap["RESUME"]
+_WRAPPED: Final[dict[tuple[str, str], Callable[[Callable[..., Any]], Callable[..., Any]]]] = {
+    ("dill._dill", "_create_code"): checking,
+    ("dill._dill", "_create_type"): _making_classes,
+    ("types", "new_class"): _making_enums,
+    ("builtins", "setattr"): _filling_classes,
+}

@@ -19,12 +19,27 @@ from typing import Any, Final
 from afield.errors import DeserializationError, SerializationError
 from afield.serialize.strategy import SerializationStrategy
 
-__all__ = ["described", "why_not_read", "why_not_written"]
+__all__ = ["MissingModule", "described", "unreadable", "why_not_written"]
 
 _UNPICKLABLE: Final = re.compile(r"[Cc]an(?:no|')t pickle '?([\w.<>]+)'? objects?")
 _NOT_JSON: Final = re.compile(r"Object of type (\w+) is not JSON serializable")
 _MAX_DEPTH: Final = 6  # of the search for the part that fails
 _MAX_CHILDREN: Final = 500
+
+
+class MissingModule(DeserializationError, ModuleNotFoundError):  # noqa: N818 - says what it is
+    """A value needs a module that is not installed where it is read.
+
+    :param message: what needs it, where, and what to do
+    :param name: of the module
+    """
+
+    def __init__(self, message: str, name: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.name)
 
 
 def described(data: Any) -> str:
@@ -43,9 +58,12 @@ def why_not_written(strategy: SerializationStrategy, data: Any, error: BaseExcep
     return f"{type(strategy).__name__} cannot serialize {described(data)}{where}: {_reason_written(error)}"
 
 
-def why_not_read(strategy: SerializationStrategy, error: BaseException) -> str:
-    """The message for a value that a strategy could not read."""
-    return f"{type(strategy).__name__} cannot read this value: {_reason_read(error)}"
+def unreadable(strategy: SerializationStrategy, error: BaseException) -> DeserializationError:
+    """What to raise for a value that a strategy could not read."""
+    message = f"{type(strategy).__name__} cannot read this value: {_reason_read(error)}"
+    if isinstance(error, ModuleNotFoundError):
+        return MissingModule(message, error.name)
+    return DeserializationError(message)
 
 
 def _a(name: str) -> str:
@@ -83,13 +101,14 @@ def _reason_read(error: BaseException) -> str:
         return text
     if isinstance(error, ModuleNotFoundError):
         return (
-            f"it needs the module {error.name!r}, which is not installed in this Python ({sys.executable}). Install it "
-            "here; or, if it is your own, define in your script what the task uses, so that it travels along"
+            f"it needs the module {error.name!r}, which is not installed in this Python ({sys.executable}, version "
+            f"{sys.version.split()[0]}). Install it here; or, if it is your own, define in your script what the task "
+            "uses, so that it travels along"
         )
     if isinstance(error, AttributeError) and "__main__" in text:
         return (
-            f"{text}: it names something of the script that made it, which did not travel along (dill cannot send "
-            "enums, for instance). Define it inside the function that uses it, or in a module that is installed here"
+            f"{text}: it names something of the script that made it, which did not travel along. Define it inside the "
+            "function that uses it, or in a module that is installed here"
         )
     if isinstance(error, AttributeError | ImportError):
         return f"{text}: the module is there, but another version of it than where the value was made"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final, TypeAlias
+from importlib import import_module
+from typing import Any, Final, TypeAlias
 
 from afield.errors import SerdeError
 from afield.serialize.code import PickleCode
-from afield.serialize.strategy import STRATEGIES, SerializationStrategy
+from afield.serialize.names import is_main
+from afield.serialize.strategy import STRATEGIES, SerializationStrategy, add
 
 __all__ = ["Allowed", "AllowlistWildcard", "Strategylike", "allowed_types", "import_path", "strategy_for"]
 
@@ -18,7 +20,9 @@ Strategylike: TypeAlias = SerializationStrategy | type[SerializationStrategy] | 
 #: what may be read: strategies, and wildcards for all of a kind
 Allowed: TypeAlias = Iterable[Strategylike]
 
-_SELECTABLE: Final = {type(found).__name__: found for found in STRATEGIES.values() if type(found) is not PickleCode}
+#: those that everybody has
+_BUILT_IN: Final = {type(found).__name__: found for found in STRATEGIES.values()}
+_SELECTABLE: Final = {name: found for name, found in _BUILT_IN.items() if type(found) is not PickleCode}
 
 #: Names that import paths end in: the classes, and the published names for some of them.
 _NAMES: Final = _SELECTABLE | {
@@ -53,22 +57,25 @@ _WILDCARDS: Final = {
 def strategy_for(named: Strategylike, *, for_code: bool | None = None) -> SerializationStrategy:
     """The strategy that ``named`` means.
 
-    Nothing is imported for a path, for it may come from somebody else. Strategies of other packages are refused,
-    because the other end could not read what they make.
+    Published names are not looked up in the published package, which need not be installed. What else a path names is
+    imported. Using a strategy of another package registers it.
 
     :param for_code: True, False: it must be one for code, for data; None: either
     :raises SerdeError: there is none like that, or it is of the other kind
     """
     if isinstance(named, str):
-        module, _, name = named.rpartition(".")
-        strategy = _NAMES.get(name) if module in _MODULES else None
+        strategy = _by_path(named)
+    elif isinstance(named, SerializationStrategy):
+        # It may have been made with arguments of its own.
+        add(type(named))
+        strategy = named
     else:
-        kind = named if isinstance(named, type) else type(named)
-        strategy = next((found for found in _SELECTABLE.values() if type(found) is kind), None)
-    if strategy is None:
+        strategy = _by_class(named)
+    if strategy is None or type(strategy) is PickleCode:
         raise SerdeError(
-            f"{_shown(named)} is not a serialization strategy that both ends know. Choose one of "
-            f"{', '.join(sorted(_SELECTABLE))} of afield.serialize, as an instance, a class or an import path"
+            f"{_shown(named)} is not a serialization strategy. Choose one of {', '.join(sorted(_SELECTABLE))} of "
+            "afield.serialize, or one of your own that inherits from SerializationStrategy, as an instance, a class or "
+            "an import path"
         )
     if for_code not in (None, strategy.for_code):
         wanted, given = ("code", "data") if for_code else ("data", "code")
@@ -76,12 +83,40 @@ def strategy_for(named: Strategylike, *, for_code: bool | None = None) -> Serial
     return strategy
 
 
-def import_path(named: Strategylike) -> str:
-    """The published import path of a strategy: the spelling for messages, which every endpoint understands.
+def _by_path(path: str) -> SerializationStrategy | None:
+    module, _, name = path.rpartition(".")
+    if module in _MODULES:
+        return _NAMES.get(name)
+    if not module or path.startswith("globus_compute_sdk."):
+        return None
+    try:
+        found = getattr(import_module(module), name, None)
+    except ImportError as error:
+        raise SerdeError(
+            f"the serialization strategy {path!r} cannot be imported here: {error}. A strategy of another package must "
+            "be installed at both ends"
+        ) from error
+    return _by_class(found)
 
-    :raises SerdeError: there is no such strategy
+
+def _by_class(kind: Any) -> SerializationStrategy | None:
+    return add(kind) if isinstance(kind, type) and issubclass(kind, SerializationStrategy) else None
+
+
+def import_path(named: Strategylike) -> str:
+    """The import path of a strategy: for messages. Of ours it is the published one, which every endpoint understands.
+
+    :raises SerdeError: there is no such strategy, or it is in the running script, where nobody else can import it
     """
-    return f"{_PUBLISHED}.{type(strategy_for(named)).__name__}"
+    kind = type(strategy_for(named))
+    if kind.__name__ in _BUILT_IN and kind.__module__ in _MODULES:
+        return f"{_PUBLISHED}.{kind.__name__}"
+    if is_main(kind.__module__) or kind.__qualname__ != kind.__name__:
+        raise SerdeError(
+            f"the serialization strategy {kind.__qualname__} cannot be imported elsewhere: move it from "
+            f"{kind.__module__} to the top of a module that is installed at both ends"
+        )
+    return f"{kind.__module__}.{kind.__name__}"
 
 
 def allowed_types(allowed: Allowed | None) -> frozenset[type[SerializationStrategy]]:
@@ -101,6 +136,7 @@ def allowed_types(allowed: Allowed | None) -> frozenset[type[SerializationStrate
             f"the list of allowed serializers ({shown}) has a wildcard for {'code' if kind else 'data'} and single "
             "strategies of the same kind: keep one or the other"
         )
+    # A wildcard means those that everybody has; others are named.
     found = single | {strategy for strategy in _SELECTABLE.values() if strategy.for_code in wildcards}
     if len({strategy.for_code for strategy in found}) < 2:
         raise SerdeError(

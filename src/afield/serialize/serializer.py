@@ -69,9 +69,9 @@ class ComputeSerializer:
             return strategy.deserialize(payload)
         except Exception as error:
             # Unpickling runs code of whoever made the value; it may raise anything.
-            from afield.serialize.reasons import why_not_read
+            from afield.serialize.reasons import unreadable
 
-            raise DeserializationError(why_not_read(strategy, error)) from error
+            raise unreadable(strategy, error) from error
 
     @staticmethod
     def pack_buffers(buffers: Iterable[str]) -> str:

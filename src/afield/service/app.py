@@ -161,12 +161,13 @@ class Service:
         return store
 
     async def _start_loops(self, supervisor: Supervisor, connection: Connection, uses: Uses) -> None:
-        results, beats = Results(connection, uses.finish), Beats(connection, uses.beat)
+        results, beats = Results(connection, uses.finish, uses.notice), Beats(connection, uses.beat)
         await results.inbox.open()
         await beats.inbox.open()
         supervisor.start("results", results.run(), results.inbox.close)
         supervisor.start("beats", beats.run(), beats.inbox.close)
-        supervisor.start("revive", every(uses.limits.watch_s, self._clock, uses.revive.look_around, uses.lose))
+        looks = (uses.revive.look_around, uses.lose, uses.cancel.look_around)
+        supervisor.start("revive", every(uses.limits.watch_s, self._clock, *looks))
 
 
 def _public_host(settings: Settings) -> str:

@@ -24,7 +24,7 @@ class Limits:
     function_bytes: int = 10 * _MB
     #: tasks in one submit
     submit_tasks: int = 10_000
-    #: tasks that one request may ask about
+    #: tasks that one request may ask about, or cancel
     status_tasks: int = 10_000
     #: seconds that a submit waits for a user endpoint to come up before the task is queued for it instead. Well under
     #: 60: clients give up then, and send the submit again (reference: wire contract section 8.5)
@@ -39,8 +39,9 @@ class Limits:
     retention_s: float = 14 * _DAY
     #: seconds between two looks for what is too old
     sweep_s: float = 3600.0
-    #: seconds between two looks for user endpoints that went without a word while tasks wait for them
-    watch_s: float = 30.0
+    #: seconds between two looks for user endpoints that went without a word while tasks wait for them, or a wish to
+    #: cancel one
+    watch_s: float = 10.0
     #: seconds for which requests that are under way may go on when the service stops
     goodbye_s: float = 10.0
 

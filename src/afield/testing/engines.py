@@ -26,7 +26,7 @@ from uuid import uuid4
 import msgspec
 
 from afield.endpoint.engines.base import Engine, NeverBegun
-from afield.errors import ConfigurationError, WorkerLost
+from afield.errors import ConfigurationError, TaskCancelled, TaskTimeout, WorkerLost
 from afield.serialize import ComputeSerializer, PureSourceTextInspect
 from afield.wire.jobs import JOB_VERSION, Job, code_digest, decode_outcome
 
@@ -167,13 +167,24 @@ def _exists(pid: int) -> bool:
     return True
 
 
+def _refusal(engine: Engine, **asked: Any) -> str:
+    """What an engine says that refuses a job."""
+    try:
+        engine.submit(msgspec.structs.replace(packed_job(echo, 1), **asked))
+    except ConfigurationError as error:
+        return str(error)
+    raise AssertionError("it took a job that it cannot run")
+
+
 class EngineContract:
-    """The promises. Override :meth:`make`, and the two flags where they do not hold."""
+    """The promises. Override :meth:`make`, and the flags where they do not hold."""
 
     #: a job that ends its process costs nobody else
     isolates = True
     #: it refuses jobs with a resource specification
     refuses_resources = True
+    #: it can stop a job that runs: when it is cancelled, or when its time is over
+    stops_running = True
 
     def make(self, workers: int) -> Engine:
         """An engine that is not started."""
@@ -254,14 +265,100 @@ class EngineContract:
         if not self.refuses_resources:
             return
         async with running(self.make(1)) as engine:
-            job = msgspec.structs.replace(packed_job(echo, 1), resource_specification={"num_nodes": 2})
-            try:
-                engine.submit(job)
-            except ConfigurationError as error:
-                assert "resource_specification" in str(error)  # noqa: PT017 - pytest is not needed to ship this
-            else:
-                raise AssertionError("it took a job that it cannot run")
+            assert "resource_specification" in _refusal(engine, resource_specification={"num_nodes": 2})
             assert value_of(await engine.submit(packed_job(echo, 2))) == 2
+
+    async def test_a_job_that_asks_for_more_than_there_ever_is_is_refused(self) -> None:
+        """Or it would wait for ever."""
+        async with running(self.make(1)) as engine:
+            assert "1000 cores" in _refusal(engine, cores=1000)
+            assert "accelerators" in _refusal(engine, gpus=1000)
+            assert "memory" in _refusal(engine, memory=1 << 60)
+            if not self.stops_running:
+                assert "timeout" in _refusal(engine, timeout_s=60.0)
+            assert engine.status().outstanding_tasks == 0
+
+    async def test_a_waiting_job_is_cancelled(self, tmp_path: Path) -> None:
+        """It never begins, and nobody else is harmed."""
+        gate, trace = Gate(tmp_path), tmp_path / "trace"
+        async with running(self.make(1)) as engine:
+            first, second = engine.submit(gate.job()), packed_job(append, str(trace), "ran")
+            cancelled = engine.submit(second)
+            third = engine.submit(packed_job(echo, 3))
+            await gate.has_begun()
+            assert engine.cancel(second.task_id) == ""
+            await asyncio.wait([cancelled])
+            error = cancelled.exception()
+            assert isinstance(error, TaskCancelled)
+            assert second.task_id in str(error)
+            gate.open()
+            assert value_of(await first) > 0
+            assert value_of(await third) == 3
+            assert not trace.exists()
+            assert engine.status().outstanding_tasks == 0
+
+    async def test_a_job_that_there_is_not_may_be_cancelled(self) -> None:
+        """It may have ended a moment ago."""
+        async with running(self.make(1)) as engine:
+            job = packed_job(echo, 1)
+            assert value_of(await engine.submit(job)) == 1
+            assert engine.cancel(job.task_id) == ""
+            assert engine.cancel("no such task") == ""
+
+    async def test_a_running_job_is_cancelled_or_it_says_why_not(self, tmp_path: Path) -> None:
+        """And goes on with the next."""
+        gate = Gate(tmp_path)
+        async with running(self.make(1)) as engine:
+            job = gate.job()
+            future = engine.submit(job)
+            next_one = engine.submit(packed_job(echo, 2))
+            await gate.has_begun()
+            refusal = engine.cancel(job.task_id)
+            if self.stops_running:
+                assert refusal == ""
+                await asyncio.wait([future])
+                assert isinstance(future.exception(), TaskCancelled)
+                assert job.task_id in str(future.exception())
+            else:
+                assert "cannot be" in refusal
+                assert not future.done()
+                gate.open()
+                assert value_of(await future) > 0
+            assert value_of(await next_one) == 2
+            assert engine.status().outstanding_tasks == 0
+
+    async def test_it_says_what_runs(self, tmp_path: Path) -> None:
+        """And nothing else."""
+        gate = Gate(tmp_path)
+        async with running(self.make(1)) as engine:
+            assert engine.running() == []
+            job = gate.job()
+            futures = [engine.submit(job), engine.submit(packed_job(echo, 2))]
+            await gate.has_begun()
+            assert engine.running() == [job.task_id]
+            gate.open()
+            await asyncio.gather(*futures)
+            assert engine.running() == []
+
+    async def test_a_job_whose_time_is_over_is_stopped(self, tmp_path: Path) -> None:
+        """Only that one: those with more time go on."""
+        if not self.stops_running:
+            return
+        gates = [Gate(tmp_path), Gate(tmp_path)]
+        async with running(self.make(2)) as engine:
+            patient = engine.submit(msgspec.structs.replace(gates[0].job(), timeout_s=_LONG_S))
+            await gates[0].has_begun()
+            job = msgspec.structs.replace(gates[1].job(), timeout_s=0.05)
+            future = engine.submit(job)
+            await asyncio.wait([future])
+            error = future.exception()
+            assert isinstance(error, TaskTimeout)
+            assert job.task_id in str(error)
+            assert "0.05 s" in str(error)
+            assert not patient.done()
+            assert value_of(await engine.submit(packed_job(echo, 2))) == 2
+            gates[0].open()
+            assert value_of(await patient) > 0
 
     async def test_stop_waits_for_what_runs_and_gives_back_what_does_not(self, tmp_path: Path) -> None:
         """The running job ends well; the other has never begun."""

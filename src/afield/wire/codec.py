@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from afield.errors import WireError
 from afield.wire import v1, v2
-from afield.wire.messages import Report, Result, Task
+from afield.wire.messages import Cancel, Notice, Report, Result, Task
 
 __all__ = ["Message", "decode"]
 
-Message = Task | Result | Report
+Message = Task | Result | Report | Notice | Cancel
 
 
 def decode(body: bytes, headers: Mapping[str, object] | None = None) -> Sequence[Message]:

@@ -51,13 +51,15 @@ class WriteQueue(msgspec.Struct, frozen=True):
     queue_publish_kwargs: dict[str, Any]
 
 
-class QueueCredentials(msgspec.Struct, frozen=True):
+class QueueCredentials(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that a user endpoint needs to reach its queues."""
 
     endpoint_id: str
     task_queue_info: ReadQueue
     result_queue_info: WriteQueue
     heartbeat_queue_info: WriteQueue
+    #: ours: where it is told which tasks somebody wants cancelled; a published endpoint never sees this key
+    control_queue_info: ReadQueue | None = None
 
 
 class StartOptions(msgspec.Struct, frozen=True):

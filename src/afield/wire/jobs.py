@@ -17,7 +17,7 @@ __all__ = ["JOB_VERSION", "Job", "Outcome", "code_digest", "decode_job", "decode
            "encode_outcome"]  # fmt: skip
 
 #: Goes up whenever a worker of the previous version could misread a job.
-JOB_VERSION: Final = 1
+JOB_VERSION: Final = 2
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True):
@@ -40,6 +40,16 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
     sandbox: str | None = None
     #: the longest serialized value that may go back, in characters
     result_limit: int = 10 * 1024 * 1024
+    #: seconds that it may run, from its beginning; None: for ever. The engine sees to it
+    timeout_s: float | None = None
+    #: processors that it needs
+    cores: int = 1
+    #: bytes that it may use; None: no bound
+    memory: int | None = None
+    #: accelerators that it needs
+    gpus: int = 0
+    #: the accelerators that it has, by name; its engine says so
+    accelerators: tuple[str, ...] = ()
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
@@ -58,6 +68,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     ended_ns: int
     #: the worker's environment, already MessagePack, so that it is made once per process
     details: msgspec.Raw
+    #: of a function that raised: the classes of what it raised, as ``module.qualified name``, itself first
+    kinds: tuple[str, ...] = ()
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -11,11 +11,15 @@ from typing import Any
 import msgspec
 
 from afield.wire.commands import ReadQueue, WriteQueue
+from afield.wire.messages import CallOptions
 
 __all__ = [
     "AllowedFunctions",
     "BatchStatus",
     "BatchStatusRequest",
+    "CancelAnswer",
+    "CancelRequest",
+    "Cancelled",
     "EndpointDocument",
     "EndpointRegistered",
     "EndpointRegistration",
@@ -23,8 +27,10 @@ __all__ = [
     "EndpointSummary",
     "ErrorBody",
     "FunctionDocument",
+    "FunctionList",
     "FunctionRegistered",
     "FunctionRegistration",
+    "FunctionSummary",
     "GroupTask",
     "LockResponse",
     "ResultQueue",
@@ -32,30 +38,10 @@ __all__ = [
     "SubmitResponse",
     "TaskDocument",
     "TaskGroupDocument",
+    "TaskList",
+    "TaskSummary",
     "VersionInfo",
 ]
-
-
-class SubmitRequest(msgspec.Struct, omit_defaults=True):
-    """POST /v3/endpoints/{id}/submit."""
-
-    #: function id -> packed arguments, one string per task
-    tasks: dict[str, list[str]]
-    create_queue: bool = False
-    task_group_id: str | None = None
-    resource_specification: dict[str, Any] | None = None
-    user_endpoint_config: dict[str, Any] | None = None
-    user_runtime: dict[str, Any] | None = None
-    result_serializers: list[str] | None = None
-
-
-class SubmitResponse(msgspec.Struct):
-    """The accepted tasks, per function in the order of the request."""
-
-    request_id: str
-    task_group_id: str
-    endpoint_id: str
-    tasks: dict[str, list[str]]
 
 
 class FunctionRegistration(msgspec.Struct, omit_defaults=True):
@@ -71,6 +57,52 @@ class FunctionRegistration(msgspec.Struct, omit_defaults=True):
     public: bool = False
     group: str | None = None
     ha_endpoint_id: str | None = None
+
+
+class ResultQueue(msgspec.Struct):
+    """GET /v2/get_amqp_result_connection_url: fresh credentials for each connect.
+
+    The queue of a task group is ``queue_prefix`` followed by its id.
+    """
+
+    queue_prefix: str
+    connection_url: str
+
+
+class SubmitRequest(msgspec.Struct, omit_defaults=True):
+    """POST /v3/endpoints/{id}/submit."""
+
+    #: function id -> packed arguments, one string per task. Ours: a key of ``functions`` may stand for a function id
+    tasks: dict[str, list[str]]
+    create_queue: bool = False
+    task_group_id: str | None = None
+    resource_specification: dict[str, Any] | None = None
+    user_endpoint_config: dict[str, Any] | None = None
+    user_runtime: dict[str, Any] | None = None
+    result_serializers: list[str] | None = None
+    #: ours: what is asked for each of these tasks
+    options: CallOptions | None = None
+    #: ours: functions to be registered with this submit; nothing of it happens unless all of it does
+    functions: dict[str, FunctionRegistration] | None = None
+    #: ours: arguments of these tasks hold compiled code, which only the submitter's minor version of Python can read
+    compiled: bool = False
+
+
+class SubmitResponse(msgspec.Struct, omit_defaults=True):
+    """The accepted tasks, per function in the order of the request."""
+
+    request_id: str
+    task_group_id: str
+    endpoint_id: str
+    tasks: dict[str, list[str]]
+    #: ours, as all below, for clients that sent the wire header: the ids of the functions that came along
+    functions: dict[str, str] = {}
+    #: how to reach the results; where ``create_queue`` was asked for
+    result_queue: ResultQueue | None = None
+    #: the Python of the endpoint's workers, such as ``3.12.1``, where it is known
+    python_version: str | None = None
+    #: the oldest published SDK that the service takes
+    min_sdk_version: str | None = None
 
 
 class FunctionRegistered(msgspec.Struct):
@@ -89,6 +121,25 @@ class FunctionDocument(msgspec.Struct):
     metadata: dict[str, Any] | None = None
     public: bool = False
     group: str | None = None
+
+
+class FunctionSummary(msgspec.Struct):
+    """Ours: one of the caller's functions, as GET /v2/functions lists them."""
+
+    function_uuid: str
+    function_name: str
+    description: str | None
+    created_at: float  #: unix time in seconds
+    public: bool = False
+    group: str | None = None
+
+
+class FunctionList(msgspec.Struct):
+    """Ours: GET /v2/functions?search=&before=&limit=, the newest first."""
+
+    functions: list[FunctionSummary]
+    #: for ``before``, to get the next ones; None: there are no more
+    next: str | None = None
 
 
 class EndpointRegistration(msgspec.Struct, omit_defaults=True):
@@ -195,6 +246,59 @@ class TaskDocument(msgspec.Struct, omit_defaults=True):
     exception_object: str | msgspec.UnsetType = msgspec.UNSET
     #: ours: the short name of the failure, such as ``WorkerLost``
     error_code: str | msgspec.UnsetType = msgspec.UNSET
+    #: ours: since when it is in that state, unix time in seconds
+    since: float | msgspec.UnsetType = msgspec.UNSET
+
+
+class TaskSummary(msgspec.Struct, omit_defaults=True):
+    """Ours: one of the caller's tasks, as GET /v2/tasks lists them."""
+
+    task_id: str
+    status: str
+    task_group_id: str
+    endpoint_id: str
+    function_id: str
+    function_name: str
+    created_at: float  #: unix time in seconds, as all below
+    #: since when it is in that state
+    since: float
+    label: str | None = None
+
+
+class TaskList(msgspec.Struct):
+    """Ours: GET /v2/tasks, the newest first.
+
+    Query: ``status`` (a state, or ``pending`` for all that have not ended), ``endpoint_id``, ``function_id``,
+    ``task_group_id``, ``search`` (part of the label or of the function's name), ``before`` (a task id), ``limit``.
+    """
+
+    tasks: list[TaskSummary]
+    #: for ``before``, to get the next ones; None: there are no more
+    next: str | None = None
+
+
+class CancelRequest(msgspec.Struct, omit_defaults=True):
+    """Ours: POST /v2/tasks/cancel."""
+
+    task_ids: list[str]
+    #: False: only those that have not begun
+    running: bool = True
+
+
+class Cancelled(msgspec.Struct, omit_defaults=True):
+    """Ours: what became of the wish to cancel one task."""
+
+    #: a state: ``cancelled`` (confirmed), another terminal one (it had ended), or where it still is: then its endpoint
+    #: was asked, and a result or a notice follows
+    status: str
+    #: why it cannot be cancelled, where that is known already
+    reason: str = ""
+
+
+class CancelAnswer(msgspec.Struct):
+    """The answer to it; ids that are unknown or not the caller's have status ``unknown``."""
+
+    results: dict[str, Cancelled]
 
 
 class BatchStatusRequest(msgspec.Struct):
@@ -222,16 +326,6 @@ class TaskGroupDocument(msgspec.Struct):
 
     taskgroup_id: str
     tasks: list[GroupTask]
-
-
-class ResultQueue(msgspec.Struct):
-    """GET /v2/get_amqp_result_connection_url: fresh credentials for each connect.
-
-    The queue of a task group is ``queue_prefix`` followed by its id.
-    """
-
-    queue_prefix: str
-    connection_url: str
 
 
 class VersionInfo(msgspec.Struct):

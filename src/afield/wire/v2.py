@@ -1,4 +1,4 @@
-"""Our own envelope: one version byte 0x02, then MessagePack. Many tasks or results ride in one message.
+"""Our own envelope: one version byte 0x02, then MessagePack. Many tasks, results, notices or cancels in one message.
 
 A batch of tasks holds each distinct function once; tasks refer to it by its place. Payloads are bytes, not text, so
 nothing is inflated on the way. A peer that has not said that it reads this version never sees it: endpoints say so when
@@ -14,10 +14,10 @@ import msgspec
 
 from afield.errors import WireError
 from afield.wire.malformed import MALFORMED
-from afield.wire.messages import ErrorDetails, Nanoseconds, Result, Task, Transition
+from afield.wire.messages import CallOptions, Cancel, ErrorDetails, Nanoseconds, Notice, Result, Task, Transition
 from afield.wire.plain import is_plain
 
-__all__ = ["VERSION", "WIRE_HEADER", "decode", "encode_results", "encode_tasks"]
+__all__ = ["VERSION", "WIRE_HEADER", "decode", "encode_cancels", "encode_notices", "encode_results", "encode_tasks"]
 
 VERSION = b"\x02"
 
@@ -32,6 +32,7 @@ class _Task(msgspec.Struct, array_like=True, omit_defaults=True):
     payload: bytes
     resource_specification: dict[str, Any] | None = None
     result_serializers: tuple[str, ...] = ()
+    options: CallOptions | None = None
 
 
 class _Tasks(msgspec.Struct, array_like=True, tag="tasks"):
@@ -52,8 +53,16 @@ class _Results(msgspec.Struct, array_like=True, tag="results"):
     results: list[_Result]
 
 
+class _Notices(msgspec.Struct, array_like=True, tag="notices"):
+    notices: list[tuple[str, str, Nanoseconds, int, str]]
+
+
+class _Cancels(msgspec.Struct, array_like=True, tag="cancels"):
+    cancels: list[tuple[str, bool]]
+
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Tasks | _Results).decode
+_decode = msgspec.msgpack.Decoder(_Tasks | _Results | _Notices | _Cancels).decode
 
 
 def encode_tasks(tasks: Iterable[Task]) -> bytes:
@@ -67,6 +76,7 @@ def encode_tasks(tasks: Iterable[Task]) -> bytes:
             task.payload,
             task.resource_specification,
             task.result_serializers,
+            task.options,
         )
         for task in tasks
     ]
@@ -89,8 +99,18 @@ def encode_results(results: Iterable[Result]) -> bytes:
     return VERSION + _encode(_Results(rows))
 
 
-def decode(body: bytes) -> Sequence[Task] | Sequence[Result]:
-    """Read a body of this version: all tasks, or all results.
+def encode_notices(notices: Iterable[Notice]) -> bytes:
+    """One body with all of ``notices``."""
+    return VERSION + _encode(_Notices([(one.task_id, one.state, one.at, one.attempt, one.refusal) for one in notices]))
+
+
+def encode_cancels(cancels: Iterable[Cancel]) -> bytes:
+    """One body with all of ``cancels``."""
+    return VERSION + _encode(_Cancels([(one.task_id, one.running) for one in cancels]))
+
+
+def decode(body: bytes) -> Sequence[Task] | Sequence[Result] | Sequence[Notice] | Sequence[Cancel]:
+    """Read a body of this version: all of one kind.
 
     :raises WireError: when it is truncated or foreign
     """
@@ -100,12 +120,16 @@ def decode(body: bytes) -> Sequence[Task] | Sequence[Result]:
             return [_result(row) for row in batch.results]
     except MALFORMED as error:
         raise WireError(f"a batch is not what its sender should have sent: {error}") from error
+    if isinstance(batch, _Notices):
+        return [Notice(*row) for row in batch.notices]
+    if isinstance(batch, _Cancels):
+        return [Cancel(*row) for row in batch.cancels]
     codes = batch.codes
     if any(not 0 <= row.code < len(codes) for row in batch.tasks):
         raise WireError("a batch of tasks refers to a function that it does not hold")
     return [
         Task(row.task_id, row.function_id, codes[row.code], row.payload, row.resource_specification,
-             row.result_serializers)
+             row.result_serializers, row.options)
         for row in batch.tasks
     ]  # fmt: skip
 

@@ -20,6 +20,7 @@ from afield.errors import DeserializationError, SerializationError
 from afield.serialize import ComputeSerializer
 from afield.serialize.buffers import unpack_buffers
 from afield.wire.jobs import Job, Outcome, decode_job, encode_outcome
+from afield.worker.allowance import Allowance
 from afield.worker.environment import details
 from afield.worker.functions import FunctionCache
 from afield.worker.sandbox import Surroundings, make_directory
@@ -69,6 +70,14 @@ def run(job: bytes, functions: FunctionCache | None = None, *, alone: bool = Tru
 def _result(job: Job, functions: FunctionCache, *, alone: bool) -> str:
     if job.code is not None:
         functions.keep(job.digest, job.code)  # first of all, for the sender will believe that it is here
+    if alone and Allowance.is_needed(job):
+        # Around the reading too: what it loads looks at the environment once and for all.
+        with Allowance(job):
+            return _read_and_call(job, functions, alone=True)
+    return _read_and_call(job, functions, alone=alone)
+
+
+def _read_and_call(job: Job, functions: FunctionCache, *, alone: bool) -> str:
     serializer = _serializer(job.allowed_serializers)
     function = functions.get(job.digest, serializer)
     args, kwargs = _arguments(job, serializer)
@@ -132,19 +141,21 @@ def _too_large(job: Job, size: int, began: int) -> bytes:
 
 
 def _failed(task_id: str, error: BaseException, began: int) -> bytes:
+    kinds: tuple[str, ...] = ()
     try:
         # Where nothing fails, none of this is loaded.
         from afield.serialize.exceptions import pack_exception
-        from afield.worker.failure import one_line, traceback_text
+        from afield.worker.failure import kinds_of, one_line, traceback_text
 
+        kinds = kinds_of(error)
         text = traceback_text(error).encode(errors="backslashreplace")
         message = one_line(error).encode(errors="backslashreplace").decode()
         packed = pack_exception(error)
-        return encode_outcome(Outcome(task_id, text, FAILED, message, packed, began, time.time_ns(), details()))
+        return encode_outcome(Outcome(task_id, text, FAILED, message, packed, began, time.time_ns(), details(), kinds))
     except (KeyboardInterrupt, WorkerStop):
         raise
     except BaseException:  # noqa: BLE001 - rule one, once more: what is raised may be of any make
         message = f"the task raised {type(error).__name__}, and what it raised cannot be put into words"
-        outcome = Outcome(task_id, message.encode(), FAILED, message, None, began, time.time_ns(), _NOTHING)
+        outcome = Outcome(task_id, message.encode(), FAILED, message, None, began, time.time_ns(), _NOTHING, kinds)
         print(f"afield: task {task_id}: {message}", file=sys.stderr)
         return encode_outcome(outcome)

@@ -11,13 +11,14 @@ from typing import Final
 
 from afield.wire.jobs import Job
 
-__all__ = ["Surroundings", "make_directory"]
+__all__ = ["TASK_ID", "Surroundings", "make_directory"]
 
-_ID: Final = "GC_TASK_UUID"
+#: The variable with the task's id.
+TASK_ID: Final = "GC_TASK_UUID"
 _DIRECTORY: Final = "GC_TASK_SANDBOX_DIR"
 
 #: What they are outside of tasks. Looked up once: asking for a variable that is not there takes as long as setting two.
-_OUTSIDE: Final = {name: os.environ.get(name) for name in (_ID, _DIRECTORY)}
+_OUTSIDE: Final = {name: os.environ.get(name) for name in (TASK_ID, _DIRECTORY)}
 
 
 class Surroundings:
@@ -45,10 +46,10 @@ class Surroundings:
             os.environ[_DIRECTORY] = directory
         elif _OUTSIDE[_DIRECTORY] is not None:
             os.environ.pop(_DIRECTORY, None)
-        os.environ[_ID] = self._job.task_id
+        os.environ[TASK_ID] = self._job.task_id
 
     def __exit__(self, *_: object) -> None:
-        _restore(_ID)
+        _restore(TASK_ID)
         if self._job.sandbox is not None or _OUTSIDE[_DIRECTORY] is not None:
             _restore(_DIRECTORY)
         if self._home is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from afield.endpoint.agent import commands as do
 from afield.endpoint.agent import dispatch
 from afield.endpoint.agent import events as on
-from afield.endpoint.agent.core import FLUSH_S, AgentCore, History, Policy
+from afield.endpoint.agent.core import FLUSH_S, AgentCore
+from afield.endpoint.agent.tasks import History, Policy
 from afield.wire.messages import ErrorDetails, Result, Task
 
 
@@ -176,14 +177,14 @@ def test_only_allowed_functions_run():
 
 
 def test_what_an_earlier_life_began_is_lost():
-    core = started(history=History(begun=frozenset({"a"})))
+    core = started(history=History(begun={"a": 1}))
     [run, publish] = core.handle(on.TasksArrived(1, tasks("a", "b")))
     assert run == do.Run(tasks("b"))
     [result] = publish.results
     assert (result.task_id, result.error.code) == ("a", "EndpointLost")
     assert b"not run again" in result.data
     assert core.handle(on.BatchConfirmed(1)) == [do.MarkSettled(["a"])]
-    assert core.names() == (["b"], ["a"])
+    assert core.names() == ({"b": 1}, ["a"])
 
 
 def test_what_an_earlier_life_settled_is_acknowledged():
@@ -192,7 +193,7 @@ def test_what_an_earlier_life_settled_is_acknowledged():
 
 
 def test_what_an_earlier_life_finished_is_sent():
-    core = AgentCore(Policy(), History(begun=frozenset({"a", "b"}), kept={3: ("a",)}))
+    core = AgentCore(Policy(), History(begun={"a": 1, "b": 1}, kept={3: ("a",)}))
     assert core.handle(on.ConnectionUp()) == [do.SendHeartbeat(), do.PublishKept(3)]
     core.handle(on.CapacityIs(1))
     [publish] = core.handle(on.TasksArrived(1, tasks("a", "b")))
@@ -257,6 +258,7 @@ def test_a_stop_lets_running_tasks_finish_and_leaves_the_rest():
     core = started(capacity=1)
     core.handle(on.TasksArrived(1, tasks("a", "b")))
     assert said(core.handle(on.StopRequested("its manager ended", 5.0))) == [do.StartGrace(5.0)]
+    assert core.waiting == 0
     assert core.handle(on.TasksArrived(2, tasks("c"))) == []
     assert core.handle(on.TasksFinished([done("a")])) == [do.Publish(1, [done("a")]), do.StopEngine()]
     assert core.handle(on.EngineStopped()) == [do.StartFlush(FLUSH_S)]
@@ -275,7 +277,7 @@ def test_what_outlasts_its_grace_is_lost_and_what_never_began_is_not():
     assert mark == do.MarkNeverBegun(["b"])
     assert publish.results[0].error.code == "EndpointLost"
     assert b"somebody stopped it" in publish.results[0].data
-    assert core.names() == (["a"], [])
+    assert core.names() == ({"a": 1}, [])
     core.handle(on.EngineStopped())
     assert core.handle(on.BatchConfirmed(1)) == [do.MarkSettled(["a"]), do.SayGoodbye()], "b comes again elsewhere"
 

@@ -21,20 +21,37 @@ def test_a_journal_is_read_again(tmp_path):
     journal.mark_begun(["d"])
     journal.close()
     again = Journal(tmp_path / "begun")
-    assert again.begun == {"a", "d"}
+    assert again.begun == {"a": 1, "d": 1}
     assert again.settled == ("b",)
     again.close()
+
+
+def test_a_journal_counts_how_often_a_task_was_begun(tmp_path):
+    journal = Journal(tmp_path / "begun")
+    for _ in range(3):
+        journal.mark_begun(["often", "given back", "done"])
+    journal.mark_never_begun(["given back", "never"])
+    journal.mark_settled(["done"])
+    journal.mark_begun(["never"])
+    journal.close()
+    again = Journal(tmp_path / "begun")
+    assert again.begun == {"often": 3, "given back": 2, "never": 1}
+    again.compact(again.begun, again.settled)
+    again.close()
+    once_more = Journal(tmp_path / "begun")
+    assert (once_more.begun, once_more.settled) == (again.begun, ("done",))
+    once_more.close()
 
 
 def test_a_line_that_a_crash_cut_off_never_counted(tmp_path):
     path = tmp_path / "begun"
     path.write_bytes(b"+a\n+b")
     journal = Journal(path)
-    assert journal.begun == {"a"}
+    assert journal.begun == {"a": 1}
     journal.mark_begun(["c"])
     journal.close()
     again = Journal(path)
-    assert again.begun == {"a", "c"}
+    assert again.begun == {"a": 1, "c": 1}
     again.close()
 
 
@@ -42,12 +59,12 @@ def test_a_compacted_journal_says_the_same(tmp_path):
     journal = Journal(tmp_path / "begun")
     journal.mark_begun([f"task{i}" for i in range(60_000)])
     assert journal.long
-    journal.compact(begun=["x"], settled=["y"])
+    journal.compact(begun={"x": 2}, settled=["y"])
     assert not journal.long
     journal.mark_begun(["z"])
     journal.sync()
     journal.close()
-    assert (tmp_path / "begun").read_text() == "+x\n-y\n+z\n"
+    assert (tmp_path / "begun").read_text() == "+x\n+x\n-y\n+z\n"
     assert [path.name for path in tmp_path.iterdir()] == ["begun"]
 
 
@@ -85,7 +102,7 @@ def test_a_journal_that_cannot_be_written_anew_stays_as_it_is(tmp_path, caplog):
     journal = Journal(tmp_path / "begun")
     journal.mark_begun(["a", "b"])
     (tmp_path / "begun.new").mkdir()
-    journal.compact(begun=["b"], settled=["a"])
+    journal.compact(begun={"b": 1}, settled=["a"])
     assert "stays long" in caplog.text
     journal.mark_begun(["c"])
     journal.close()

@@ -3,51 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import time
-from contextlib import asynccontextmanager
-from pathlib import Path
+from functools import partial
 
 import pytest
 
 from afield.broker.base import Properties, Publication
 from afield.endpoint.agent.journal import Journal
-from afield.endpoint.agent.loop import Agent
 from afield.endpoint.agent.orders import Refresh, Start, Stop
-from afield.endpoint.agent.outbox import Outbox
 from afield.endpoint.settings import EngineSettings, UserSettings
 from afield.errors import ConfigurationError, VersionMismatch
 
 pytestmark = pytest.mark.anyio
 
 
-def make(start, engine, service, journal=Journal):
-    place = Path(start.directory)
-    return Agent(start, engine, service.broker, journal(place / "begun"), Outbox(place / "outbox"))
-
-
 @pytest.fixture
-def running(service, tmp_path, parts):
+def running(working, service):
     """Run an agent in the background; leaving stops it."""
-
-    @asynccontextmanager
-    async def run(settings=None, engine=None, stop=True):
-        engine = engine or parts.FakeEngine()
-        start = Start("uep.test", str(tmp_path), settings or UserSettings(), service.credentials, {"hostname": "here"})
-        agent = make(start, engine, service)
-        work = agent.work = asyncio.create_task(agent.run())
-        seen = len(service.reports)
-        try:
-            async with asyncio.timeout(parts.PATIENCE_S):
-                await service.until(lambda: len(service.reports) > seen or work.done())
-                yield agent, engine
-                if stop:
-                    agent.stop("the test is over", 0.0)
-                    assert await work == 0
-        finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-
-    return run
+    return partial(working, service)
 
 
 async def test_the_first_thing_is_a_heartbeat(service, running, parts):
@@ -61,6 +35,7 @@ async def test_the_first_thing_is_a_heartbeat(service, running, parts):
     assert state["hostname"] == "here"
     assert abs(state["start_unix"] - time.time()) < 60
     assert "extra" not in state
+    assert state["python_version"] == platform.python_version(), "the workers run the same as the agent"
     goodbye = service.reports[-1].state
     assert goodbye["active"] is False
     assert goodbye["heartbeat_period"] == 30
@@ -198,7 +173,7 @@ async def test_the_manager_may_stop_it(service, running, parts):
     assert "a" in service.results
 
 
-async def test_a_disk_that_refuses_the_journal_ends_it_when_what_runs_has_ended(service, parts, tmp_path):
+async def test_a_disk_that_refuses_the_journal_ends_it_when_what_runs_has_ended(service, parts, make, tmp_path):
     class FullDisk(Journal):
         full = False
         refused = False
@@ -229,7 +204,7 @@ async def test_a_disk_that_refuses_the_journal_ends_it_when_what_runs_has_ended(
     assert [report.state["active"] for report in service.reports] == [True], "no goodbye: it did not want to go"
 
 
-async def test_several_logins_are_told(service, parts, tmp_path):
+async def test_several_logins_are_told(service, parts, make, tmp_path):
     other = parts.credentials_for("memory://other")
     mixed = type(other)(
         other.endpoint_id, service.credentials.task_queue_info, other.result_queue_info, other.heartbeat_queue_info

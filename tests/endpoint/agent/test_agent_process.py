@@ -6,15 +6,17 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from afield.endpoint.agent.orders import Start
 from afield.endpoint.manager.spawn import COMMAND, Child
 from afield.endpoint.settings import EngineSettings, UserSettings
+from afield.wire.messages import CallOptions, Cancel
 
 pytestmark = pytest.mark.anyio
 
@@ -121,10 +123,8 @@ async def test_killed_and_started_again_it_runs_no_task_twice(live, calls, parts
             assert await child.work == 0
         assert await service.waiting() == 0
     for worker in workers:
-        try:
+        with suppress(psutil.NoSuchProcess):
             worker.kill()
-        except psutil.NoSuchProcess:
-            continue
     assert service.results["held"].error.code == "EndpointLost"
     assert parts.value(service.results["later"]) == "LATER"
     ran = calls.ran()
@@ -154,6 +154,70 @@ async def test_a_result_that_could_not_be_sent_is_sent_by_the_next_life(live, ca
     assert parts.value(service.results["held"]) == "HELD"
     assert calls.ran() == ["held"]
     assert list((tmp_path / "uep" / "outbox").iterdir()) == []
+
+
+async def test_what_is_cancelled_ends_wherever_it_is(live, calls, parts):
+    async with parts.over_sockets(control=True) as service, live(service) as child:
+        await service.send(calls.long("held"), calls.quick("behind"))
+        await calls.until_it_runs()
+        await service.cancel(Cancel("behind"), Cancel("held"), Cancel("later"))
+        await service.until(lambda: {"held", "behind"} <= set(service.results))
+        await service.send(calls.quick("later"), calls.quick("last"))
+        await service.until(lambda: {"later", "last"} <= set(service.results))
+        child.stop("the test is over", 5.0)
+        assert await child.work == 0
+        assert await service.waiting() == await service.wishes() == 0
+    assert [service.results[name].error.code for name in ("held", "behind", "later")] == ["TaskCancelled"] * 3
+    assert calls.ran() == ["held", "last"]
+
+
+async def test_a_worker_that_is_killed_is_not_the_end_of_a_task_with_retries(live, calls, parts):
+    async with parts.over_sockets(control=True) as service, live(service) as child:
+        await service.send(replace(calls.long("held"), options=CallOptions(retries=1, backoff_s=0.0)))
+        await calls.until_it_runs()
+        [worker] = [one for one in psutil.Process(child.pid).children() if "afield.worker" in one.cmdline()]
+        worker.kill()
+        await calls.until_it_runs()
+        await calls.let_it_end()
+        await service.until(lambda: "held" in service.results)
+        child.stop("the test is over", 5.0)
+        assert await child.work == 0
+    assert parts.value(service.results["held"]) == "HELD"
+    [attempt] = service.results["held"].details["attempts"]
+    assert attempt["error"].startswith("WorkerLost: ")
+    assert calls.ran() == ["held", "held"]
+
+
+FIRST = """
+def f(witness, started):
+    import os, signal
+    if os.path.exists(witness):
+        return "again"
+    open(witness, "w").close()
+    open(started, "w").close()
+    signal.pause()
+"""
+
+
+async def test_killed_and_started_again_it_runs_a_task_with_retries_again(live, calls, parts):
+    async with parts.over_sockets(control=True) as service:
+        async with live(service) as child:
+            held = parts.call("held", FIRST, str(calls.witness), f"{calls.hold}.started")
+            await service.send(replace(held, options=CallOptions(retries=1)))
+            await calls.until_it_runs()
+            workers = psutil.Process(child.pid).children(recursive=True)
+            os.kill(child.pid, signal.SIGKILL)
+            assert await child.work == -signal.SIGKILL
+        async with live(service) as child:
+            await service.until(lambda: "held" in service.results)
+            child.stop("the test is over", 5.0)
+            assert await child.work == 0
+        assert await service.waiting() == 0
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
+    assert parts.value(service.results["held"]) == "again"
+    assert "EndpointLost" in service.results["held"].details["attempts"][0]["error"]
 
 
 async def test_it_outlives_its_broker(live, calls, parts):

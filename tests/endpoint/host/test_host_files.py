@@ -147,8 +147,11 @@ def test_ports_may_be_changed(parts):
     assert with_port("amqps://a:b@host:5671/v?x=y", 443) == "amqps://a:b@host:443/v?x=y"
     assert with_port("amqp://[::1]:5672/%2F", 1) == "amqp://[::1]:1/%2F"
     assert with_port("amqp://host/%2F", None) == "amqp://host/%2F"
-    changed = with_port_everywhere(parts.credentials_for("amqp://a:b@host/%2F"), 443)
+    old = with_port_everywhere(parts.credentials_for("amqp://a:b@host/%2F"), 443)
+    assert old.control_queue_info is None
+    changed = with_port_everywhere(parts.credentials_for("amqp://a:b@host/%2F", control=True), 443)
     assert {
+        changed.control_queue_info.connection_url,
         changed.task_queue_info.connection_url,
         changed.result_queue_info.connection_url,
         changed.heartbeat_queue_info.connection_url,
@@ -162,6 +165,8 @@ def test_one_login_serves_all_queues(parts):
     message = publication(parts.credentials_for("amqp://a").result_queue_info, b"x")
     assert (message.exchange, message.routing_key) == ("results", f"{parts.UEP}.results")
     assert (message.mandatory, message.properties.delivery_mode) == (True, 2)
+    passing = publication(parts.credentials_for("amqp://a").result_queue_info, b"x", persistent=False)
+    assert passing.properties.delivery_mode == 1
 
 
 def test_a_machine_says_who_it_is():

@@ -130,6 +130,15 @@ class LocalConnection:
         except Refusal as error:
             raise BrokerRefused(error.text) from error
 
+    async def waiting(self, queue: str) -> int:
+        """How many messages wait in a queue, not counting delivered ones.
+
+        :raises BrokerRefused: no such queue, or it is not yours to see
+        :raises BrokerUnreachable: the connection is gone
+        """
+        await self.check(queue=queue)
+        return self._core.depth(queue)
+
     async def close(self) -> None:
         """End it; what was not acknowledged goes back to its queue."""
         self._core.close_session(self._session)

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 
 import msgspec
 
-from afield.wire.messages import Result, Task
+from afield.wire.messages import Notice, Result, Task
 
 __all__ = [
     "Acknowledge",
+    "AcknowledgeCancels",
+    "CancelJob",
     "Command",
     "DropKept",
     "Exit",
     "Keep",
     "MarkNeverBegun",
     "MarkSettled",
+    "Notify",
     "Publish",
     "PublishKept",
     "Run",
@@ -23,6 +26,8 @@ __all__ = [
     "SendHeartbeat",
     "StartFlush",
     "StartGrace",
+    "StartLook",
+    "StartPause",
     "StopEngine",
     "Tell",
 ]
@@ -32,6 +37,42 @@ class Run(msgspec.Struct, frozen=True):
     """Write down that these are about to begin, then hand them to the engine, in this order."""
 
     tasks: Sequence[Task]
+
+
+class CancelJob(msgspec.Struct, frozen=True):
+    """Have the engine stop a task; answer with CancelImpossible if it does not.
+
+    :param running: False: only if it has not begun
+    """
+
+    task_id: str
+    running: bool
+
+
+class StartPause(msgspec.Struct, frozen=True):
+    """Answer with PauseOver of this task and count after this many seconds."""
+
+    task_id: str
+    begun: int
+    seconds: float
+
+
+class StartLook(msgspec.Struct, frozen=True):
+    """Answer with LookDue after this many seconds."""
+
+    seconds: float
+
+
+class Notify(msgspec.Struct, frozen=True):
+    """Say where these tasks are, if that is possible; answer with NoticesGone."""
+
+    notices: Sequence[Notice]
+
+
+class AcknowledgeCancels(msgspec.Struct, frozen=True):
+    """Everything in these messages of the control queue is answered."""
+
+    tags: Sequence[int]
 
 
 class Publish(msgspec.Struct, frozen=True):
@@ -120,6 +161,11 @@ class Tell(msgspec.Struct, frozen=True):
 
 Command = (
     Run
+    | CancelJob
+    | StartPause
+    | StartLook
+    | Notify
+    | AcknowledgeCancels
     | Publish
     | Keep
     | PublishKept

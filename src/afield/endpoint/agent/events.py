@@ -5,17 +5,19 @@ They are msgspec's, as a process starts quicker with them than with dataclasses.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from afield.wire.messages import Result, Task
+from afield.wire.messages import Cancel, Result, Task
 
 __all__ = [
     "BatchConfirmed",
     "BatchFailed",
     "BatchKept",
     "BatchNotKept",
+    "CancelImpossible",
+    "CancelsArrived",
     "CapacityIs",
     "ConnectionDown",
     "ConnectionUp",
@@ -25,7 +27,10 @@ __all__ = [
     "GoodbyeSaid",
     "GraceOver",
     "HeartbeatDue",
+    "LookDue",
     "MalformedArrived",
+    "NoticesGone",
+    "PauseOver",
     "StopRequested",
     "TasksArrived",
     "TasksFinished",
@@ -59,6 +64,25 @@ class MalformedArrived(msgspec.Struct, frozen=True):
     why: str
 
 
+class CancelsArrived(msgspec.Struct, frozen=True):
+    """One message from the control queue; ``tag`` acknowledges it there."""
+
+    tag: int
+    cancels: Sequence[Cancel]
+
+
+class CancelImpossible(msgspec.Struct, frozen=True):
+    """The engine has a task and goes on with it.
+
+    :param why: for people; empty: because it has begun, and was only to be cancelled if it had not
+    :param at: unix time in nanoseconds
+    """
+
+    task_id: str
+    why: str
+    at: int
+
+
 class CapacityIs(msgspec.Struct, frozen=True):
     """The engine can be kept busy by this many unfinished jobs."""
 
@@ -69,10 +93,39 @@ class TasksFinished(msgspec.Struct, frozen=True):
     """The engine is done with these.
 
     :param never_begun: failures of tasks that were certainly not begun
+    :param kinds: of those that failed, where it is known: the classes of what went wrong, as ``module.qualified name``
+    :param at: unix time in nanoseconds
     """
 
     results: Sequence[Result]
     never_begun: Sequence[Result] = ()
+    kinds: Mapping[str, Sequence[str]] = {}
+    at: int = 0
+
+
+class PauseOver(msgspec.Struct, frozen=True):
+    """A task has waited for its next attempt.
+
+    :param begun: how many attempts of it had begun when the pause was
+    """
+
+    task_id: str
+    begun: int
+
+
+class LookDue(msgspec.Struct, frozen=True):
+    """It is time to say where tasks are.
+
+    :param running: the tasks that the engine knows to be running
+    :param at: unix time in nanoseconds
+    """
+
+    running: Sequence[str]
+    at: int
+
+
+class NoticesGone(msgspec.Struct, frozen=True):
+    """What was said of tasks has arrived, or could not be sent."""
 
 
 class BatchConfirmed(msgspec.Struct, frozen=True):
@@ -136,8 +189,13 @@ Event = (
     | ConnectionDown
     | TasksArrived
     | MalformedArrived
+    | CancelsArrived
+    | CancelImpossible
     | CapacityIs
     | TasksFinished
+    | PauseOver
+    | LookDue
+    | NoticesGone
     | BatchConfirmed
     | BatchFailed
     | BatchKept

@@ -7,12 +7,14 @@ from typing import Final
 
 from afield.endpoint.settings import EngineSettings
 from afield.wire.jobs import JOB_VERSION, Job, code_digest
-from afield.wire.messages import Task
+from afield.wire.messages import CallOptions, Task
 
 __all__ = ["Jobs"]
 
 #: Digests of function code that are remembered.
 _DIGESTS_MOST: Final = 1024
+
+_NO_OPTIONS: Final = CallOptions()
 
 
 class Jobs:
@@ -30,6 +32,7 @@ class Jobs:
     def of(self, task: Task) -> Job:
         """The job of a task."""
         settings = self._settings
+        options = task.options or _NO_OPTIONS
         return Job(
             version=JOB_VERSION,
             task_id=task.task_id,
@@ -41,6 +44,10 @@ class Jobs:
             allowed_serializers=settings.allowed_serializers,
             sandbox=str(self._sandboxes / task.task_id) if self._sandboxes is not None else None,
             result_limit=settings.result_size_limit,
+            timeout_s=options.timeout_s,
+            cores=options.cores or 1,
+            memory=options.memory,
+            gpus=options.gpus,
         )
 
     def _digest(self, code: bytes) -> bytes:

@@ -1,22 +1,23 @@
-"""Which tasks were begun and which are settled, on disk, so that no later life runs one twice.
+"""How often tasks were begun and which are settled, on disk, so that no later life runs one more often than it may.
 
-One line per fact, appended in order: ``+id`` is about to begin, ``-id`` has a result that is safe, ``~id`` came back
-from the engine untouched. The last fact about an id counts; a line without an end was cut off by a crash and never
-came into effect.
+One line per fact, appended in order: ``+id`` is about to begin, once more; ``~id`` came back from the engine untouched,
+which takes one beginning back; ``-id`` has a result that is safe, after which its beginnings do not matter. A line
+without an end was cut off by a crash and never came into effect.
 
 A line is in the operating system's hands before a task begins, so the death of this process loses none. Towards the
 death of the machine it is synced soon after, not before: that would put a disk's latency into every call. So in the
 moments before a power cut a task may begin of which the next life knows nothing.
 
 Where the disk refuses, nothing may begin. The other facts may go missing: without them a task whose end was not
-acknowledged fails with EndpointLost in the next life, and a service that has its result drops that.
+acknowledged fails with EndpointLost in the next life, or runs again if it may, and a service that has its result drops
+what comes of that.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -41,22 +42,28 @@ class Journal:
         self.begun, self.settled = self._read()
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def _read(self) -> tuple[frozenset[str], tuple[str, ...]]:
+    def _read(self) -> tuple[dict[str, int], tuple[str, ...]]:
+        """How often each task was begun that has no safe result; and those that have, in the order of that."""
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
-            return frozenset(), ()
+            return {}, ()
         whole, cut = content[: content.rfind(b"\n") + 1], content[content.rfind(b"\n") + 1 :]
         if cut:
             os.truncate(self.path, len(whole))
-        facts: dict[str, str] = {}
+        begun: dict[str, int] = {}
+        settled: dict[str, None] = {}
         for line in whole.decode("ascii", "replace").splitlines():
-            task_id = line[1:]
-            facts.pop(task_id, None)  # so that the order is that of the last facts
-            facts[task_id] = line[:1]
+            sign, task_id = line[:1], line[1:]
             self._lines += 1
-        begun = frozenset(task_id for task_id, fact in facts.items() if fact == "+")
-        return begun, tuple(task_id for task_id, fact in facts.items() if fact == "-")
+            if sign == "-":
+                begun.pop(task_id, None)
+                settled.pop(task_id, None)  # so that the order is that of the last facts
+                settled[task_id] = None
+            else:
+                settled.pop(task_id, None)
+                begun[task_id] = max(begun.get(task_id, 0) + (1 if sign == "+" else -1), 0)
+        return {task_id: count for task_id, count in begun.items() if count > 0}, tuple(settled)
 
     @property
     def long(self) -> bool:
@@ -82,16 +89,20 @@ class Journal:
         """Make what was written survive the machine. Blocks; may run in another thread beside the rest."""
         os.fdatasync(self._fd)
 
-    def compact(self, begun: Iterable[str], settled: Iterable[str]) -> None:
-        """Write it anew with only these facts. Where the disk refuses it stays as it is, and is tried again later."""
+    def compact(self, begun: Mapping[str, int], settled: Iterable[str]) -> None:
+        """Write it anew with only these facts. Where the disk refuses it stays as it is, and is tried again later.
+
+        :param begun: how often each was begun
+        """
         self._lines = 0
         try:
             self._write_anew(begun, settled)
         except OSError as error:
             logger.warning("the journal %s stays long, for it cannot be written anew: %s", self.path, error)
 
-    def _write_anew(self, begun: Iterable[str], settled: Iterable[str]) -> None:
-        lines = [f"+{task_id}\n" for task_id in begun] + [f"-{task_id}\n" for task_id in settled]
+    def _write_anew(self, begun: Mapping[str, int], settled: Iterable[str]) -> None:
+        lines = [f"+{task_id}\n" * count for task_id, count in begun.items()]
+        lines += [f"-{task_id}\n" for task_id in settled]
         fresh = self.path.with_suffix(".new")
         fd = os.open(fresh, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:

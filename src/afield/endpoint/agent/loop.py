@@ -2,11 +2,13 @@
 
 ::
 
-    queues ──TasksArrived──►┌──────┐──Run──────► journal, then engine ──TasksFinished─┐
-    pipe   ──StopRequested─►│ core │──Publish──► queues ──BatchConfirmed──────────────┤
-    clock  ──HeartbeatDue──►│      │──Keep─────► outbox ──BatchKept───────────────────┤
-                            └──────┘──Acknowledge ► queues                            │
-                                ▲──────────────────────────────────────────────────────┘
+    queues ──TasksArrived───►┌──────┐──Run──────► journal, then engine ──TasksFinished─┐
+           ──CancelsArrived─►│      │──CancelJob► engine ──CancelImpossible────────────┤
+    pipe   ──StopRequested──►│ core │──Publish──► queues ──BatchConfirmed──────────────┤
+    clock  ──HeartbeatDue───►│      │──Keep─────► outbox ──BatchKept───────────────────┤
+           ──PauseOver──────►│      │──Notify───► queues ──NoticesGone─────────────────┤
+           ──LookDue────────►└──────┘──Acknowledge ► queues                            │
+                                 ▲──────────────────────────────────────────────────────┘
 
 All of it happens in one event loop, one event at a time; what blocks on a disk happens in a thread.
 """
@@ -18,26 +20,27 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from afield.broker.base import Connector, Delivery
 from afield.endpoint.agent import commands as do
 from afield.endpoint.agent import events as on
-from afield.endpoint.agent.core import AgentCore, History, Policy
+from afield.endpoint.agent import heartbeat
+from afield.endpoint.agent.core import AgentCore
 from afield.endpoint.agent.jobs import Jobs
 from afield.endpoint.agent.journal import Journal
 from afield.endpoint.agent.orders import Order, Refresh, Start, Stop
 from afield.endpoint.agent.outbox import Outbox
 from afield.endpoint.agent.outcomes import Outcomes, failure
 from afield.endpoint.agent.queues import Queues
+from afield.endpoint.agent.reading import read_cancels, read_tasks
+from afield.endpoint.agent.sending import Sending
+from afield.endpoint.agent.tasks import History, Policy
 from afield.endpoint.engines.base import Engine, NeverBegun
-from afield.errors import BrokerError, BrokerUnreachable, ConfigurationError, WireError
-from afield.wire import codec, v2
+from afield.errors import BrokerError, ConfigurationError, WireError
+from afield.wire import v2
 from afield.wire.messages import Report, Result, Task
 
 __all__ = ["Agent"]
@@ -74,7 +77,7 @@ class Agent:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._start, self._engine, self._journal, self._outbox = start, engine, journal, outbox
-        self._started_at = clock()
+        self._clock, self._started_at = clock, clock()
         settings = start.settings
         kept, complaints = outbox.load()
         for complaint in complaints:
@@ -83,6 +86,7 @@ class Agent:
             frozenset(map(str.lower, settings.allowed_functions)) if settings.allowed_functions is not None else None,
             settings.idle_heartbeats_soft,
             settings.idle_heartbeats_hard,
+            notices=start.credentials.control_queue_info is not None,
         )
         self._core = AgentCore(policy, History(journal.begun, journal.settled, kept))
         self._id = start.credentials.endpoint_id
@@ -92,16 +96,18 @@ class Agent:
             start.credentials,
             on_up=lambda: self.feed(on.ConnectionUp()),
             on_delivery=self._delivered,
+            on_control=self._cancels_delivered,
             on_down=lambda: self.feed(on.ConnectionDown()),
             on_refused=lambda why: self.stop(f"the broker refuses it: {why}", _REFUSED_GRACE_S),
         )
+        self._sending = Sending(self._queues, outbox, self.feed)
         self._jobs = Jobs(settings.engine, Path(start.directory))
         self._capacity = -1
         self._done: list[tuple[str, asyncio.Future[bytes]]] = []
         self._events: deque[on.Event] = deque()
         self._feeding = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: set[asyncio.TimerHandle] = set()
         self._beat: asyncio.TimerHandle | None = None
         self._sync_due = False
         self._over: asyncio.Future[int] | None = None
@@ -161,16 +167,21 @@ class Agent:
         """What performs each kind of command."""
         return {
             do.Run: self._run,
+            do.CancelJob: self._cancel_job,
+            do.StartPause: lambda c: self._later(c.seconds, lambda: self.feed(on.PauseOver(c.task_id, c.begun))),
+            do.StartLook: lambda command: self._later(command.seconds, self._look),
+            do.Notify: lambda command: self._spawn(self._sending.notices(command.notices)),
+            do.AcknowledgeCancels: lambda command: self._queues.acknowledge_control(command.tags),
             do.Publish: self._publish,
-            do.PublishKept: self._publish_kept,
-            do.Keep: self._keep,
+            do.PublishKept: lambda command: self._spawn(self._sending.kept(command.number)),
+            do.Keep: lambda command: self._spawn(self._sending.keep(command.number, command.results)),
             do.DropKept: lambda command: self._outbox.drop(command.number),
             do.MarkSettled: self._mark_settled,
             do.MarkNeverBegun: lambda command: self._journal.mark_never_begun(command.task_ids),
             do.Acknowledge: self._acknowledge,
             do.SendHeartbeat: lambda _: self._spawn(self._heartbeat()),
-            do.StartGrace: lambda command: self._later(command.seconds, on.GraceOver()),
-            do.StartFlush: lambda command: self._later(command.seconds, on.FlushOver()),
+            do.StartGrace: lambda command: self._later(command.seconds, lambda: self.feed(on.GraceOver())),
+            do.StartFlush: lambda command: self._later(command.seconds, lambda: self.feed(on.FlushOver())),
             do.StopEngine: lambda _: self._spawn(self._stop_engine()),
             do.SayGoodbye: lambda _: self._spawn(self._goodbye()),
             do.Exit: lambda command: self._end(command.code),
@@ -181,17 +192,16 @@ class Agent:
 
     def _delivered(self, delivery: Delivery) -> None:
         self._look_at_capacity()
+        self.feed(read_tasks(delivery))
+
+    def _cancels_delivered(self, delivery: Delivery) -> None:
         try:
-            messages = codec.decode(delivery.body, delivery.properties.headers)
+            event = read_cancels(delivery)
         except WireError as error:
-            task_id = delivery.properties.headers.get("task_uuid")
-            self.feed(on.MalformedArrived(delivery.tag, task_id if isinstance(task_id, str) else None, str(error)))
-            return
-        tasks = [message for message in messages if isinstance(message, Task)]
-        if len(tasks) < len(messages):
-            self.feed(on.MalformedArrived(delivery.tag, None, "something other than a task was in the task queue"))
+            logger.warning("a message of the control queue was dropped: %s", error)
+            self._queues.acknowledge_control([delivery.tag])
         else:
-            self.feed(on.TasksArrived(delivery.tag, tasks))
+            self.feed(event)
 
     def _finished(self, task_id: str, future: asyncio.Future[bytes]) -> None:
         self._done.append((task_id, future))
@@ -202,12 +212,16 @@ class Agent:
         done, self._done = self._done, []
         results: list[Result] = []
         never_begun: list[Result] = []
+        kinds: dict[str, Sequence[str]] = {}
         for task_id, future in done:
             untouched = future.cancelled() or isinstance(future.exception(), NeverBegun)
-            (never_begun if untouched else results).append(self._outcomes.of(task_id, future))
+            result, classes = self._outcomes.of(task_id, future)
+            (never_begun if untouched else results).append(result)
+            if classes:
+                kinds[task_id] = classes
         self._look_at_capacity()
         if done:
-            self.feed(on.TasksFinished(results, never_begun))
+            self.feed(on.TasksFinished(results, never_begun, kinds, self._now()))
 
     def _look_at_capacity(self) -> None:
         capacity = self._engine.capacity
@@ -235,6 +249,13 @@ class Agent:
         if refused:
             self.feed(on.TasksFinished(refused))
 
+    def _cancel_job(self, command: do.CancelJob) -> None:
+        task_id = command.task_id
+        if not command.running and task_id in self._engine.running():
+            self.feed(on.CancelImpossible(task_id, "", self._now()))
+        elif why := self._engine.cancel(task_id):
+            self.feed(on.CancelImpossible(task_id, why, self._now()))
+
     def _cannot_begin(self, tasks: Sequence[Task], error: OSError) -> None:
         """What is not written down as begun must not begin. What runs may end, and its results may go out."""
         why = f"the journal {self._journal.path} cannot be written: {error.strerror or error}"
@@ -243,40 +264,7 @@ class Agent:
         self.feed(on.TasksFinished((), [failure(task.task_id, error) for task in tasks]))
 
     def _publish(self, command: do.Publish) -> None:
-        self._spawn(self._send(command.number, v2.encode_results(command.results)))
-
-    def _publish_kept(self, command: do.PublishKept) -> None:
-        self._spawn(self._send_kept(command.number))
-
-    async def _send_kept(self, number: int) -> None:
-        try:
-            body = await asyncio.to_thread(self._outbox.body, number)
-        except OSError as error:
-            self._fail(error)
-        else:
-            await self._send(number, body)
-
-    async def _send(self, number: int, body: bytes) -> None:
-        try:
-            await self._queues.send_results(body)
-        except BrokerError as error:
-            logger.warning("results could not be sent, they will be sent again: %s", error)
-            self.feed(on.BatchFailed(number))
-            if not isinstance(error, BrokerUnreachable):
-                await self._queues.reconnect()  # it refuses; perhaps it does not after a while
-        else:
-            self.feed(on.BatchConfirmed(number))
-
-    def _keep(self, command: do.Keep) -> None:
-        self._spawn(self._write(command.number, command.results))
-
-    async def _write(self, number: int, results: Sequence[Result]) -> None:
-        try:
-            await asyncio.to_thread(self._outbox.keep, number, results)
-        except OSError as error:
-            self.feed(on.BatchNotKept(number, str(error)))
-        else:
-            self.feed(on.BatchKept(number))
+        self._spawn(self._sending.results(command.number, v2.encode_results(command.results)))
 
     def _mark_settled(self, command: do.MarkSettled) -> None:
         self._journal.mark_settled(command.task_ids)
@@ -305,20 +293,15 @@ class Agent:
         self.feed(on.GoodbyeSaid())
 
     def _report(self, *, active: bool) -> Report:
-        """A sign of life, with what the engine says of itself (reference: published wire contract section 5.5)."""
-        status = msgspec.to_builtins(self._engine.status())
-        extra = status.pop("extra")
-        status["pending_tasks"] += self._core.waiting
-        status["outstanding_tasks"] = max(self._core.unfinished, status["outstanding_tasks"])
-        state = {
-            **self._start.facts,
-            **status,
-            **extra,
-            "start_unix": int(self._started_at),
-            "start_iso": datetime.fromtimestamp(self._started_at, UTC).isoformat(timespec="seconds"),
-            "heartbeat_period": self._start.settings.heartbeat_period,
-            "active": active,
-        }
+        core = self._core
+        state = heartbeat.state(
+            self._start,
+            self._engine.status(),
+            waiting=core.waiting,
+            unfinished=core.unfinished,
+            started_at=self._started_at,
+            active=active,
+        )
         return Report(self._id, state)
 
     async def _stop_engine(self) -> None:
@@ -330,9 +313,19 @@ class Agent:
 
     # --- time
 
-    def _later(self, seconds: float, event: on.Event) -> None:
-        loop = asyncio.get_running_loop()
-        self._timers.append(loop.call_later(seconds, self.feed, event))
+    def _now(self) -> int:
+        return int(self._clock() * 1e9)
+
+    def _later(self, seconds: float, work: Callable[[], None]) -> None:
+        def due() -> None:
+            self._timers.discard(handle)
+            work()
+
+        handle = asyncio.get_running_loop().call_later(seconds, due)
+        self._timers.add(handle)
+
+    def _look(self) -> None:
+        self.feed(on.LookDue(self._engine.running(), self._now()))
 
     def _heartbeat_later(self) -> None:
         def due() -> None:
@@ -344,7 +337,7 @@ class Agent:
     def _sync_soon(self) -> None:
         if not self._sync_due:
             self._sync_due = True
-            asyncio.get_running_loop().call_later(_SYNC_AFTER_S, lambda: self._spawn(self._sync()))
+            self._later(_SYNC_AFTER_S, lambda: self._spawn(self._sync()))
 
     async def _sync(self) -> None:
         self._sync_due = False

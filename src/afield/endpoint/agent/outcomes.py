@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from afield.endpoint.engines.base import NeverBegun
-from afield.errors import ComputeError, ConfigurationError, WireError, WorkerLost
+from afield.errors import ComputeError, ConfigurationError, TaskCancelled, TaskTimeout, WireError, WorkerLost
 from afield.wire.jobs import Outcome, decode_outcome
 from afield.wire.messages import ErrorDetails, Result, Transition
 
@@ -18,6 +18,10 @@ _decode_details = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 #: A worker makes its details once, so there are as many as there were workers.
 _DETAILS_MOST: Final = 1024
+
+#: Only its own name covers a timeout, not those of its base classes: who wants any exception retried does not mean a
+#: call that takes for ever.
+_TIMEOUT: Final = ("afield.errors.TaskTimeout",)
 
 
 class Outcomes:
@@ -30,19 +34,19 @@ class Outcomes:
         self._endpoint_id = endpoint_id
         self._details: dict[bytes, dict[str, Any]] = {}
 
-    def of(self, task_id: str, future: asyncio.Future[bytes]) -> Result:
-        """The result of a task whose future is done."""
+    def of(self, task_id: str, future: asyncio.Future[bytes]) -> tuple[Result, tuple[str, ...]]:
+        """The result of a task whose future is done; and the names by which ``retry_on`` covers its failure."""
         error = future.exception() if not future.cancelled() else NeverBegun("its engine cancelled it")
         if error is None:
             return self._read(task_id, future.result())
-        return failure(task_id, error)
+        return failure(task_id, error), _TIMEOUT if isinstance(error, TaskTimeout) else ()
 
-    def _read(self, task_id: str, body: bytes) -> Result:
+    def _read(self, task_id: str, body: bytes) -> tuple[Result, tuple[str, ...]]:
         try:
             outcome = decode_outcome(body)
-            return self._result(task_id, outcome)
+            return self._result(task_id, outcome), outcome.kinds
         except (WireError, msgspec.MsgspecError) as error:
-            return failure(task_id, error)
+            return failure(task_id, error), ()
 
     def _result(self, task_id: str, outcome: Outcome) -> Result:
         return Result(
@@ -78,6 +82,10 @@ def _code(error: BaseException) -> str:
     match error:
         case WorkerLost():
             return "WorkerLost"
+        case TaskTimeout():
+            return "TaskTimeout"
+        case TaskCancelled():
+            return "TaskCancelled"
         case ConfigurationError():
             return "CouldNotExecuteUserTaskError"
         case _:

@@ -9,6 +9,8 @@ What every engine promises, and ``afield.testing.engines`` checks:
   engine goes on with others.
 - Jobs begin in the order of submission, as far as there is a free worker; an engine that sends short jobs ahead to
   its workers may shuffle those among each other.
+- A job that runs longer than its ``timeout_s`` is stopped with every process that it started, and fails with
+  :class:`~afield.errors.TaskTimeout`. An engine that cannot stop jobs refuses those that ask for it.
 - ``submit`` never blocks and never raises for what is wrong with one job; it raises
   :class:`~afield.errors.ConfigurationError` for a job that this kind of engine can never run.
 - Only the event loop calls it.
@@ -64,6 +66,16 @@ class Engine(Protocol):
 
         :raises ConfigurationError: this kind of engine can never run such a job; the message says why
         """
+
+    def cancel(self, task_id: str) -> str:
+        """Keep a job from running, or stop it with every process that it started.
+
+        :return: empty: the job's future fails with :class:`~afield.errors.TaskCancelled`, now or soon; or there is no
+            such job (any more). Else, for people, why it cannot be stopped
+        """
+
+    def running(self) -> list[str]:
+        """The task ids of jobs that have certainly begun and are not known to have ended."""
 
     @property
     def capacity(self) -> int:

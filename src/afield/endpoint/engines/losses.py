@@ -3,9 +3,34 @@
 from __future__ import annotations
 
 from afield.endpoint.engines.base import NeverBegun
-from afield.errors import WorkerLost
+from afield.errors import TaskCancelled, TaskTimeout, WorkerLost
 
-__all__ = ["died_under_it", "ended_its_worker", "never_begun", "no_worker", "stopped_under_it"]
+__all__ = [
+    "cancelled",
+    "died_under_it",
+    "ended_its_worker",
+    "never_begun",
+    "no_worker",
+    "ran_too_long",
+    "stopped_under_it",
+]
+
+
+def cancelled(task_id: str) -> TaskCancelled:
+    """Somebody wanted it so."""
+    return TaskCancelled(f"task {task_id} was cancelled")
+
+
+def ran_too_long(task_id: str, limit_s: float, *, by_endpoint: bool) -> TaskTimeout:
+    """Its time was over.
+
+    :param by_endpoint: the owner of the endpoint set the limit, not who submitted the task
+    """
+    whose = "this endpoint allows (its owner set GC_TASK_TIMEOUT)" if by_endpoint else "its timeout allows"
+    return TaskTimeout(
+        f"Task {task_id} ran for longer than the {limit_s:g} s that {whose}, and was stopped with every process that "
+        "it had started."
+    )
 
 
 def died_under_it(task_id: str, pid: int, why: str) -> WorkerLost:
@@ -49,7 +74,13 @@ def _hint(why: str) -> str:
     """What people usually find to be the cause."""
     if "SIGKILL" in why:
         return "Usually it used more memory than the machine or its batch job had. "
-    if any(name in why for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE")):
+    if any(name in why for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL")):
+        return (
+            "Usually this is a fault in compiled code that the function uses; the endpoint's log may show where. A "
+            "function or data that was pickled by another minor version of Python can cause it too: compare this "
+            "endpoint's with that of the program that submitted the task. "
+        )
+    if "SIGFPE" in why:
         return "Usually this is a fault in compiled code that the function uses; the endpoint's log may show where. "
     if "exit code" in why:
         return "Usually the function, or a library that it uses, ended the process, as with os._exit. "

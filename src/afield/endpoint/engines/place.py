@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
-__all__ = ["processors"]
+from afield.errors import ConfigurationError
+
+__all__ = ["memory", "open_log", "processors", "time_limit"]
 
 
 def processors() -> int:
@@ -12,3 +15,41 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory() -> int:
+    """How many bytes this machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def time_limit(text: str) -> float | None:
+    """The longest that any task may run, in seconds, from the value of ``GC_TASK_TIMEOUT``; None: for ever.
+
+    As published, nothing and 0 mean that there is no limit.
+
+    :raises ConfigurationError: it is no number of seconds
+    """
+    try:
+        seconds = float(text or 0)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ConfigurationError(
+            f"GC_TASK_TIMEOUT is {text!r} in the environment of the endpoint: it should be a number of seconds, or not "
+            "be there"
+        )
+    return seconds or None
+
+
+def open_log(path: Path | None) -> int:
+    """Where the output of user code goes: a file, or if there is none, the stderr of this process.
+
+    :returns: its descriptor
+    :raises OSError: the file cannot be opened
+    """
+    if path is not None:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return os.dup(2)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)

@@ -7,6 +7,15 @@
     future <────── answered, gone <─────────────────────────┘
 
 ``schedule`` says how jobs travel ahead of their turn, and why it is known of each job whether it had begun.
+
+The time of a job counts from its beginning, and nobody has to tell when that is: a worker begins a job when it gets it,
+if it was idle, else when it has answered the one before. So a job gets all of its time, and at most one turn of the
+loop more; and jobs with a timeout travel ahead as all others do.
+
+To stop a job, the engine first takes back all permits of its worker. From then on the worker begins nothing, so that
+nothing else can be hit; and if the job has not begun by then, it never will. If it has, and its answer is not there
+yet, the worker is killed with all that the job started (``trees``), and what it says from then on does not count. The
+job's future fails when all that is over.
 """
 
 from __future__ import annotations
@@ -17,41 +26,51 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from afield.endpoint.engines.base import EngineStatus
-from afield.endpoint.engines.births import PAUSE_S, Births
+from afield.endpoint.engines.births import PAUSE_S
+from afield.endpoint.engines.deadlines import Deadlines
+from afield.endpoint.engines.handover import bodies
 from afield.endpoint.engines.known import KnownCode
-from afield.endpoint.engines.losses import died_under_it, never_begun, no_worker, stopped_under_it
-from afield.endpoint.engines.place import processors
-from afield.endpoint.engines.schedule import Batch, Item, Schedule
-from afield.endpoint.engines.workers import COMMAND, WorkerProcess
-from afield.errors import ConfigurationError, TaskCancelled
-from afield.wire.jobs import Job, encode_job
+from afield.endpoint.engines.line import Item
+from afield.endpoint.engines.losses import (
+    cancelled,
+    died_under_it,
+    never_begun,
+    no_worker,
+    ran_too_long,
+    stopped_under_it,
+)
+from afield.endpoint.engines.needs import needs_of
+from afield.endpoint.engines.place import memory, open_log, processors, time_limit
+from afield.endpoint.engines.schedule import Batch, Schedule
+from afield.endpoint.engines.staff import Staff
+from afield.endpoint.engines.workers import COMMAND
+from afield.errors import ConfigurationError
+from afield.wire.jobs import Job
 from afield.worker.frames import BODY_MOST
 
 __all__ = ["ProcessPoolEngine"]
 
-#: Seconds after which a worker that did not say hello is given up: Python on a busy network file system is slow.
-_READY_WITHIN_S: Final = 120.0
 #: Seconds that a killed process may need to vanish: one that hangs in a file system may never do so.
 _VANISH_WITHIN_S: Final = 5.0
 #: More permits than any worker has.
 _ALL: Final = 1 << 14
 
-_encode = msgspec.msgpack.Encoder().encode
-
 
 class _Call:
     """A job and who waits for it."""
 
-    __slots__ = ("future", "item", "job")
+    __slots__ = ("future", "item", "job", "limit_s", "sentence")
 
     item: Item[_Call]
 
-    def __init__(self, job: Job, future: asyncio.Future[bytes]) -> None:
+    def __init__(self, job: Job, future: asyncio.Future[bytes], limit_s: float | None) -> None:
         self.job = job
         self.future = future
+        #: seconds that it may run
+        self.limit_s = limit_s
+        #: its worker is being killed for it: what it ends with
+        self.sentence: Exception | None = None
 
     def fail(self, error: Exception) -> None:
         """Unless its fate was decided before."""
@@ -63,6 +82,7 @@ class ProcessPoolEngine:
     """Runs jobs in processes of their own.
 
     :param max_workers: how many; None: one for each processor that this process may use
+    :param accelerators: the names of those that tasks may ask for, as ``CUDA_VISIBLE_DEVICES`` has them
     :param working_dir: where workers run, made if it is missing; None: where this process runs
     :param log: a file to which everything is appended that user code prints; None: this process's stderr
     :param environment: variables that workers have beside those of this process
@@ -74,6 +94,7 @@ class ProcessPoolEngine:
         self,
         *,
         max_workers: int | None = None,
+        accelerators: Sequence[str] = (),
         working_dir: Path | None = None,
         log: Path | None = None,
         environment: Mapping[str, str] | None = None,
@@ -82,41 +103,48 @@ class ProcessPoolEngine:
     ) -> None:
         if max_workers is not None and max_workers < 1:
             raise ConfigurationError(f"max_workers is {max_workers}: an engine needs at least one worker")
+        if len(set(accelerators)) < len(accelerators):
+            raise ConfigurationError(f"available_accelerators names one twice: {', '.join(accelerators)}")
         self._max_workers = max_workers or processors()
         self._working_dir = working_dir
         self._log_path = log
         self._environment = dict(environment or {})
-        self._command = tuple(command)
-        self._schedule: Schedule[_Call] = Schedule()
-        self._births = Births(self._max_workers, pause_s)
-        self._processes: dict[int, WorkerProcess] = {}
+        self._accelerators = len(accelerators)
+        self._memory = memory()
+        # GC_TASK_TIMEOUT, for all tasks
+        self._limit_s: float | None = None
+        self._schedule: Schedule[_Call] = Schedule(accelerators)
+        self._deadlines = Deadlines(self._time_is_over)
+        self._staff = Staff(
+            self,
+            self._max_workers,
+            command=command,
+            directory=working_dir,
+            environment=self._environment,
+            pause_s=pause_s,
+        )
         # Of workers that are ready: the code that each has.
         self._known: dict[int, KnownCode] = {}
-        self._useful: set[int] = set()
+        # Workers that are being killed for the job that they run.
+        self._condemned: set[int] = set()
         self._calls: dict[str, _Call] = {}
-        self._late: dict[int, asyncio.TimerHandle] = {}
-        self._retry: asyncio.TimerHandle | None = None
         self._dispatch_due = False
-        self._started = 0
         self._log = -1
         self._stopping = False
-        self._all_gone = asyncio.Event()
 
     # the seam
 
     async def start(self) -> None:
         """Start the workers; they say themselves when they are ready."""
         self._loop = asyncio.get_running_loop()
+        self._limit_s = time_limit({**os.environ, **self._environment}.get("GC_TASK_TIMEOUT", ""))
         try:
             if self._working_dir is not None:
                 self._working_dir.mkdir(parents=True, exist_ok=True)
-            self._log = _open_log(self._log_path)
+            self._log = open_log(self._log_path)
         except OSError as error:
             raise ConfigurationError(f"the engine cannot use {error.filename}: {error.strerror}") from error
-        while self._births.missing(self._loop.time()) > 0:
-            self._spawn()
-            # Starting a process takes a millisecond or two, and there may be a hundred.
-            await asyncio.sleep(0)
+        await self._staff.start(self._log)
 
     def submit(self, job: Job) -> asyncio.Future[bytes]:
         """See :class:`~afield.endpoint.engines.base.Engine`."""
@@ -128,27 +156,55 @@ class ProcessPoolEngine:
         size = len(job.payload) + len(job.code or b"")
         if size >= BODY_MOST:
             raise ConfigurationError(f"task {job.task_id} is {size} bytes long, more than a worker can take")
+        needs = None
+        if job.cores != 1 or job.gpus or job.memory is not None:
+            needs = needs_of(job, workers=self._max_workers, accelerators=self._accelerators, memory=self._memory)
+        limit_s = job.timeout_s
+        if self._limit_s is not None and (limit_s is None or limit_s > self._limit_s):
+            limit_s = self._limit_s
         future: asyncio.Future[bytes] = self._loop.create_future()
-        call = _Call(job, future)
+        call = _Call(job, future, limit_s)
         if self._stopping:
             call.fail(never_begun(job.task_id))
             return future
-        call.item = self._schedule.submit(call, size)
+        call.item = self._schedule.submit(call, size, needs)
         self._calls[job.task_id] = call
         if self._schedule.idle:
             self._dispatch()
+            if self._schedule.blocked:
+                self._staff.try_again()
         elif not self._dispatch_due:
             # With what else is submitted in this turn of the loop.
             self._dispatch_due = True
             self._loop.call_soon(self._dispatch)
-        if self._births.given_up:
-            self._try_again()
+            self._staff.try_again()
         return future
+
+    def cancel(self, task_id: str) -> str:
+        """See :class:`~afield.endpoint.engines.base.Engine`. A running job is always stopped."""
+        call = self._calls.get(task_id)
+        if call is None or call.sentence is not None:
+            return ""
+        error = cancelled(task_id)
+        if call.item.worker is None or not self._interrupt(call, error):
+            self._schedule.remove(call.item)
+            del self._calls[task_id]
+            call.fail(error)
+        self._dispatch()
+        return ""
+
+    def running(self) -> list[str]:
+        """See :class:`~afield.endpoint.engines.base.Engine`."""
+        oldest = (self._schedule.oldest(number, self._staff[number].unused()) for number in self._known)
+        return [call.job.task_id for call in oldest if call is not None]
 
     @property
     def capacity(self) -> int:
-        """Grows when jobs are short, since they are sent ahead then; see ``pace``."""
-        return self._max_workers * (1 + self._schedule.pace.ahead)
+        """Grows when jobs are short, since they are sent ahead then; see ``pace``.
+
+        Jobs that wait for accelerators do not count, as far as there are workers for others: or these would idle.
+        """
+        return self._max_workers * (1 + self._schedule.pace.ahead) + min(self._schedule.aside, self._max_workers)
 
     def status(self) -> EngineStatus:
         """Right now."""
@@ -166,79 +222,59 @@ class ProcessPoolEngine:
     async def stop(self, grace_s: float) -> None:
         """End all workers, after at most ``grace_s`` seconds for the jobs that they run."""
         self._stopping = True
-        if self._retry is not None:
-            self._retry.cancel()
-        for number, process in self._processes.items():
+        self._staff.stop()
+        for number, process in self._staff:
             if number in self._known:
-                self._schedule.recalled(number, process.take_back(_ALL))
+                self._take_all_back(number)
                 process.finish()
             else:
                 process.kill()
         self._fail_waiting()
-        if self._processes and not await self._gone_within(grace_s):
-            for process in self._processes.values():
-                process.fail(f"it was not finished {grace_s:g} s later")
-            await self._gone_within(_VANISH_WITHIN_S)
-        for number in tuple(self._processes):
+        if not await self._staff.gone_within(grace_s):
+            for number, process in self._staff:
+                process.fail(f"it was not finished {grace_s:g} s later", self._task_of(number))
+            await self._staff.gone_within(_VANISH_WITHIN_S)
+        for number, _ in self._staff:
             # The kernel cannot end it now, but nobody needs to wait for it.
             self.worker_gone(number, 0, "it hangs in the operating system and could not be ended")
+        self._deadlines.clear()
         if self._log >= 0:
             os.close(self._log)
             self._log = -1
 
     # beyond the seam
 
-    def cancel(self, task_id: str) -> bool:
-        """Keep a job from running, or end the worker that runs it; its future fails with TaskCancelled.
-
-        :returns: False: there is no such job, or it is finished
-        """
-        call = self._calls.get(task_id)
-        if call is None or call.future.done():
-            return False
-        worker = call.item.worker
-        if worker is not None:
-            process = self._processes[worker]
-            # From here on it begins nothing else, so that nothing else can be hit.
-            self._schedule.recalled(worker, process.take_back(_ALL))
-            if call.item.worker is not None:
-                process.read()
-                if call.future.done():
-                    return False
-                process.kill()
-        if call.item.worker is None:
-            self._schedule.remove(call.item)
-        del self._calls[task_id]
-        call.fail(TaskCancelled(f"task {task_id} was cancelled"))
-        self._dispatch()
-        return True
-
     @property
     def worker_pids(self) -> list[int]:
         """The process ids of the workers that are ready."""
-        return [process.pid for number, process in self._processes.items() if number in self._known]
+        return [process.pid for number, process in self._staff if number in self._known]
 
     def kill_worker(self, pid: int) -> None:
         """End one worker at once, as a fault would."""
-        next(process for process in self._processes.values() if process.pid == pid).kill()
+        next(process for _, process in self._staff if process.pid == pid).kill()
 
     # what workers tell
 
     def worker_ready(self, number: int) -> None:
         """It can take jobs."""
-        self._late.pop(number).cancel()
+        self._staff.ready(number)
         if self._stopping:
             return
         self._known[number] = KnownCode()
         self._schedule.joined(number)
         self._dispatch()
+        if self._schedule.blocked:
+            # It cannot show what it can, for the job that is next waits for more workers: so it passes for useful.
+            self._staff.works(number)
 
     def worker_answered(self, number: int, answers: Sequence[tuple[int, bytes]]) -> None:
         """Its oldest jobs are done."""
+        if number in self._condemned:
+            return
         schedule, known, calls = self._schedule, self._known[number], self._calls
         if len(answers) > schedule.held(number):
             answers = answers[: schedule.held(number)]
-            self._processes[number].fail("it answered more often than it was asked: a task made a copy of it")
+            self._staff[number].fail("it answered more often than it was asked: a task made a copy of it")
         now = self._loop.time()
         for run_us, outcome in answers:
             call = schedule.answered(number, run_us * 1e-6, now)
@@ -247,33 +283,35 @@ class ProcessPoolEngine:
                 call.future.set_result(outcome)
             if calls.get(call.job.task_id) is call:
                 del calls[call.job.task_id]
-        if number not in self._useful:
-            self._useful.add(number)
-            self._births.did_well()
-            self._spawn_missing()
+        self._oldest_changed(number)
+        self._staff.works(number)
         self._dispatch()
 
     def worker_gone(self, number: int, permits: int, why: str) -> None:
         """It has ended."""
-        process = self._processes.pop(number, None)
+        process = self._staff.get(number)
         if process is None:
             return  # stop() did not wait for it any longer
-        late = self._late.pop(number, None)
-        if late is not None:
-            late.cancel()
         begun = []
         if self._known.pop(number, None) is not None:
             begun = self._schedule.left(number, permits)
-        useless = not begun and number not in self._useful
-        self._births.ended(self._loop.time(), useless=useless)
-        self._useful.discard(number)
+        self._deadlines.set(number, None)
+        self._condemned.discard(number)
+        useless = self._staff.gone(number, had_begun=bool(begun))
         for call in begun:
+            process.clean_up(call.job.task_id)
             self._calls.pop(call.job.task_id, None)
-            if self._stopping:
+            if call.sentence is not None:
+                call.fail(call.sentence)
+            elif self._stopping:
                 call.fail(stopped_under_it(call.job.task_id, why))
             else:
                 call.fail(died_under_it(call.job.task_id, process.pid, why))
         self._replace(why, useless=useless)
+
+    def worker_failed(self, why: str) -> None:
+        """It could not be started."""
+        self._replace(why, useless=True)
 
     # inside
 
@@ -283,58 +321,74 @@ class ProcessPoolEngine:
         if self._stopping:
             return
         schedule, now = self._schedule, self._loop.time()
-        while (recall := schedule.recall(now)) is not None:
-            schedule.recalled(recall.worker, self._processes[recall.worker].take_back(recall.most))
-        for batch in schedule.assign(now):
-            self._send(batch)
+        for _ in range(2):
+            while (recall := schedule.recall(now)) is not None:
+                schedule.recalled(recall.worker, self._staff[recall.worker].take_back(recall.most))
+            for batch in schedule.assign(now):
+                self._send(batch)
+            if not schedule.blocked:
+                break
+        if schedule.unfit is not None and schedule.unfit not in self._condemned:
+            # Idle, so it ends at once, and when it has gone the next one comes.
+            self._condemned.add(schedule.unfit)
+            process = self._staff[schedule.unfit]
+            process.finish()
+            self._loop.call_later(_VANISH_WITHIN_S, process.kill)
 
     def _send(self, batch: Batch[_Call]) -> None:
         """Hand jobs to a worker, without the code that it has."""
-        known, bodies = self._known[batch.worker], []
-        for item in batch.items:
-            job = item.job.job
-            if job.digest in known:
-                # The fields of a Job in their order; a record without its code would cost twice as much to make.
-                bodies.append(_encode((
-                    job.version, job.task_id, job.digest, None, job.payload, job.result_serializers,
-                    job.resource_specification, job.allowed_serializers, job.sandbox, job.result_limit,
-                )))  # fmt: skip
-            else:
-                bodies.append(encode_job(job))
-        self._processes[batch.worker].send(batch.epoch, bodies)
+        self._staff[batch.worker].send(batch.epoch, bodies(batch.items, self._known[batch.worker]))
+        self._oldest_changed(batch.worker)
 
-    def _spawn_missing(self) -> None:
-        """Start as many as there should be."""
-        while not self._stopping and self._births.missing(self._loop.time()) > 0:
-            self._spawn()
+    def _oldest_changed(self, number: int) -> None:
+        """A worker may have begun another job: have its time measured."""
+        call = self._schedule.oldest(number)
+        if call is None or call.limit_s is None:
+            self._deadlines.set(number, None)
+        else:
+            self._deadlines.set(number, self._schedule.since(number) + call.limit_s)
 
-    def _spawn(self) -> None:
-        """Start one worker."""
-        number = self._started
-        self._started += 1
-        self._births.started()
-        rank = min(set(range(self._max_workers)) - {process.rank for process in self._processes.values()})
-        try:
-            process = WorkerProcess(
-                number,
-                self,
-                command=self._command,
-                log=self._log,
-                directory=self._working_dir,
-                environment={**os.environ, **self._environment, **self._place(rank)},
-            )
-        except OSError as error:
-            self._births.ended(self._loop.time(), useless=True)
-            self._replace(f"{self._command[0]} could not be started: {error}", useless=True)
-            return
-        process.rank = rank
-        self._processes[number] = process
-        late = f"it was not ready {_READY_WITHIN_S:g} s after its start"
-        self._late[number] = self._loop.call_later(_READY_WITHIN_S, process.fail, late)
+    def _time_is_over(self, number: int) -> None:
+        """Of the job that this worker runs."""
+        call = self._schedule.oldest(number)
+        assert call is not None
+        assert call.limit_s is not None
+        by_endpoint = call.limit_s != call.job.timeout_s
+        # If it had not begun, for the worker stands still, it begins elsewhere, and its time with it.
+        self._interrupt(call, ran_too_long(call.job.task_id, call.limit_s, by_endpoint=by_endpoint))
+        self._dispatch()
 
-    def _place(self, rank: int) -> dict[str, str]:
-        """Variables by which a task can know its worker's place among the others, by their published names."""
-        return {"PARSL_WORKER_RANK": str(rank), "PARSL_WORKER_COUNT": str(self._max_workers)}
+    def _interrupt(self, call: _Call, error: Exception) -> bool:
+        """Stop a job that was sent to a worker. Its future fails with ``error``, unless it has just ended by itself.
+
+        :returns: False: it had not begun, and waits again
+        """
+        number = call.item.worker
+        assert number is not None
+        process = self._staff[number]
+        self._take_all_back(number)
+        if call.item.worker is None:
+            return False
+        process.read()
+        if self._schedule.oldest(number) is call:
+            call.sentence = error
+            self._condemned.add(number)
+            self._deadlines.set(number, None)
+            process.kill(call.job.task_id)
+            # One that hangs in the operating system never ends; nobody shall wait for that.
+            self._loop.call_later(_VANISH_WITHIN_S, call.fail, error)
+        return True
+
+    def _take_all_back(self, number: int) -> None:
+        """Have a worker begin nothing more."""
+        self._schedule.seal(number)
+        self._schedule.recalled(number, self._staff[number].take_back(_ALL))
+        self._oldest_changed(number)
+
+    def _task_of(self, number: int) -> str | None:
+        """What this worker runs."""
+        call = self._schedule.oldest(number) if number in self._known else None
+        return None if call is None else call.job.task_id
 
     def _replace(self, why: str, *, useless: bool) -> None:
         """A worker has ended, or could not begin.
@@ -344,27 +398,13 @@ class ProcessPoolEngine:
         """
         if self._stopping:
             self._fail_waiting()
-            if not self._processes:
-                self._all_gone.set()
             return
-        if self._births.given_up and not self._births.alive:
-            if useless:
-                self._fail_waiting(why)
-            elif self._schedule.waiting:
-                self._try_again()
-        self._spawn_missing()
+        if useless and self._staff.hopeless:
+            self._fail_waiting(why)
+        elif self._schedule.waiting:
+            self._staff.try_again()
+        self._staff.fill()
         self._dispatch()
-
-    def _try_again(self) -> None:
-        """Workers could not be started. Try one, now or when the pause is over."""
-        if self._births.missing(self._loop.time()) > 0:
-            self._spawn()
-        elif not self._births.alive and self._retry is None:
-            self._retry = self._loop.call_later(self._births.pause_s(self._loop.time()), self._pause_over)
-
-    def _pause_over(self) -> None:
-        self._retry = None
-        self._try_again()
 
     def _fail_waiting(self, why: str | None = None) -> None:
         """Nobody will run what waits.
@@ -374,22 +414,3 @@ class ProcessPoolEngine:
         for call in self._schedule.drain():
             self._calls.pop(call.job.task_id, None)
             call.fail(never_begun(call.job.task_id) if why is None else no_worker(call.job.task_id, why))
-
-    async def _gone_within(self, seconds: float) -> bool:
-        """Wait until all workers have ended."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._all_gone.wait()
-        except TimeoutError:
-            return False
-        return True
-
-
-def _open_log(path: Path | None) -> int:
-    """Where the output of user code goes."""
-    if path is not None:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        return os.dup(2)
-    except OSError:
-        return os.open(os.devnull, os.O_WRONLY)

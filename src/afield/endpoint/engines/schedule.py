@@ -38,6 +38,12 @@ Who gets what
 * A worker that has been on one job for longer than the horizon loses all that it has ahead, as soon as somebody could
   take it.
 * What was recalled, or survived a dead worker, goes before all that was never sent.
+* A job with needs (:class:`~afield.endpoint.engines.line.Needs`) goes to an idle worker only, and nothing goes behind
+  it: its shares and accelerators are taken when it begins and given back when it ends, which will be long. A job of k
+  shares runs in one worker, and k - 1 others stay idle meanwhile; which ones does not matter. Whose turn it is,
+  ``line`` says.
+* A program that has used an accelerator keeps to it, whatever its environment says later. So a worker that had some
+  gets the same again, or else a worker that never had any is taken. Where there is neither, one is replaced.
 
 ``now`` is any monotonic clock in seconds; the caller hands it in. Nothing in here waits.
 """
@@ -45,37 +51,18 @@ Who gets what
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
+from collections.abc import Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from afield.endpoint.engines.line import Item, Line, Needs
 from afield.endpoint.engines.pace import HORIZON_S, Pace
 
-__all__ = ["BYTES_AHEAD_MOST", "Batch", "Item", "Recall", "Schedule"]
+__all__ = ["BYTES_AHEAD_MOST", "Batch", "Recall", "Schedule"]
 
 #: Bytes that one worker may have unanswered before no more is sent ahead; they wait in the engine's memory.
 BYTES_AHEAD_MOST: Final = 1 << 20
 
 J = TypeVar("J")
-
-
-class Item(Generic[J]):
-    """One job on its way through the engine."""
-
-    __slots__ = ("job", "number", "removed", "size", "worker")
-
-    def __init__(self, job: J, number: int, size: int) -> None:
-        self.job = job
-        #: in order of submission
-        self.number = number
-        #: bytes, roughly
-        self.size = size
-        #: where it was sent; None: it waits
-        self.worker: int | None = None
-        #: taken out while it waited, and not yet swept up
-        self.removed = False
-
-    def __lt__(self, other: Item[J]) -> bool:
-        return self.number < other.number
 
 
 class Batch(NamedTuple, Generic[J]):
@@ -96,7 +83,7 @@ class Recall(NamedTuple):
 class _Worker(Generic[J]):
     """What the schedule knows about a worker."""
 
-    __slots__ = ("epoch", "held", "robbed", "since", "size", "spared")
+    __slots__ = ("devices", "epoch", "held", "robbed", "since", "size", "spared")
 
     def __init__(self) -> None:
         #: unanswered jobs, oldest first
@@ -104,6 +91,8 @@ class _Worker(Generic[J]):
         #: bytes in them
         self.size = 0
         self.epoch = 0
+        #: accelerators that it has used
+        self.devices: tuple[str, ...] = ()
         #: jobs of this epoch were recalled: nothing more before it is idle
         self.robbed = False
         #: a recall found nothing, so its answers are on their way: no other before they arrive
@@ -119,55 +108,74 @@ class _Worker(Generic[J]):
 class Schedule(Generic[J]):
     """The jobs of one engine and where they are.
 
-    Call :meth:`recall` until it says None, and then :meth:`assign`, after any of the other methods.
+    After any of the other methods, call :meth:`recall` until it says None, then :meth:`assign`; and if it is
+    :attr:`blocked` now, both again. Then look at :attr:`unfit`.
+
+    :param devices: the names of the accelerators
     """
 
-    def __init__(self) -> None:
+    def __init__(self, devices: Sequence[str] = ()) -> None:
         self._workers: dict[int, _Worker[J]] = {}
         # A dict serves as an ordered set: the worker that has been idle longest comes first.
         self._idle: dict[int, None] = {}
-        self._fresh: deque[Item[J]] = deque()
-        # Each of them is older than all fresh ones, for jobs are sent in order.
-        self._returned: list[Item[J]] = []
+        self._line: Line[J] = Line()
         self._count = 0
-        #: jobs that wait for a worker
-        self.waiting = 0
+        # Shares that running jobs have beside the workers that run them.
+        self._claimed = 0
+        self._devices = tuple(devices)
+        self._free = self._devices
+        #: an idle worker that is in the way, for it has used accelerators that are taken: end it, and it is replaced
+        self.unfit: int | None = None
         #: jobs that were sent and are not answered
         self.sent = 0
         #: how far ahead to send
         self.pace = Pace()
 
     @property
+    def waiting(self) -> int:
+        """Jobs that wait for a worker."""
+        return self._line.waiting
+
+    @property
+    def aside(self) -> int:
+        """How many of them need accelerators, and do not keep others waiting."""
+        return self._line.aside
+
+    @property
     def idle(self) -> int:
-        """Workers with nothing to do."""
-        return len(self._idle)
+        """Workers' shares that nobody has."""
+        # Less than none, if a worker ended while others were claimed.
+        return max(0, len(self._idle) - self._claimed)
+
+    @property
+    def blocked(self) -> bool:
+        """There is a free share, and all that wait need more than is free. Then idle workers may rob others."""
+        idle = self.idle
+        if not idle or not self.waiting:
+            return False
+        first = self._line.first(len(self._free))
+        return first is None or (first.needs is not None and first.needs.cores > idle)
 
     @property
     def begun(self) -> int:
         """Jobs that run, if every worker has begun the oldest that it holds."""
-        return len(self._workers) - len(self._idle)
+        return len(self._workers) - len(self._idle) - (self.unfit is not None)
 
-    def submit(self, job: J, size: int) -> Item[J]:
+    def submit(self, job: J, size: int, needs: Needs | None = None) -> Item[J]:
         """Take one job of about ``size`` bytes."""
-        item = Item(job, self._count, size)
+        item = Item(job, self._count, size, needs)
         self._count += 1
-        self._fresh.append(item)
-        self.waiting += 1
+        self._line.join(item)
         return item
 
     def remove(self, item: Item[J]) -> None:
         """Forget a job that waits (``item.worker is None``)."""
         assert item.worker is None
-        assert not item.removed
-        item.removed = True
-        self.waiting -= 1
+        self._line.leave(item)
 
     def drain(self) -> list[J]:
         """All that wait, oldest first; afterwards none does."""
-        jobs = []
-        while self.waiting:
-            jobs.append(self._pop().job)
-        return jobs
+        return self._line.drain()
 
     def joined(self, worker: int) -> None:
         """There is a new worker under this number."""
@@ -183,6 +191,8 @@ class Schedule(Generic[J]):
         state.spared = False
         self.sent -= 1
         self.pace.ran(run_s)
+        if item.needs is not None:
+            self._release(item.needs)
         if not state.held:
             self._rest(worker, state)
         return item.job
@@ -194,14 +204,30 @@ class Schedule(Generic[J]):
         """
         state = self._workers.pop(worker)
         self._idle.pop(worker, None)
+        if self.unfit == worker:
+            self.unfit = None
         self._give_back(state, permits)
         self.sent -= len(state.held)
+        for item in state.held:
+            if item.needs is not None:
+                self._release(item.needs)
         return [item.job for item in state.held]
 
-    def oldest(self, worker: int) -> J | None:
-        """The job that this worker runs, if it runs one."""
+    def oldest(self, worker: int, permits: int = 0) -> J | None:
+        """The oldest job that this worker was sent and did not answer, if it has certainly begun.
+
+        :param permits: how many it has left unused; 0: the oldest has begun, or is about to
+        """
         held = self._workers[worker].held
-        return held[0].job if held else None
+        return held[0].job if len(held) > permits else None
+
+    def since(self, worker: int) -> float:
+        """When its oldest job began: in between, only one turn of the loop."""
+        return self._workers[worker].since
+
+    def seal(self, worker: int) -> None:
+        """Send it nothing more before it is idle."""
+        self._workers[worker].robbed = True
 
     def held(self, worker: int) -> int:
         """How many jobs this worker was sent and did not answer."""
@@ -209,8 +235,9 @@ class Schedule(Generic[J]):
 
     def recall(self, now: float) -> Recall | None:
         """Whose permits to take back now, if anybody's."""
-        hungry = len(self._idle) > self.waiting
-        if not (hungry or self._idle or (self.waiting and self._takers(now))):
+        idle = self.idle
+        hungry = idle > 0 and (idle > self.waiting - self.aside or self.blocked)
+        if not (hungry or idle or (self.waiting and self._takers(now))):
             return None
         best, most = -1, 0
         for number, state in self._workers.items():
@@ -237,15 +264,39 @@ class Schedule(Generic[J]):
     def assign(self, now: float) -> list[Batch[J]]:
         """Who gets what, now."""
         batches: dict[int, Batch[J]] = {}
-        while self._idle and self.waiting:
-            number = next(iter(self._idle))
+        while (idle := self.idle) and (item := self._line.first(len(self._free))) is not None:
+            number: int | None
+            if item.needs is None:
+                number = next(iter(self._idle))
+            elif item.needs.cores > idle or (number := self._worker_for(item.needs)) is None:
+                break
             del self._idle[number]
             state = self._workers[number]
             state.since = now
-            self._send(number, state, batches)
+            self._send(number, state, item, batches)
         if self.waiting and (takers := self._takers(now)):
             self._send_ahead(takers, batches)
         return list(batches.values())
+
+    def _worker_for(self, needs: Needs) -> int | None:
+        """The idle worker for a job with needs, which gets its accelerators; None: one must be replaced first."""
+        free, chosen = self._free, None
+        used = {name for state in self._workers.values() for name in state.devices}
+        for number in self._idle:
+            devices = self._workers[number].devices
+            if not needs.gpus or (len(devices) == needs.gpus and set(devices) <= set(free)):
+                chosen, needs.devices = number, devices if needs.gpus else ()
+                break
+            if not devices and chosen is None:
+                # Better those that no other worker is bound to.
+                chosen, needs.devices = number, tuple(sorted(free, key=lambda name: name in used)[: needs.gpus])
+        if chosen is not None:
+            self._free = tuple(name for name in free if name not in needs.devices)
+            return chosen
+        if self.unfit is None:
+            self.unfit = next(iter(self._idle))
+            del self._idle[self.unfit]
+        return None
 
     def _takers(self, now: float) -> list[tuple[int, _Worker[J]]]:
         """Busy workers to which jobs may be sent ahead: quick ones that used up half of what they had."""
@@ -253,21 +304,30 @@ class Schedule(Generic[J]):
         return [
             (number, state)
             for number, state in self._workers.items()
-            if 0 < len(state.held) <= few and not state.robbed and state.size < BYTES_AHEAD_MOST and not state.slow(now)
+            if 0 < len(state.held) <= few
+            and not state.robbed
+            and state.size < BYTES_AHEAD_MOST
+            and not state.slow(now)
+            and state.held[0].needs is None
         ]
 
     def _send_ahead(self, takers: list[tuple[int, _Worker[J]]], batches: dict[int, Batch[J]]) -> None:
         """Fill busy workers up, all to the same height, in turn: so that jobs begin nearly in order."""
         for height in range(min(len(state.held) for _, state in takers), 1 + self.pace.ahead):
             for number, state in takers:
-                if not self.waiting:
-                    return
                 if len(state.held) <= height and state.size < BYTES_AHEAD_MOST:
-                    self._send(number, state, batches)
+                    item = self._line.first(len(self._free))
+                    if item is None or item.needs is not None:
+                        return
+                    self._send(number, state, item, batches)
 
-    def _send(self, number: int, state: _Worker[J], batches: dict[int, Batch[J]]) -> None:
-        """Move the oldest waiting job to this worker."""
-        item = self._pop()
+    def _send(self, number: int, state: _Worker[J], item: Item[J], batches: dict[int, Batch[J]]) -> None:
+        """Move the first waiting job to this worker."""
+        self._line.take(item)
+        if item.needs is not None:
+            self._claimed += item.needs.cores - 1
+            if item.needs.gpus:
+                state.devices = item.needs.devices
         item.worker = number
         state.held.append(item)
         state.size += item.size
@@ -278,23 +338,23 @@ class Schedule(Generic[J]):
         else:
             batch.items.append(item)
 
-    def _pop(self) -> Item[J]:
-        """The oldest waiting job; there is one."""
-        self.waiting -= 1
-        while True:
-            item = heappop(self._returned) if self._returned else self._fresh.popleft()
-            if not item.removed:
-                return item
-
     def _give_back(self, state: _Worker[J], permits: int) -> None:
         """The youngest jobs of a worker wait again."""
         for _ in range(permits):
             item = state.held.pop()
             state.size -= item.size
             item.worker = None
-            heappush(self._returned, item)
-        self.waiting += permits
+            if item.needs is not None:
+                self._release(item.needs)
+            self._line.come_back(item)
         self.sent -= permits
+
+    def _release(self, needs: Needs) -> None:
+        """A job gives back what it had beside its worker."""
+        self._claimed -= needs.cores - 1
+        if needs.devices:
+            self._free = tuple(name for name in self._devices if name in self._free or name in needs.devices)
+            needs.devices = ()
 
     def _rest(self, number: int, state: _Worker[J]) -> None:
         """A worker has nothing to do any more."""

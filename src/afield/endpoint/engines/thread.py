@@ -18,10 +18,11 @@ from time import perf_counter
 from typing import NamedTuple
 
 from afield.endpoint.engines.base import EngineStatus
-from afield.endpoint.engines.losses import ended_its_worker, never_begun, stopped_under_it
+from afield.endpoint.engines.losses import cancelled, ended_its_worker, never_begun, stopped_under_it
+from afield.endpoint.engines.needs import refuse_in_thread
 from afield.endpoint.engines.pace import Pace
 from afield.endpoint.engines.place import processors
-from afield.errors import ConfigurationError, TaskCancelled
+from afield.errors import ConfigurationError
 from afield.wire.jobs import Job, encode_job
 from afield.worker.functions import FunctionCache
 from afield.worker.run import run
@@ -32,13 +33,22 @@ __all__ = ["ThreadPoolEngine"]
 class _Call:
     """A job and who waits for it."""
 
-    __slots__ = ("begun", "future", "job")
+    __slots__ = ("_ticket", "begun", "future", "job")
 
     def __init__(self, job: Job, future: asyncio.Future[bytes]) -> None:
         self.job = job
         self.future = future
         #: a thread has taken it
         self.begun = False
+        # Whoever takes it out may decide: a thread to run the job, or the loop to have it cancelled.
+        self._ticket = [True]
+
+    def claim(self) -> bool:
+        """Have the say about this job; False: another has it."""
+        try:
+            return self._ticket.pop()  # which happens to one of two at once, never to both
+        except IndexError:
+            return False
 
     def fail(self, error: Exception) -> None:
         """Unless its fate was decided before."""
@@ -96,6 +106,7 @@ class ThreadPoolEngine:
                 f"task {job.task_id} has a resource_specification, and ThreadPoolEngine runs every task in one thread: "
                 "leave it out, or send the task to an endpoint with an MPI engine"
             )
+        refuse_in_thread(job)
         future: asyncio.Future[bytes] = self._loop.create_future()
         call = _Call(job, future)
         if self._stopping:
@@ -123,17 +134,22 @@ class ThreadPoolEngine:
             max_workers_per_node=self._max_workers,
         )
 
-    def cancel(self, task_id: str) -> bool:
-        """Keep a job from running; its future fails with TaskCancelled.
-
-        :returns: False: there is no such job, it is finished, or it runs, and a thread cannot be ended
-        """
+    def cancel(self, task_id: str) -> str:
+        """See :class:`~afield.endpoint.engines.base.Engine`. A job that runs cannot be stopped."""
         call = self._calls.get(task_id)
-        if call is None or call.begun or call.future.done():
-            return False
-        # A thread may be taking it just now: then it runs, and nobody hears of it.
-        call.fail(TaskCancelled(f"task {task_id} was cancelled"))
-        return True
+        if call is None or call.future.done():
+            return ""
+        if not call.claim():
+            return (
+                f"task {task_id} runs in a thread of its endpoint (ThreadPoolEngine), and a thread cannot be ended "
+                "from outside: it goes on to its end"
+            )
+        call.fail(cancelled(task_id))
+        return ""
+
+    def running(self) -> list[str]:
+        """See :class:`~afield.endpoint.engines.base.Engine`."""
+        return [task_id for task_id, call in self._calls.items() if call.begun]
 
     async def stop(self, grace_s: float) -> None:
         """Wait for running jobs. Those that do not end go on until the process ends, and nobody hears of them."""
@@ -179,11 +195,11 @@ class ThreadPoolEngine:
         """Run one job after the other."""
         functions = FunctionCache()
         while (call := self._queue.get()) is not None:
-            call.begun = True
             began = perf_counter()
             outcome: bytes | BaseException = b""
             # Cancelled before it began: reported, for the count, and not run.
-            if not call.future.done():
+            if not call.future.done() and call.claim():
+                call.begun = True
                 try:
                     outcome = run(encode_job(call.job), functions, alone=False)
                 except BaseException as error:  # noqa: BLE001 - user code ran; what would end a process ends a job here

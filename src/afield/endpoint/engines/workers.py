@@ -2,7 +2,7 @@
 
 A worker is the leader of a session of its own. So a Ctrl-C in the endpoint's terminal does not reach it, and ending its
 process group ends what a task may have left behind. That happens after the worker has ended and *before* it is reaped,
-while its number cannot belong to anybody else. (A process that left the group itself, a daemon, escapes.)
+while its number cannot belong to anybody else. ``trees`` finds what left the group.
 
 Each worker holds the reading end of a pipe whose other end is ours. On Linux the kernel kills the worker's process
 group when that is closed: so workers, and the programs of their tasks, end with this process, however that ends.
@@ -11,23 +11,28 @@ group when that is closed: so workers, and the programs of their tasks, end with
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
+from uuid import uuid4
 
 import msgspec
 
+from afield.endpoint.engines import trees
 from afield.wire.jobs import JOB_VERSION
 from afield.worker.frames import PERMIT, Frames, Hello, header
+from afield.worker.sandbox import TASK_ID
 
 __all__ = ["COMMAND", "Listener", "WorkerProcess", "how_it_ended"]
 
@@ -63,7 +68,7 @@ class WorkerProcess:
     :param command: how to start it; the descriptors are added
     :param log: where user code's output goes, a file descriptor
     :param directory: its working directory; None: ours
-    :param environment: its whole environment; None: ours
+    :param environment: its whole environment, beside its mark
     :raises OSError: it could not be started
     """
 
@@ -75,7 +80,7 @@ class WorkerProcess:
         command: Sequence[str],
         log: int,
         directory: Path | None,
-        environment: Mapping[str, str] | None,
+        environment: Mapping[str, str],
     ) -> None:
         self.number = number
         #: its place among those that live, from 0
@@ -93,6 +98,9 @@ class WorkerProcess:
         # What it says before it is ready. Kept until then.
         self._birth = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _close or when it is ready
         self._exit: int | None = None
+        self._mark = uuid4().hex
+        # If the endpoint itself runs in a task, its workers do not run *as* that task.
+        environment = {name: value for name, value in environment.items() if name != TASK_ID}
         try:
             self._socket.settimeout(0)
             os.set_blocking(self._permits, False)
@@ -104,7 +112,7 @@ class WorkerProcess:
                 stderr=self._birth,
                 pass_fds=(theirs.fileno(), self._permits, log, life),
                 cwd=directory,
-                env=environment,
+                env={**environment, trees.MARK: self._mark},
                 start_new_session=True,
             )
         except BaseException:
@@ -142,6 +150,11 @@ class WorkerProcess:
         except BlockingIOError:
             return 0
 
+    def unused(self) -> int:
+        """How many permits it has not taken yet, right now."""
+        count = fcntl.ioctl(self._permits, termios.FIONREAD, bytes(4))
+        return int.from_bytes(count, sys.byteorder) // PERMIT.size
+
     def finish(self) -> None:
         """Have it end after the job it runs. All permits were taken back before."""
         # Whatever is unsent belongs to recalled jobs: a job that was begun had arrived whole.
@@ -149,16 +162,26 @@ class WorkerProcess:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
-    def kill(self) -> None:
-        """End it at once, with all that it started. ``worker_gone`` follows."""
+    def kill(self, task_id: str | None = None) -> None:
+        """End it at once, with all that it started. ``worker_gone`` follows.
+
+        :param task_id: the task that it runs, if it runs one
+        """
         # Not reaped yet, so the number is still its own.
         if self._exit is None:
+            # Looked for before it ends: those below it are nobody's then.
+            others = trees.below(self.pid, task_id) if task_id is not None else ()
             _end_group(self.pid)
+            trees.end(others)
 
-    def fail(self, why: str) -> None:
-        """It is of no use; end it, and say so when it is gone."""
+    def fail(self, why: str, task_id: str | None = None) -> None:
+        """It is of no use; end it as :meth:`kill` does, and say why when it is gone."""
         self._fault = why
-        self.kill()
+        self.kill(task_id)
+
+    def clean_up(self, task_id: str) -> None:
+        """It is gone; end what is left of the task that it ran."""
+        trees.end_marked(self._mark, task_id)
 
     def read(self) -> None:
         """Tell the listener all that has arrived."""

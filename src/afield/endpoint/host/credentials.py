@@ -13,15 +13,18 @@ from afield.wire.commands import QueueCredentials, WriteQueue
 __all__ = ["one_url", "publication", "with_port", "with_port_everywhere"]
 
 
-def publication(queue: WriteQueue, body: bytes) -> Publication:
-    """A message for a queue that one writes."""
+def publication(queue: WriteQueue, body: bytes, *, persistent: bool = True) -> Publication:
+    """A message for a queue that one writes.
+
+    :param persistent: False: it need not survive the broker, whatever the credentials say
+    """
     arguments = queue.queue_publish_kwargs
     properties = arguments.get("properties") or {}
     return Publication(
         exchange=str(arguments.get("exchange", queue.exchange)),
         routing_key=str(arguments.get("routing_key", "")),
         body=body,
-        properties=Properties(delivery_mode=int(properties.get("delivery_mode", 2))),
+        properties=Properties(delivery_mode=int(properties.get("delivery_mode", 2)) if persistent else 1),
         mandatory=bool(arguments.get("mandatory", True)),
     )
 
@@ -55,4 +58,13 @@ def with_port_everywhere(credentials: QueueCredentials, port: int | None) -> Que
         replace(queue, connection_url=with_port(queue.connection_url, port))
         for queue in (credentials.task_queue_info, credentials.result_queue_info, credentials.heartbeat_queue_info)
     )
-    return replace(credentials, task_queue_info=tasks, result_queue_info=results, heartbeat_queue_info=beats)
+    control = credentials.control_queue_info
+    if control is not None:
+        control = replace(control, connection_url=with_port(control.connection_url, port))
+    return replace(
+        credentials,
+        task_queue_info=tasks,
+        result_queue_info=results,
+        heartbeat_queue_info=beats,
+        control_queue_info=control,
+    )

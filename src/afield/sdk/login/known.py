@@ -23,6 +23,8 @@ from afield.wire.malformed import MALFORMED
 __all__ = ["KnownService", "forget", "live", "normal_url", "publish", "same_service", "user_dir"]
 
 _USER_DIR_VARIABLE: Final = "AFIELD_USER_DIR"
+#: Published, and of the same meaning.
+_PUBLISHED_USER_DIR_VARIABLE: Final = "GLOBUS_COMPUTE_USER_DIR"
 
 
 class KnownService(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +45,8 @@ class KnownService(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def user_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where this person's files are: ``$AFIELD_USER_DIR``, else ``~/.afield``."""
-    given = environ.get(_USER_DIR_VARIABLE)
+    """Where this person's files are: ``$AFIELD_USER_DIR``, else ``$GLOBUS_COMPUTE_USER_DIR``, else ``~/.afield``."""
+    given = environ.get(_USER_DIR_VARIABLE) or environ.get(_PUBLISHED_USER_DIR_VARIABLE)
     return Path(given).expanduser() if given else Path.home() / ".afield"
 
 

@@ -1,8 +1,8 @@
 """Which service, and as whom.
 
-The address: what the program says, else ``AFIELD_SERVICE_URL``, else the one service that runs on this machine. The
-token: what the program says, else ``AFIELD_TOKEN``, else the one kept by ``afield login`` for this address, else the
-one in the file of the running service.
+The address: what the program says, else ``AFIELD_SERVICE_URL``, else the one service that runs on this machine. As
+whom: what the program says, else ``AFIELD_TOKEN``, else the client credentials of the environment, else the token kept
+by ``afield login`` for this address, else the one in the file of the running service.
 """
 
 from __future__ import annotations
@@ -15,13 +15,27 @@ from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
 from afield.errors import ConfigurationError
-from afield.sdk.login import known
+from afield.sdk.login import client_credentials, known
+from afield.sdk.login.client_credentials import ClientCredentials
 
-__all__ = ["Authorizer", "authorization", "find_token", "find_url", "forget_token", "keep_token"]
+__all__ = [
+    "Authorizer",
+    "BearerToken",
+    "as_authorizer",
+    "authorization",
+    "authorizer_of_app",
+    "find_authorizer",
+    "find_token",
+    "find_url",
+    "forget_token",
+    "keep_token",
+]
 
 _URL_VARIABLE: Final = "AFIELD_SERVICE_URL"
 _TOKEN_VARIABLE: Final = "AFIELD_TOKEN"  # noqa: S105 - the variable's name
 _LOCAL_URL: Final = "http://127.0.0.1:5000"
+#: The name under which globus-sdk keeps tokens for this API (reference: wire contract section 2.1).
+_RESOURCE_SERVER: Final = "funcx_service"
 
 
 @runtime_checkable
@@ -30,6 +44,20 @@ class Authorizer(Protocol):
 
     def get_authorization_header(self) -> str | None:
         """The value of the Authorization header."""
+
+
+class BearerToken:
+    """A token that holds until somebody takes it back.
+
+    :param token: None: whoever asks says nothing of who they are
+    """
+
+    def __init__(self, token: str | None) -> None:
+        self._header = f"Bearer {token}" if token else None
+
+    def get_authorization_header(self) -> str | None:
+        """The same each time."""
+        return self._header
 
 
 def find_url(environment: str | None = None, *, local: bool = False, environ: Mapping[str, str] = os.environ) -> str:
@@ -85,13 +113,29 @@ def find_token(url: str, environ: Mapping[str, str] = os.environ) -> str | None:
     )
 
 
+def find_authorizer(url: str, environ: Mapping[str, str] = os.environ) -> Authorizer | None:
+    """What opens the service at ``url``, as far as this machine knows; None: nothing.
+
+    Client credentials go before everything that was left on this machine, as published; ``AFIELD_TOKEN`` goes before
+    them, because it is meant for this service and no other.
+
+    :raises ValueError: the environment holds half of a client's credentials
+    """
+    credentials = client_credentials.find(url, environ)
+    if credentials is not None and not environ.get(_TOKEN_VARIABLE):
+        return credentials
+    token = find_token(url, environ)
+    return None if token is None else BearerToken(token)
+
+
 def authorization(token: str | None, authorizer: Authorizer | None) -> Callable[[], Awaitable[str | None]]:
     """A function that gives the Authorization header for each request.
 
     :param authorizer: asked each time; wins over the token
     """
-    if authorizer is None:
-        fixed = f"Bearer {token}" if token else None
+    source = BearerToken(token) if authorizer is None else authorizer
+    if isinstance(source, BearerToken):
+        fixed = source.get_authorization_header()
 
         async def constant() -> str | None:
             return fixed
@@ -99,9 +143,26 @@ def authorization(token: str | None, authorizer: Authorizer | None) -> Callable[
         return constant
 
     async def ask() -> str | None:
-        return await asyncio.to_thread(authorizer.get_authorization_header)
+        # Most of the time client credentials need no thread to wait in.
+        ready = source.ready() if isinstance(source, ClientCredentials) else None
+        return ready or await asyncio.to_thread(source.get_authorization_header)
 
     return ask
+
+
+def authorizer_of_app(app: Any) -> Authorizer:
+    """What gives the header, of an application object of globus-sdk (``UserApp``, ``ClientApp``) or one like it.
+
+    May talk to a login server, and to the person at the terminal.
+
+    :raises TypeError: it has no ``get_authorizer()``
+    """
+    if not callable(getattr(app, "get_authorizer", None)):
+        raise TypeError(f"app should have a method get_authorizer(), and {type(app).__name__} has none")
+    add = getattr(app, "add_scope_requirements", None)
+    if callable(add):
+        add({_RESOURCE_SERVER: [client_credentials.COMPUTE_SCOPE]})
+    return as_authorizer(app.get_authorizer(_RESOURCE_SERVER))
 
 
 def keep_token(url: str, token: str, environ: Mapping[str, str] = os.environ) -> Path:

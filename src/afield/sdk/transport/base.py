@@ -5,6 +5,7 @@ What every implementation promises, and :mod:`afield.testing.transport` checks:
 - A method either returns the record, or raises one of three things. :class:`~afield.sdk.retry.TryAgain`: nobody
   answered, or "not now"; the request may or may not have had its effect. :class:`~afield.errors.ComputeAPIError`: the
   service understood and refused. :class:`~afield.errors.ServiceError`: what answers is no such service.
+  A refusal whose answer says what it is about is a :class:`Refusal`.
 - It never repeats a request by itself. Who repeats a submit gives the same key, and the service does it once.
 - All methods may be under way at once, in one event loop. After ``close`` none is called.
 """
@@ -14,15 +15,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from afield.errors import ComputeAPIError
 from afield.wire.rest import (
     AllowedFunctions,
     BatchStatus,
+    CancelAnswer,
+    CancelRequest,
     EndpointDocument,
     EndpointRegistered,
     EndpointRegistration,
     EndpointStatus,
     EndpointSummary,
     FunctionDocument,
+    FunctionList,
     FunctionRegistered,
     FunctionRegistration,
     LockResponse,
@@ -31,10 +36,23 @@ from afield.wire.rest import (
     SubmitResponse,
     TaskDocument,
     TaskGroupDocument,
+    TaskList,
     VersionInfo,
 )
 
-__all__ = ["Transport"]
+__all__ = ["Refusal", "Transport"]
+
+
+class Refusal(ComputeAPIError):  # noqa: N818 - one error, with more to say
+    """A refusal that says, for programs, what it is about.
+
+    :param about: what the service named: ids, versions, keys of the request
+    """
+
+    def __init__(self, http_status: int, code: str, reason: str, about: tuple[Any, ...] = ()) -> None:
+        super().__init__(http_status, code, reason)
+        self.args = (http_status, code, reason, about)  # what pickling goes by
+        self.about = about
 
 
 class Transport(Protocol):
@@ -64,8 +82,27 @@ class Transport(Protocol):
     async def task_group(self, group_id: str) -> TaskGroupDocument:
         """The tasks of a group."""
 
-    async def result_queue(self) -> ResultQueue:
-        """Fresh credentials for the result stream."""
+    async def cancel(self, request: CancelRequest) -> CancelAnswer:
+        """Ask that tasks are ended. It may be repeated; an end, or a notice that says why not, comes by the stream."""
+
+    async def list_tasks(
+        self,
+        *,
+        status: str | None = None,
+        endpoint_id: str | None = None,
+        function_id: str | None = None,
+        task_group_id: str | None = None,
+        search: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> TaskList:
+        """The caller's tasks, the newest first; see :class:`~afield.wire.rest.TaskList`."""
+
+    async def result_queue(self, group_id: str | None = None) -> ResultQueue:
+        """Fresh credentials for the result stream.
+
+        :param group_id: whose queue shall be there, so that it can be waited at; None: any
+        """
 
     # -- functions ---------------------------------------------------------------------------------------------------
 
@@ -74,6 +111,15 @@ class Transport(Protocol):
 
     async def function(self, function_id: str) -> FunctionDocument:
         """One function."""
+
+    async def list_functions(
+        self, *, search: str | None = None, before: str | None = None, limit: int | None = None
+    ) -> FunctionList:
+        """The caller's functions, the newest first.
+
+        :param search: part of the name or of the description
+        :param before: what the last answer gave as ``next``
+        """
 
     async def delete_function(self, function_id: str) -> dict[str, Any]:
         """Remove it."""
@@ -85,10 +131,11 @@ class Transport(Protocol):
     ) -> EndpointRegistered:
         """Make an endpoint, or change the one with this id."""
 
-    async def endpoints(self, role: str | None) -> list[EndpointSummary]:
+    async def endpoints(self, role: str | None, search: str | None = None) -> list[EndpointSummary]:
         """Those that the caller owns, or may use.
 
         :param role: ``"owner"``, ``"any"``; None: owner
+        :param search: part of a name or of the machine's
         """
 
     async def endpoint(self, endpoint_id: str) -> EndpointDocument:

@@ -6,24 +6,28 @@ import io
 import urllib.request
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import msgspec
 
 from afield.errors import ComputeAPIError, ConfigurationError, ServiceError, ServiceUnreachable
 from afield.sdk.retry import TryAgain
+from afield.sdk.transport.base import Refusal
 from afield.wire.malformed import MALFORMED
 from afield.wire.rest import (
     AllowedFunctions,
     BatchStatus,
     BatchStatusRequest,
+    CancelAnswer,
+    CancelRequest,
     EndpointDocument,
     EndpointRegistered,
     EndpointRegistration,
     EndpointStatus,
     EndpointSummary,
     FunctionDocument,
+    FunctionList,
     FunctionRegistered,
     FunctionRegistration,
     LockResponse,
@@ -32,6 +36,7 @@ from afield.wire.rest import (
     SubmitResponse,
     TaskDocument,
     TaskGroupDocument,
+    TaskList,
     VersionInfo,
 )
 from afield.wire.v2 import WIRE_HEADER
@@ -59,6 +64,7 @@ class _Refusal(msgspec.Struct):
     code: str = ""
     detail: Any = None
     reason: Any = None
+    error_args: Any = None
 
 
 class HttpTransport:
@@ -104,9 +110,37 @@ class HttpTransport:
         """The tasks of a group."""
         return await self._get(f"/v2/taskgroup/{group_id}", TaskGroupDocument)
 
-    async def result_queue(self) -> ResultQueue:
+    async def cancel(self, request: CancelRequest) -> CancelAnswer:
+        """Ask that tasks are ended."""
+        return await self._send("POST", "/v2/tasks/cancel", CancelAnswer, request)
+
+    async def list_tasks(
+        self,
+        *,
+        status: str | None = None,
+        endpoint_id: str | None = None,
+        function_id: str | None = None,
+        task_group_id: str | None = None,
+        search: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> TaskList:
+        """The caller's tasks, the newest first."""
+        query = _query(
+            status=status,
+            endpoint_id=endpoint_id,
+            function_id=function_id,
+            task_group_id=task_group_id,
+            search=search,
+            before=before,
+            limit=limit,
+        )
+        return await self._get(f"/v2/tasks{query}", TaskList)
+
+    async def result_queue(self, group_id: str | None = None) -> ResultQueue:
         """Fresh credentials for the result stream."""
-        return await self._get("/v2/get_amqp_result_connection_url", ResultQueue)
+        query = _query(task_group_id=group_id)
+        return await self._get(f"/v2/get_amqp_result_connection_url{query}", ResultQueue)
 
     async def register_function(self, registration: FunctionRegistration) -> FunctionRegistered:
         """Make a function."""
@@ -115,6 +149,12 @@ class HttpTransport:
     async def function(self, function_id: str) -> FunctionDocument:
         """One function."""
         return await self._get(f"/v2/functions/{function_id}", FunctionDocument)
+
+    async def list_functions(
+        self, *, search: str | None = None, before: str | None = None, limit: int | None = None
+    ) -> FunctionList:
+        """The caller's functions, the newest first."""
+        return await self._get(f"/v2/functions{_query(search=search, before=before, limit=limit)}", FunctionList)
 
     async def delete_function(self, function_id: str) -> dict[str, Any]:
         """Remove it."""
@@ -128,10 +168,9 @@ class HttpTransport:
             return await self._send("POST", "/v3/endpoints", EndpointRegistered, registration)
         return await self._send("PUT", f"/v3/endpoints/{endpoint_id}", EndpointRegistered, registration)
 
-    async def endpoints(self, role: str | None) -> list[EndpointSummary]:
+    async def endpoints(self, role: str | None, search: str | None = None) -> list[EndpointSummary]:
         """Those that the caller owns, or may use."""
-        query = f"?role={quote(role, safe='')}" if role else ""
-        return await self._get(f"/v2/endpoints{query}", list[EndpointSummary])
+        return await self._get(f"/v2/endpoints{_query(role=role, search=search)}", list[EndpointSummary])
 
     async def endpoint(self, endpoint_id: str) -> EndpointDocument:
         """One endpoint."""
@@ -222,7 +261,10 @@ class HttpTransport:
             )
         if status == 401 and self._anonymous:
             reason += f" (no token is known for {self.url}: set AFIELD_TOKEN, or pass Client(token=...))"
-        return ComputeAPIError(status, body.code or f"HTTP_{status}", reason or f"{method} {path} was refused")
+        code, reason = body.code or f"HTTP_{status}", reason or f"{method} {path} was refused"
+        if isinstance(body.error_args, list) and body.error_args:
+            return Refusal(status, code, reason, tuple(body.error_args))
+        return ComputeAPIError(status, code, reason)
 
 
 def unreachable(url: str, why: str) -> str:
@@ -231,6 +273,11 @@ def unreachable(url: str, why: str) -> str:
         f"the service at {url} cannot be reached ({why}). Is it running (afield up, afield serve), and is that its "
         "address (AFIELD_SERVICE_URL)?"
     )
+
+
+def _query(**values: str | int | None) -> str:
+    given = {name: value for name, value in values.items() if value is not None and value != ""}
+    return f"?{urlencode(given)}" if given else ""
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -1,36 +1,52 @@
 """A service in memory, for tests: it keeps the promises that clients rely on, and can be told to break down.
 
-Tasks are stored; the same key accepts a submit once; results go to the group's queue of a broker in memory, and can be
-asked for afterwards. What an endpoint would do is a function that is handed in.
+Tasks are stored; the same key accepts a submit once; functions may ride in it; results and notices go to the group's
+queue of a broker in memory, and can be asked for afterwards. What an endpoint would do is a function that is handed in.
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from afield.broker.base import Properties, Publication, QueueSpec
 from afield.broker.memory import MemoryBroker
 from afield.errors import ComputeAPIError
 from afield.ids import new_id, new_ids
-from afield.serialize import ComputeSerializer
-from afield.states import TaskState
+from afield.sdk.transport.kept import (
+    Stop,
+    StoredTask,
+    Work,
+    call_here,
+    packed_call,
+    refuse_other_python,
+    stop_here,
+)
+from afield.states import TERMINAL, TaskState
 from afield.wire import v1, v2
 from afield.wire.commands import ReadQueue, WriteQueue
-from afield.wire.messages import ErrorDetails, Result
+from afield.wire.messages import CallOptions, Notice, Result
 from afield.wire.rest import (
     AllowedFunctions,
     BatchStatus,
+    CancelAnswer,
+    Cancelled,
+    CancelRequest,
     EndpointDocument,
     EndpointRegistered,
     EndpointRegistration,
     EndpointStatus,
     EndpointSummary,
     FunctionDocument,
+    FunctionList,
     FunctionRegistered,
     FunctionRegistration,
+    FunctionSummary,
     GroupTask,
     LockResponse,
     ResultQueue,
@@ -38,28 +54,13 @@ from afield.wire.rest import (
     SubmitResponse,
     TaskDocument,
     TaskGroupDocument,
+    TaskList,
     VersionInfo,
 )
 
-__all__ = ["MemoryService", "StoredTask", "call_here", "packed_call"]
+__all__ = ["MemoryService", "StoredTask", "call_here", "packed_call", "stop_here"]
 
 _PREFIX = "somebody."
-
-
-@dataclass
-class StoredTask:
-    """A task as the service keeps it."""
-
-    id: str
-    group_id: str
-    endpoint_id: str
-    function_id: str
-    payload: str
-    result: Result | None = None
-
-
-#: What an endpoint does with a task: its end, or None: not yet.
-Work = Callable[[FunctionRegistration, StoredTask], Result | None]
 
 
 @dataclass
@@ -71,6 +72,10 @@ class MemoryService:
 
     broker: MemoryBroker = field(default_factory=MemoryBroker)
     work: Work = field(default_factory=lambda: call_here)
+    #: what endpoints do with wishes to cancel
+    stop: Stop = field(default_factory=lambda: stop_here)
+    #: the Python of endpoints' workers, by endpoint id; where there is none, it is not known
+    pythons: dict[str, str] = field(default_factory=dict)
     #: which version of the envelope results come in
     wire: int = 2
     min_sdk_version: str = "4.0.0"
@@ -87,6 +92,8 @@ class MemoryService:
     requests: list[str] = field(default_factory=list)
     #: every submit that was accepted
     submits: list[SubmitRequest] = field(default_factory=list)
+    #: every wish to cancel that was answered
+    cancels: list[CancelRequest] = field(default_factory=list)
     tasks_by_id: dict[str, StoredTask] = field(default_factory=dict)
     functions: dict[str, FunctionRegistration] = field(default_factory=dict)
     registered: dict[str, EndpointSummary] = field(default_factory=dict)
@@ -99,13 +106,22 @@ class MemoryService:
         by_group: dict[str, list[Result]] = {}
         for result in results:
             task = self.tasks_by_id[result.task_id]
-            if task.result is None:
-                task.result = result
+            if task.end(result):
                 by_group.setdefault(task.group_id, []).append(result)
         for group_id, ended in by_group.items():
             bodies = [v2.encode_results(ended)] if self.wire > 1 else [v1.encode_result(each) for each in ended]
             for body in bodies:
                 await self.publish(group_id, body)
+
+    async def notice(self, *notices: Notice) -> None:
+        """Say where tasks are: keep it, and pass it on to their groups' queues."""
+        by_group: dict[str, list[Notice]] = {}
+        for notice in notices:
+            task = self.tasks_by_id[notice.task_id]
+            task.moved(notice)
+            by_group.setdefault(task.group_id, []).append(notice)
+        for group_id, told in by_group.items():
+            await self.publish(group_id, v2.encode_notices(told))
 
     async def publish(self, group_id: str, body: bytes) -> None:
         """Put a message into a group's queue."""
@@ -131,7 +147,33 @@ class MemoryService:
             await self.pause_answer()
         if self.losses:
             raise self.losses.popleft()
-        return answer
+        # Fresh each time, as credentials are: never part of what is kept under the key.
+        queue = _queue() if request.create_queue else None
+        return msgspec.structs.replace(answer, result_queue=queue)
+
+    async def cancel(self, request: CancelRequest) -> CancelAnswer:
+        """Ask that tasks are ended."""
+        await self._begin("cancel")
+        self.cancels.append(request)
+        return CancelAnswer({task_id: await self._cancel(task_id, request.running) for task_id in request.task_ids})
+
+    async def list_tasks(
+        self,
+        *,
+        status: str | None = None,
+        endpoint_id: str | None = None,
+        function_id: str | None = None,
+        task_group_id: str | None = None,
+        search: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> TaskList:
+        """The caller's tasks, the newest first."""
+        await self._begin("list_tasks")
+        ids = {"endpoint_id": endpoint_id, "function_id": function_id, "group_id": task_group_id}
+        found = [task for task in self.tasks_by_id.values() if task.fits(status=status, search=search, **ids)]
+        page, more = _page([task.id for task in found], before, limit)
+        return TaskList([self.tasks_by_id[task_id].summary() for task_id in page], more)
 
     async def task(self, task_id: str) -> TaskDocument:
         """One task."""
@@ -153,10 +195,12 @@ class MemoryService:
         found = [GroupTask(task.id, "") for task in self.tasks_by_id.values() if task.group_id == group_id]
         return TaskGroupDocument(group_id, found)
 
-    async def result_queue(self) -> ResultQueue:
+    async def result_queue(self, group_id: str | None = None) -> ResultQueue:
         """Fresh credentials for the result stream."""
         await self._begin("result_queue")
-        return ResultQueue(_PREFIX, "memory://client:secret@service")
+        if group_id is not None and group_id not in self._groups:
+            raise ComputeAPIError(404, "TASK_GROUP_NOT_FOUND", f"there is no task group {group_id}")
+        return _queue()
 
     async def register_function(self, registration: FunctionRegistration) -> FunctionRegistered:
         """Make a function."""
@@ -171,6 +215,26 @@ class MemoryService:
         found = self._function(function_id)
         return FunctionDocument(
             function_id, found.function_name, found.function_code, found.description, found.meta, found.public
+        )
+
+    async def list_functions(
+        self, *, search: str | None = None, before: str | None = None, limit: int | None = None
+    ) -> FunctionList:
+        """The caller's functions, the newest first."""
+        await self._begin("list_functions")
+        fit = [
+            key
+            for key, found in self.functions.items()
+            if not search or _holds(search, found.function_name, found.description)
+        ]
+        page, more = _page(fit, before, limit)
+        listed = [(key, self.functions[key]) for key in page]
+        return FunctionList(
+            [
+                FunctionSummary(key, found.function_name, found.description, 1_700_000_000.0, found.public)
+                for key, found in listed
+            ],
+            more,
         )
 
     async def delete_function(self, function_id: str) -> dict[str, Any]:
@@ -195,11 +259,12 @@ class MemoryService:
         read = ReadQueue("memory://endpoint", "commands", f"{found}.commands")
         return EndpointRegistered(found, read, write, write)
 
-    async def endpoints(self, role: str | None) -> list[EndpointSummary]:
+    async def endpoints(self, role: str | None, search: str | None = None) -> list[EndpointSummary]:
         """Those that the caller owns, or may use."""
         await self._begin("endpoints")
         del role
-        return list(self.registered.values())
+        found = self.registered.values()
+        return [each for each in found if not search or _holds(search, each.name, each.display_name, each.hostname)]
 
     async def endpoint(self, endpoint_id: str) -> EndpointDocument:
         """One endpoint."""
@@ -245,38 +310,56 @@ class MemoryService:
             raise self.troubles[name].popleft()
 
     async def _accept(self, endpoint_id: str, request: SubmitRequest) -> SubmitResponse:
+        riding = request.functions or {}
+        refuse_other_python(self.pythons.get(endpoint_id), request, lambda key: riding.get(key) or self._function(key))
         for function_id in request.tasks:
-            self._function(function_id)
+            if function_id not in riding:
+                self._function(function_id)
+        made = {key: new_id() for key in riding}
+        self.functions |= {made[key]: registration for key, registration in riding.items()}
         group_id = request.task_group_id or new_id()
         self._groups.add(group_id)
         await self.broker.declare_queue(QueueSpec(_PREFIX + group_id))
         self.submits.append(request)
-        ids = {function_id: new_ids(len(payloads)) for function_id, payloads in request.tasks.items()}
-        made = [
-            StoredTask(task_id, group_id, endpoint_id, function_id, payload)
-            for function_id, payloads in request.tasks.items()
-            for task_id, payload in zip(ids[function_id], payloads, strict=True)
-        ]
-        self.tasks_by_id |= {task.id: task for task in made}
-        await self.finish(*(end for task in made if (end := self.work(self.functions[task.function_id], task))))
-        return SubmitResponse(new_id(), group_id, endpoint_id, ids)
+        ids = {key: new_ids(len(payloads)) for key, payloads in request.tasks.items()}
+        options, now = request.options or CallOptions(), time.time()
+        tasks = []
+        for key, payloads in request.tasks.items():
+            function_id = made.get(key, key)
+            name = self.functions[function_id].function_name
+            tasks += [
+                StoredTask(task_id, group_id, endpoint_id, function_id, payload, options, name, now, now)
+                for task_id, payload in zip(ids[key], payloads, strict=True)
+            ]
+        self.tasks_by_id |= {task.id: task for task in tasks}
+        await self.finish(*(end for task in tasks if (end := self.work(self.functions[task.function_id], task))))
+        return SubmitResponse(
+            new_id(),
+            group_id,
+            endpoint_id,
+            ids,
+            functions=made,
+            python_version=self.pythons.get(endpoint_id),
+            min_sdk_version=self.min_sdk_version,
+        )
+
+    async def _cancel(self, task_id: str, running: bool) -> Cancelled:  # noqa: FBT001 - as it travels
+        task = self.tasks_by_id.get(task_id)
+        if task is None:
+            return Cancelled("unknown")
+        if task.state not in TERMINAL:
+            said = self.stop(task, running)
+            if isinstance(said, Result):
+                await self.finish(said)
+            elif said is not None:
+                await self.notice(said)
+        return Cancelled(task.state)
 
     def _document(self, task_id: str) -> TaskDocument:
         task = self.tasks_by_id.get(task_id)
         if task is None:
             return TaskDocument(task_id, TaskState.FAILED, reason=f"unknown task id {task_id}")
-        end = task.result
-        if end is None:
-            return TaskDocument(task_id, TaskState.WAITING_FOR_ENDPOINT)
-        if end.error is None:
-            return TaskDocument(task_id, TaskState.SUCCESS, result=end.data.decode(), completion_t="1700000000.5")
-        return TaskDocument(
-            task_id,
-            TaskState.FAILED,
-            exception=end.data.decode(),
-            completion_t="1700000000.5",
-            error_code=end.error.code,
-        )
+        return task.document()
 
     def _function(self, function_id: str) -> FunctionRegistration:
         found = self.functions.get(function_id)
@@ -291,24 +374,18 @@ class MemoryService:
         return found
 
 
-def packed_call(function: FunctionRegistration, task: StoredTask) -> str:
-    """Function and arguments as a worker gets them."""
-    if function.serialized:
-        return function.function_code + task.payload
-    source = f"st\n{function.function_name}:{function.function_code}"
-    return f"{len(source)}\n{source}{task.payload}"
+def _page(ids: list[str], before: str | None, limit: int | None) -> tuple[list[str], str | None]:
+    """Some of what was made in this order, the newest first, and where to go on."""
+    newest = ids[::-1]
+    if before is not None:
+        newest = newest[newest.index(before) + 1 :] if before in newest else []
+    page = newest[:limit]
+    return page, page[-1] if page and len(page) < len(newest) else None
 
 
-def call_here(function: FunctionRegistration, task: StoredTask) -> Result:
-    """Call the function in this process, as a worker would."""
-    serializer = ComputeSerializer()
-    try:
-        fn, args, kwargs = serializer.unpack_and_deserialize(packed_call(function, task))
-        return Result(task.id, serializer.serialize(fn(*args, **kwargs)).encode())
-    except Exception as error:  # noqa: BLE001 - a user's function raises what it likes
-        from afield.serialize.exceptions import pack_exception
+def _holds(part: str, *texts: str | None) -> bool:
+    return any(part in text for text in texts if text is not None)
 
-        text = f"{type(error).__name__}: {error}"
-        return Result(
-            task.id, text.encode(), ErrorDetails("RemoteExecutionError", text), exception=pack_exception(error)
-        )
+
+def _queue() -> ResultQueue:
+    return ResultQueue(_PREFIX, "memory://client:secret@service")

@@ -7,15 +7,13 @@ from importlib import metadata
 from typing import Final
 
 from afield.service.api.ask import Ask
+from afield.service.domain.versions import OLDEST_PUBLISHED
 from afield.wire.rest import VersionInfo
 
 __all__ = ["API_VERSION", "healthz", "version"]
 
 #: Of the REST API; a client compares nothing with it.
 API_VERSION: Final = "1.0.0"
-
-#: The oldest published packages whose endpoints start user endpoints by command, as this service needs it.
-_OLDEST: Final = "4.0.0"
 
 
 @cache
@@ -30,9 +28,9 @@ async def version(ask: Ask) -> VersionInfo | str:
         return API_VERSION
     return VersionInfo(
         api=API_VERSION,
-        min_sdk_version=_OLDEST,
-        min_ep_version=_OLDEST,
-        min_endpoint_version=_OLDEST,
+        min_sdk_version=OLDEST_PUBLISHED,
+        min_ep_version=OLDEST_PUBLISHED,
+        min_endpoint_version=OLDEST_PUBLISHED,
         afield=_installed(),
     )
 

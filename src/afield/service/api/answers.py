@@ -7,6 +7,7 @@ import msgspec
 from afield.errors import InvalidId
 from afield.service.domain import refusals
 from afield.service.domain.refusals import Refusal
+from afield.service.store.base import NotText
 from afield.wire.malformed import MALFORMED
 from afield.wire.rest import ErrorBody
 
@@ -21,6 +22,8 @@ def as_refusal(error: Exception) -> Refusal | None:
         return error
     if isinstance(error, InvalidId):
         return refusals.invalid_id(str(error))
+    if isinstance(error, NotText):
+        return refusals.invalid(str(error))
     if isinstance(error, MALFORMED):
         return refusals.malformed(f"The request's body is not what this route takes: {error}")
     return None
@@ -28,7 +31,9 @@ def as_refusal(error: Exception) -> Refusal | None:
 
 def body_of(refusal: Refusal) -> bytes:
     """Its body."""
-    return _encode(ErrorBody(refusal.code, refusal.status, refusal.message, refusal.message))
+    return _encode(
+        ErrorBody(refusal.code, refusal.status, refusal.message, refusal.message, error_args=list(refusal.about))
+    )
 
 
 def no_such_route(path: str) -> Refusal:

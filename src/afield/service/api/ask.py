@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 from afield.service.domain import refusals
 from afield.service.domain.caller import Caller
 from afield.service.use.assemble import Uses
+from afield.service.use.lists import DEFAULT_LIMIT, MOST
 from afield.wire.v2 import WIRE_HEADER
 
 __all__ = ["ASGI", "Ask", "Message", "Receive", "Scope", "Send"]
@@ -65,6 +66,18 @@ class Ask:
         """A parameter behind the question mark; the last one, if there are several."""
         found = parse_qs(str(self._scope["query_string"], "latin-1"), keep_blank_values=True).get(name)
         return found[-1] if found else None
+
+    def limit(self) -> int:
+        """The parameter ``limit`` of a list.
+
+        :raises Refusal: it is no number of entries that an answer may have
+        """
+        said = self.query("limit")
+        if not said:
+            return DEFAULT_LIMIT
+        if not said.isascii() or not said.isdigit() or len(said) > 9 or not 1 <= int(said) <= MOST:
+            raise refusals.malformed(f"limit={said!r} is not a number from 1 to {MOST:,}: write one, or leave it out.")
+        return int(said)
 
     async def body(self) -> bytes:
         """All of the body.

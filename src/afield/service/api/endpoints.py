@@ -27,8 +27,8 @@ async def register_again(ask: Ask, endpoint_id: str, body: EndpointRegistration)
 
 
 async def listing(ask: Ask) -> list[EndpointSummary]:
-    """Endpoints that the caller owns, or with role=any all that they may see."""
-    return await ask.uses.endpoints.list(ask.caller, ask.query("role") or "owner")
+    """Endpoints that the caller owns, or with role=any all that they may see; search: part of a name or a machine's."""
+    return await ask.uses.endpoints.list(ask.caller, ask.query("role") or "owner", ask.query("search"))
 
 
 async def describe(ask: Ask, endpoint_id: str) -> EndpointDocument:

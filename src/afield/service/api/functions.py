@@ -1,11 +1,11 @@
-"""Functions: register, read, delete."""
+"""Functions: register, read, list, delete."""
 
 from __future__ import annotations
 
 from afield.service.api.ask import Ask
-from afield.wire.rest import FunctionDocument, FunctionRegistered, FunctionRegistration
+from afield.wire.rest import FunctionDocument, FunctionList, FunctionRegistered, FunctionRegistration
 
-__all__ = ["delete", "read", "register"]
+__all__ = ["delete", "listing", "read", "register"]
 
 
 async def register(ask: Ask, body: FunctionRegistration) -> FunctionRegistered:
@@ -16,6 +16,13 @@ async def register(ask: Ask, body: FunctionRegistration) -> FunctionRegistered:
 async def read(ask: Ask, function_id: str) -> FunctionDocument:
     """A function with its code."""
     return await ask.uses.functions.read(ask.caller, function_id)
+
+
+async def listing(ask: Ask) -> FunctionList:
+    """The caller's functions, the newest first, without their code."""
+    return await ask.uses.lists.functions(
+        ask.caller, search=ask.query("search") or None, before=ask.query("before") or None, limit=ask.limit()
+    )
 
 
 async def delete(ask: Ask, function_id: str) -> dict[str, int]:

@@ -47,6 +47,7 @@ class Action(StrEnum):
     LOCK_ENDPOINT = "lock-endpoint"
     DELETE_ENDPOINT = "delete-endpoint"
     READ_TASK = "read-task"
+    CANCEL_TASK = "cancel-task"
     USE_GROUP = "use-group"  #: submit into it, list it
 
 
@@ -60,6 +61,7 @@ TABLE: Final[dict[Action, frozenset[Role]]] = {
     Action.LOCK_ENDPOINT: frozenset({Role.OWNER, Role.ADMIN}),
     Action.DELETE_ENDPOINT: frozenset({Role.OWNER, Role.ADMIN}),
     Action.READ_TASK: frozenset({Role.OWNER}),
+    Action.CANCEL_TASK: frozenset({Role.OWNER}),
     Action.USE_GROUP: frozenset({Role.OWNER}),
 }
 
@@ -74,6 +76,7 @@ _REFUSALS: Final[dict[Action, Callable[[str], Refusal]]] = {
     Action.DELETE_ENDPOINT: lambda i: refusals.endpoint_forbidden(i, "delete"),
     # Whether a task that is not yours exists is not told.
     Action.READ_TASK: refusals.task_not_found,
+    Action.CANCEL_TASK: refusals.task_not_found,
     Action.USE_GROUP: refusals.group_forbidden,
 }
 

@@ -9,41 +9,53 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from afield.service.domain.liveness import is_online
 from afield.service.domain.records import (
     EndpointRecord,
     FinishedTask,
     FunctionRecord,
+    ListedFunction,
+    ListedTask,
+    TaskRecord,
     TaskView,
     UserEndpointRecord,
 )
 from afield.states import TaskState
-from afield.wire.messages import ErrorDetails, Result, Transition
+from afield.wire.messages import ErrorDetails, Result, Task, Transition
 from afield.wire.rest import (
     EndpointDocument,
     EndpointStatus,
     EndpointSummary,
     FunctionDocument,
+    FunctionSummary,
     GroupTask,
     TaskDocument,
+    TaskSummary,
 )
 
 __all__ = [
+    "cancelled_task",
     "endpoint_document",
     "endpoint_status",
     "endpoint_summary",
     "failed_task",
     "function_document",
+    "function_summary",
     "group_task",
     "task_document",
+    "task_summary",
     "to_finished",
     "to_result",
+    "to_task",
     "unknown_task",
 ]
 
-_COUNTS = ("total_workers", "idle_workers", "pending_tasks", "outstanding_tasks")
+#: The short name under which endpoints and service end a task that somebody wanted cancelled.
+_CANCELLED: Final = "TaskCancelled"
+
+_COUNTS: Final = ("total_workers", "idle_workers", "pending_tasks", "outstanding_tasks")
 
 
 def task_document(task: TaskView, wire: int) -> TaskDocument:
@@ -52,9 +64,12 @@ def task_document(task: TaskView, wire: int) -> TaskDocument:
     :param wire: the highest version of the envelope that the client reads
     """
     end = task.finished
+    document = TaskDocument(task.id, task.state)
+    if wire >= 2:
+        document.since = task.since
     if end is None:
-        return TaskDocument(task.id, task.state)
-    document = TaskDocument(task.id, end.state, completion_t=str(end.completed_at), details=_details(end))
+        return document
+    document.completion_t, document.details = str(end.completed_at), _details(end)
     text = end.data.decode(errors="replace")
     if end.state is TaskState.SUCCESS:
         document.result = text
@@ -83,11 +98,16 @@ def _details(end: FinishedTask) -> dict[str, Any]:
 
 def to_finished(result: Result, now: float) -> FinishedTask:
     """What is kept of a result that came at ``now``."""
+    error, state, data = result.error, TaskState.SUCCESS, result.data
+    if error is not None:
+        state = TaskState.CANCELLED if error.code == _CANCELLED else TaskState.FAILED
+        # Clients that know no cancelled tasks are shown a failed one, whose text is all that they have.
+        data = data or (error.user_message or error.code).encode()
     return FinishedTask(
         id=result.task_id,
-        state=TaskState.SUCCESS if result.error is None else TaskState.FAILED,
+        state=state,
         completed_at=now,
-        data=result.data,
+        data=data,
         error=result.error,
         details=result.details,
         transitions=tuple((step.timestamp, step.state, step.actor) for step in result.statuses),
@@ -101,6 +121,28 @@ def failed_task(task_id: str, code: str, message: str, now: float) -> FinishedTa
     :param code: a short name of the reason
     """
     return FinishedTask(task_id, TaskState.FAILED, now, message.encode(), ErrorDetails(code, message))
+
+
+def cancelled_task(task_id: str, message: str, now: float) -> FinishedTask:
+    """What is kept of a task that the service itself ends because somebody wants it cancelled."""
+    return FinishedTask(task_id, TaskState.CANCELLED, now, message.encode(), ErrorDetails(_CANCELLED, message))
+
+
+def to_task(record: TaskRecord, code: bytes) -> Task:
+    """A kept task as it goes to its endpoint.
+
+    :param code: of its function
+    """
+    options = record.options
+    return Task(
+        task_id=record.id,
+        function_id=record.function_id,
+        code=code,
+        payload=record.payload,
+        resource_specification=options.resource_specification,
+        result_serializers=options.result_serializers,
+        options=options.call,
+    )
 
 
 def to_result(end: FinishedTask) -> Result:
@@ -118,6 +160,33 @@ def to_result(end: FinishedTask) -> Result:
 def group_task(task: TaskView) -> GroupTask:
     """One line of a task group."""
     return GroupTask(task.id, datetime.fromtimestamp(task.created_at, UTC).isoformat())
+
+
+def task_summary(task: ListedTask) -> TaskSummary:
+    """One line of a list of tasks."""
+    return TaskSummary(
+        task_id=task.id,
+        status=task.state,
+        task_group_id=task.group_id,
+        endpoint_id=task.endpoint_id,
+        function_id=task.function_id,
+        function_name=task.function_name,
+        created_at=task.created_at,
+        since=task.since,
+        label=task.label,
+    )
+
+
+def function_summary(function: ListedFunction) -> FunctionSummary:
+    """One line of a list of functions."""
+    return FunctionSummary(
+        function_uuid=function.id,
+        function_name=function.name,
+        description=function.description,
+        created_at=function.created_at,
+        public=function.public,
+        group=function.group_id,
+    )
 
 
 def function_document(function: FunctionRecord) -> FunctionDocument:

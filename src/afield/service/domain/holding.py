@@ -68,6 +68,13 @@ class Holding:
             if self._holders.get(task_id) == holder:
                 self._taken.setdefault(holder, {})[task_id] = now
 
+    def is_taken(self, task_id: str) -> bool:
+        """Whether an unfinished task was acknowledged by its user endpoint, as far as is known here."""
+        holder = self._holders.get(task_id)
+        if holder is None:
+            return False
+        return task_id in self._taken.get(holder, ()) or task_id in self._ending.get(holder, ())
+
     def queued(self, holder: str) -> int:
         """How many unfinished tasks of a user endpoint wait in its queue."""
         return self._counts.get(holder, 0) - len(self._taken.get(holder, ())) - len(self._ending.get(holder, ()))

@@ -28,6 +28,7 @@ __all__ = [
     "Login",
     "UserLogin",
     "command_queue",
+    "control_queue",
     "group_of_queue",
     "group_prefix",
     "group_queue",
@@ -64,6 +65,11 @@ SHARED_QUEUES: Final = (
 def task_queue(user_endpoint_id: str) -> str:
     """What a user endpoint reads."""
     return f"{user_endpoint_id}.tasks"
+
+
+def control_queue(user_endpoint_id: str) -> str:
+    """Where a user endpoint of ours is told which tasks somebody wants cancelled."""
+    return f"{user_endpoint_id}.control"
 
 
 def command_queue(endpoint_id: str) -> str:
@@ -176,8 +182,10 @@ def permissions(login: Login) -> Permissions:
     if isinstance(login, ClientLogin):
         return Permissions(login.name, consume=(group_prefix(login.identity_id) + "*",))
     if isinstance(login, CoreLogin):
-        one, queue = login.endpoint_id, command_queue(login.endpoint_id)
+        one = login.endpoint_id
+        queues: tuple[str, ...] = (command_queue(one),)
     else:
-        one, queue = login.user_endpoint_id, task_queue(login.user_endpoint_id)
+        one = login.user_endpoint_id
+        queues = (task_queue(one), control_queue(one))
     publish = ((RESULTS, result_key(one)), (HEARTBEATS, heartbeat_key(one)))
-    return Permissions(login.name, consume=(queue,), publish=publish, inspect=(RESULTS, HEARTBEATS))
+    return Permissions(login.name, consume=queues, publish=publish, inspect=(RESULTS, HEARTBEATS))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from afield.service.domain import names
+from afield.wire import v2
 from afield.wire.commands import QueueCredentials, ReadQueue, WriteQueue
 from afield.wire.rest import EndpointRegistered
 
@@ -25,16 +26,19 @@ def core_queues(endpoint_id: str, url: str) -> EndpointRegistered:
     )
 
 
-def user_queues(user_endpoint_id: str, url: str) -> QueueCredentials:
+def user_queues(user_endpoint_id: str, url: str, wire: int) -> QueueCredentials:
     """What a user endpoint is told in its start command.
 
     :param url: the broker, with this user endpoint's login in it
+    :param wire: the highest version of the envelope that it reads; a published one sees the published keys only
     """
+    is_ours = wire >= v2.VERSION[0]
     return QueueCredentials(
         endpoint_id=user_endpoint_id,
         task_queue_info=ReadQueue(url, names.TASKS, names.task_queue(user_endpoint_id)),
         result_queue_info=_write(url, names.RESULTS, names.result_key(user_endpoint_id)),
         heartbeat_queue_info=_write(url, names.HEARTBEATS, names.heartbeat_key(user_endpoint_id)),
+        control_queue_info=ReadQueue(url, names.TASKS, names.control_queue(user_endpoint_id)) if is_ours else None,
     )
 
 

@@ -7,15 +7,19 @@ from typing import Any
 import msgspec
 
 from afield.states import TaskState
-from afield.wire.messages import ErrorDetails
+from afield.wire.messages import CallOptions, ErrorDetails
 
 __all__ = [
+    "CancelRecord",
     "EndpointRecord",
     "FinishedTask",
     "FunctionRecord",
     "IdentityRecord",
+    "ListedFunction",
+    "ListedTask",
     "SubmitRecord",
     "TaskGroupRecord",
+    "TaskMove",
     "TaskOptions",
     "TaskRecord",
     "TaskView",
@@ -55,6 +59,18 @@ class FunctionRecord(msgspec.Struct, frozen=True):
     created_at: float
     description: str | None = None
     metadata: dict[str, Any] | None = None
+    public: bool = False
+    group_id: str | None = None
+
+
+class ListedFunction(msgspec.Struct, frozen=True):
+    """A function as lists show it: without its code, which may be large."""
+
+    id: str
+    owner_id: str
+    name: str
+    created_at: float
+    description: str | None = None
     public: bool = False
     group_id: str | None = None
 
@@ -120,6 +136,13 @@ class TaskOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
     resource_specification: dict[str, Any] | None = None
     result_serializers: tuple[str, ...] = ()
+    #: what was asked for each call; None: nothing
+    call: CallOptions | None = None
+
+    @property
+    def label(self) -> str | None:
+        """What people call these tasks."""
+        return None if self.call is None else self.call.label
 
 
 class TaskRecord(msgspec.Struct, frozen=True):
@@ -135,6 +158,15 @@ class TaskRecord(msgspec.Struct, frozen=True):
     created_at: float
     options: TaskOptions = TaskOptions()
     state: TaskState = TaskState.WAITING_FOR_ENDPOINT
+
+
+class TaskMove(msgspec.Struct, frozen=True):
+    """A task that has not ended was seen in another state."""
+
+    id: str
+    state: TaskState
+    #: since when it is in it
+    at: float
 
 
 class FinishedTask(msgspec.Struct, frozen=True):
@@ -161,9 +193,39 @@ class TaskView(msgspec.Struct, frozen=True):
     endpoint_id: str
     user_endpoint_id: str
     function_id: str
+    #: where it is, or how it ended
     state: TaskState
     created_at: float
     finished: FinishedTask | None = None
+    #: when it came into that state
+    since: float = 0.0
+    label: str | None = None
+
+
+class ListedTask(msgspec.Struct, frozen=True):
+    """A task as lists show it."""
+
+    id: str
+    state: TaskState
+    #: when it came into that state
+    since: float
+    created_at: float
+    group_id: str
+    endpoint_id: str
+    function_id: str
+    #: empty if the function is not known any more
+    function_name: str
+    label: str | None = None
+
+
+class CancelRecord(msgspec.Struct, frozen=True):
+    """Somebody wants a task ended, and its user endpoint was asked, or will be when it is there."""
+
+    task_id: str
+    user_endpoint_id: str
+    asked_at: float
+    #: False: only if it has not begun
+    running: bool = True
 
 
 class SubmitRecord(msgspec.Struct, frozen=True):

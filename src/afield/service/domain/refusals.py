@@ -6,6 +6,8 @@ refusal is made in one place, here, by a function named for its reason.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "Refusal",
     "batch_too_large",
@@ -23,7 +25,9 @@ __all__ = [
     "invalid_id",
     "locked",
     "malformed",
+    "options_not_supported",
     "payload_too_large",
+    "python_mismatch",
     "task_not_found",
     "unauthenticated",
 ]
@@ -35,11 +39,12 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
     :param status: HTTP status, 400-499
     :param code: the published name, such as ``ENDPOINT_NOT_FOUND``
     :param message: for people: what, whose fault, what to do next
+    :param about: for programs: what it is about, such as ids and versions
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(status, code, message)
-        self.status, self.code, self.message = status, code, message
+    def __init__(self, status: int, code: str, message: str, about: Sequence[str] = ()) -> None:
+        super().__init__(status, code, message, about)
+        self.status, self.code, self.message, self.about = status, code, message, about
 
     def __str__(self) -> str:
         return f"{self.message} ({self.status} {self.code})"
@@ -69,6 +74,35 @@ def invalid_id(message: str) -> Refusal:
 def invalid(message: str) -> Refusal:
     """Understood, and it cannot be."""
     return Refusal(422, "SEMANTICALLY_INVALID", message)
+
+
+def options_not_supported(names: Sequence[str]) -> Refusal:
+    """Call options for an endpoint that can do nothing about them."""
+    return Refusal(
+        422,
+        "OPTIONS_NOT_SUPPORTED",
+        f"This endpoint runs the published endpoint software, which knows nothing of {', '.join(names)}: the tasks "
+        "would run as if that had not been asked for. Leave it out, or submit to an endpoint that runs Afield.",
+        names,
+    )
+
+
+def python_mismatch(what: str, made_by: str, workers: str, about: Sequence[str]) -> Refusal:
+    """Compiled code that the workers cannot read.
+
+    :param what: what was compiled, as the beginning of a sentence that goes on with "compiled by"
+    :param made_by: the version of Python that compiled it
+    :param workers: that of the endpoint's workers
+    :param about: ``workers``, and which functions of the submit that is
+    """
+    return Refusal(
+        422,
+        "PYTHON_MISMATCH",
+        f"{what} compiled by Python {made_by}, and the endpoint's workers run Python {workers}, which cannot read it. "
+        f"Send source instead of compiled code, submit from Python {'.'.join(workers.split('.')[:2])}, or use an "
+        f"endpoint whose workers run Python {'.'.join(made_by.split('.')[:2])}.",
+        about,
+    )
 
 
 def body_too_large(limit: int) -> Refusal:

@@ -1,4 +1,4 @@
-"""Results come in and end their tasks."""
+"""Results come in and end their tasks; notices come in between, and say where tasks are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from afield.errors import WireError
 from afield.service.domain import names
 from afield.service.flows.inbox import Inbox
 from afield.service.use.finish import Finish
+from afield.service.use.notice import TakeNotice
 from afield.wire import codec
-from afield.wire.messages import Result
+from afield.wire.messages import Notice, Result
 
 __all__ = ["Results"]
 
@@ -20,14 +21,16 @@ logger = logging.getLogger(__name__)
 class Results:
     """Reads the queue on which endpoints send results. A message is acknowledged when what it brought is committed."""
 
-    def __init__(self, connection: Connection, finish: Finish) -> None:
+    def __init__(self, connection: Connection, finish: Finish, notice: TakeNotice) -> None:
         self._finish = finish
+        self._notice = notice
         self.inbox = Inbox(connection, names.RESULTS)
 
     async def run(self) -> None:
         """Until the inbox is closed."""
         while bunch := await self.inbox.take():
             results: list[tuple[str, Result]] = []
+            notices: list[tuple[str, Notice]] = []
             for delivery in bunch:
                 sender = names.sender(delivery.routing_key)
                 try:
@@ -37,5 +40,9 @@ class Results:
                     logger.warning("%s sent something that is no result, and it is dropped: %s", sender, error)
                     continue
                 results += [(sender, one) for one in messages if isinstance(one, Result)]
+                notices += [(sender, one) for one in messages if isinstance(one, Notice)]
+            # Ends first: of what has ended, no notice is of interest.
             await self._finish(results)
+            if notices:
+                await self._notice(notices)
             self.inbox.done(bunch)

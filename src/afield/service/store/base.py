@@ -7,6 +7,10 @@ What every implementation promises, and ``afield.testing.store`` checks:
 - Each method is atomic: all of it happens or nothing. Only ``delete_before``, which may have millions to forget, goes
   in steps: each task is forgotten whole.
 - Effects are seen in the order in which the calls were made, also by reads made after them.
+- Lists may be long, and looking for a rare thing in one takes time: ``list_tasks`` too may go in steps, so that other
+  calls get their turn, and may see what they did between its steps.
+- Text that people choose is kept as it is, but for NUL characters and lone surrogates, which not every database
+  can keep: names, descriptions and labels with such are refused with :class:`NotText`, and nothing is found by them.
 - A record that does not exist is None or absent, never an error. Ids are not checked for form; callers did that.
 - A store that cannot be used raises :class:`~afield.errors.DataDirectoryError` from ``open``; afterwards only what is
   wrong with the database itself is raised, as it is.
@@ -18,19 +22,23 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from afield.service.domain.records import (
+    CancelRecord,
     EndpointRecord,
     FinishedTask,
     FunctionRecord,
     IdentityRecord,
+    ListedFunction,
+    ListedTask,
     SubmitRecord,
     TaskGroupRecord,
+    TaskMove,
     TaskRecord,
     TaskView,
     TokenRecord,
     UserEndpointRecord,
 )
 
-__all__ = ["AlreadyStored", "Store"]
+__all__ = ["AlreadyStored", "NotText", "Store"]
 
 
 class AlreadyStored(Exception):  # noqa: N818 - says what it is
@@ -39,6 +47,13 @@ class AlreadyStored(Exception):  # noqa: N818 - says what it is
     Seen when a submit is repeated while its first try is under way: ask :meth:`Store.submit` for the answer.
 
     :param what: ``"task"`` or ``"submit"``
+    """
+
+
+class NotText(ValueError):  # noqa: N818 - says what it is
+    """A name, description or label holds a NUL character or a lone surrogate; nothing of the call was done.
+
+    Its text is a sentence that may be shown to whoever sent it.
     """
 
 
@@ -74,7 +89,10 @@ class Store(Protocol):
     # -- what --------------------------------------------------------------------------------------------------------
 
     async def put_function(self, function: FunctionRecord) -> None:
-        """Add it; one with this id that is there stays as it is."""
+        """Add it; one with this id that is there stays as it is.
+
+        :raises NotText: its name, description or group is no text that can be kept
+        """
 
     async def function(self, function_id: str) -> FunctionRecord | None:
         """By id; a deleted one is None."""
@@ -84,6 +102,15 @@ class Store(Protocol):
 
     async def delete_function(self, function_id: str) -> bool:
         """Hide it from :meth:`function`; whether there was one."""
+
+    async def list_functions(
+        self, owner_id: str, *, search: str | None = None, before: str | None = None, limit: int = 100
+    ) -> list[ListedFunction]:
+        """Somebody's functions that are not deleted, by falling id: the newest first.
+
+        :param search: only those with this in their name or description, in upper or lower case
+        :param before: only those with ids below this one
+        """
 
     # -- where -------------------------------------------------------------------------------------------------------
 
@@ -116,10 +143,17 @@ class Store(Protocol):
     async def task_group(self, group_id: str) -> TaskGroupRecord | None:
         """By id."""
 
-    async def add_tasks(self, tasks: Sequence[TaskRecord], submit: SubmitRecord | None = None) -> None:
+    async def add_tasks(
+        self,
+        tasks: Sequence[TaskRecord],
+        submit: SubmitRecord | None = None,
+        functions: Sequence[FunctionRecord] = (),
+    ) -> None:
         """Accept these tasks, and remember the answer under ``submit.key``, in one commit.
 
+        :param functions: added in the same commit, as :meth:`put_function` does
         :raises AlreadyStored: one of the task ids or the key is there already; nothing was added
+        :raises NotText: a label, or a text of a function, is no text that can be kept
         """
 
     async def submit(self, key: bytes, *, since: float) -> SubmitRecord | None:
@@ -131,6 +165,24 @@ class Store(Protocol):
         :return: the tasks that this call ended, with their ends, in the order given
         """
 
+    async def move_tasks(self, moves: Sequence[TaskMove]) -> list[str]:
+        """Tasks were seen in other states.
+
+        What :func:`afield.states.may_move` does not allow changes nothing, nor do moves of tasks that are unknown or
+        have ended; and a move into a terminal state is no move, but an end (:meth:`finish_tasks`).
+
+        :return: the tasks that moved, each once, in the order given
+        """
+
+    async def put_cancels(self, records: Sequence[CancelRecord]) -> None:
+        """Somebody wants these tasks ended. An earlier wish for the same task is replaced."""
+
+    async def cancels(self, user_endpoint_id: str | None = None) -> list[CancelRecord]:
+        """All wishes that were not forgotten, or those for one user endpoint; by rising task id."""
+
+    async def delete_cancels(self, task_ids: Iterable[str]) -> None:
+        """Forget the wishes for these tasks. That a task ends does not do it."""
+
     async def tasks(self, task_ids: Iterable[str]) -> dict[str, TaskView]:
         """Those of the ids that exist."""
 
@@ -139,6 +191,27 @@ class Store(Protocol):
 
     async def waiting_tasks(self, user_endpoint_id: str, *, after: str = "", limit: int = 1000) -> list[TaskRecord]:
         """Tasks of a user endpoint that have not ended, with payloads, by rising id, ids above ``after``."""
+
+    async def list_tasks(
+        self,
+        owner_id: str,
+        *,
+        pending: bool | None = None,
+        state: str | None = None,
+        endpoint_id: str | None = None,
+        function_id: str | None = None,
+        group_id: str | None = None,
+        search: str | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[ListedTask]:
+        """Somebody's tasks, by falling id: the newest first.
+
+        :param pending: True: only those that have not ended; False: only those that have
+        :param state: only those in this state
+        :param search: only those with this in their label or their function's name, in upper or lower case
+        :param before: only those with ids below this one
+        """
 
     async def waiting_counts(self) -> dict[str, int]:
         """For each user endpoint with tasks that have not ended, how many."""
@@ -152,5 +225,6 @@ class Store(Protocol):
     async def delete_before(self, moment: float) -> int:
         """Forget tasks that ended, or were accepted and never ended, before ``moment``; how many that were.
 
-        Answers to submits from before ``moment`` are forgotten too.
+        With them go the wishes to cancel them. Answers to submits from before ``moment`` are forgotten too, and so are
+        task groups made and wishes expressed before it that have no task any more.
         """

@@ -6,18 +6,24 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from afield.service.domain.records import (
+    CancelRecord,
     EndpointRecord,
     FinishedTask,
     FunctionRecord,
     IdentityRecord,
+    ListedFunction,
+    ListedTask,
     SubmitRecord,
     TaskGroupRecord,
+    TaskMove,
     TaskRecord,
     TaskView,
     TokenRecord,
     UserEndpointRecord,
 )
 from afield.service.store.base import AlreadyStored
+from afield.service.store.texts import check_function, check_labels, is_text
+from afield.states import TERMINAL, TaskState, may_move
 
 __all__ = ["MemoryStore"]
 
@@ -37,7 +43,9 @@ class MemoryStore:
         self._user_endpoints: dict[str, UserEndpointRecord] = {}
         self._groups: dict[str, TaskGroupRecord] = {}
         self._tasks: dict[str, TaskRecord] = {}
+        self._moves: dict[str, TaskMove] = {}
         self._ends: dict[str, FinishedTask] = {}
+        self._cancels: dict[str, CancelRecord] = {}
         self._undelivered: set[str] = set()
         self._submits: dict[bytes, SubmitRecord] = {}
 
@@ -73,6 +81,7 @@ class MemoryStore:
 
     async def put_function(self, function: FunctionRecord) -> None:
         """Add it; one that is there stays as it is."""
+        check_function(function)
         self._functions.setdefault(function.id, function)
 
     async def function(self, function_id: str) -> FunctionRecord | None:
@@ -89,6 +98,20 @@ class MemoryStore:
             return False
         self._deleted_functions.add(function_id)
         return True
+
+    async def list_functions(
+        self, owner_id: str, *, search: str | None = None, before: str | None = None, limit: int = 100
+    ) -> list[ListedFunction]:
+        """Somebody's functions that are not deleted, the newest first."""
+        found = (
+            ListedFunction(f.id, f.owner_id, f.name, f.created_at, f.description, f.public, f.group_id)
+            for f in sorted(self._functions.values(), key=lambda f: f.id, reverse=True)
+            if f.owner_id == owner_id
+            and f.id not in self._deleted_functions
+            and (before is None or f.id < before)
+            and _holds(search, f.name, f.description)
+        )
+        return list(islice(found, max(0, limit)))
 
     # -- where -------------------------------------------------------------------------------------------------------
 
@@ -134,8 +157,16 @@ class MemoryStore:
         """By id."""
         return self._groups.get(group_id)
 
-    async def add_tasks(self, tasks: Sequence[TaskRecord], submit: SubmitRecord | None = None) -> None:
-        """Accept these tasks, and remember the answer under ``submit.key``, in one commit."""
+    async def add_tasks(
+        self,
+        tasks: Sequence[TaskRecord],
+        submit: SubmitRecord | None = None,
+        functions: Sequence[FunctionRecord] = (),
+    ) -> None:
+        """Accept these tasks, with their functions, and remember the answer under ``submit.key``, in one commit."""
+        check_labels(tasks)
+        for function in functions:
+            check_function(function)
         added = {task.id: task for task in tasks}
         if len(added) < len(tasks) or any(i in self._tasks for i in added):
             raise AlreadyStored("task")
@@ -144,6 +175,8 @@ class MemoryStore:
                 raise AlreadyStored("submit")
             self._submits[submit.key] = submit
         self._tasks.update(added)
+        for function in functions:
+            self._functions.setdefault(function.id, function)
 
     async def submit(self, key: bytes, *, since: float) -> SubmitRecord | None:
         """The answer to an earlier submit under this key that is not older than ``since``."""
@@ -160,6 +193,33 @@ class MemoryStore:
                 ended.append(self._view(end.id))
         return ended
 
+    async def move_tasks(self, moves: Sequence[TaskMove]) -> list[str]:
+        """Tasks were seen in other states; those that moved, in the order given."""
+        moved = {}
+        for move in moves:
+            if move.id not in self._tasks or move.id in self._ends or move.state in TERMINAL:
+                continue
+            if may_move(self._state(move.id)[0], move.state):
+                self._moves[move.id] = move
+                moved[move.id] = True
+        return list(moved)
+
+    async def put_cancels(self, records: Sequence[CancelRecord]) -> None:
+        """Somebody wants these tasks ended."""
+        self._cancels.update((record.task_id, record) for record in records)
+
+    async def cancels(self, user_endpoint_id: str | None = None) -> list[CancelRecord]:
+        """All wishes, or those for one user endpoint; by rising task id."""
+        found = [
+            c for c in self._cancels.values() if user_endpoint_id is None or c.user_endpoint_id == user_endpoint_id
+        ]
+        return sorted(found, key=lambda c: c.task_id)
+
+    async def delete_cancels(self, task_ids: Iterable[str]) -> None:
+        """Forget the wishes for these tasks."""
+        for task_id in task_ids:
+            self._cancels.pop(task_id, None)
+
     async def tasks(self, task_ids: Iterable[str]) -> dict[str, TaskView]:
         """Those of the ids that exist."""
         return {i: self._view(i) for i in task_ids if i in self._tasks}
@@ -174,6 +234,33 @@ class MemoryStore:
         waiting = (t for t in self._tasks.values() if t.id not in self._ends)
         found = (t for t in waiting if t.user_endpoint_id == user_endpoint_id and t.id > after)
         return sorted(found, key=lambda t: t.id)[:limit]
+
+    async def list_tasks(
+        self,
+        owner_id: str,
+        *,
+        pending: bool | None = None,
+        state: str | None = None,
+        endpoint_id: str | None = None,
+        function_id: str | None = None,
+        group_id: str | None = None,
+        search: str | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[ListedTask]:
+        """Somebody's tasks, the newest first."""
+        wanted = (("endpoint_id", endpoint_id), ("function_id", function_id), ("group_id", group_id))
+        found = (
+            self._listed(task)
+            for task in sorted(self._tasks.values(), key=lambda t: t.id, reverse=True)
+            if task.owner_id == owner_id
+            and (before is None or task.id < before)
+            and (pending is None or pending == (task.id not in self._ends))
+            and (state is None or state == self._state(task.id)[0])
+            and all(value is None or getattr(task, name) == value for name, value in wanted)
+        )
+        found = (one for one in found if _holds(search, one.function_name, one.label))
+        return list(islice(found, max(0, limit)))
 
     async def waiting_counts(self) -> dict[str, int]:
         """For each user endpoint with tasks that have not ended, how many."""
@@ -197,16 +284,29 @@ class MemoryStore:
         for task_id in old:
             del self._tasks[task_id]
             self._ends.pop(task_id, None)
+            self._moves.pop(task_id, None)
+            self._cancels.pop(task_id, None)
             self._undelivered.discard(task_id)
         self._submits = {key: s for key, s in self._submits.items() if s.created_at >= moment}
+        self._cancels = {i: c for i, c in self._cancels.items() if i in self._tasks or c.asked_at >= moment}
+        used = {task.group_id for task in self._tasks.values()}
+        self._groups = {i: g for i, g in self._groups.items() if i in used or g.created_at >= moment}
         return len(old)
 
     def _last_moment(self, task_id: str, task: TaskRecord) -> float:
         end = self._ends.get(task_id)
         return task.created_at if end is None else end.completed_at
 
+    def _state(self, task_id: str) -> tuple[TaskState, float]:
+        """Where a task is, and since when."""
+        task, end, move = self._tasks[task_id], self._ends.get(task_id), self._moves.get(task_id)
+        if end is not None:
+            return end.state, end.completed_at
+        return (task.state, task.created_at) if move is None else (move.state, move.at)
+
     def _view(self, task_id: str, *, with_end: bool = True) -> TaskView:
-        task, end = self._tasks[task_id], self._ends.get(task_id)
+        task = self._tasks[task_id]
+        state, since = self._state(task_id)
         return TaskView(
             id=task_id,
             group_id=task.group_id,
@@ -214,7 +314,31 @@ class MemoryStore:
             endpoint_id=task.endpoint_id,
             user_endpoint_id=task.user_endpoint_id,
             function_id=task.function_id,
-            state=task.state if end is None else end.state,
+            state=state,
             created_at=task.created_at,
-            finished=end if with_end else None,
+            finished=self._ends.get(task_id) if with_end else None,
+            since=since,
+            label=task.options.label,
         )
+
+    def _listed(self, task: TaskRecord) -> ListedTask:
+        function = self._functions.get(task.function_id)
+        state, since = self._state(task.id)
+        return ListedTask(
+            id=task.id,
+            state=state,
+            since=since,
+            created_at=task.created_at,
+            group_id=task.group_id,
+            endpoint_id=task.endpoint_id,
+            function_id=task.function_id,
+            function_name="" if function is None else function.name,
+            label=task.options.label,
+        )
+
+
+def _holds(search: str | None, *texts: str | None) -> bool:
+    """Whether one of the texts holds what is searched for."""
+    if not search:
+        return True
+    return is_text(search) and any(text is not None and search.lower() in text.lower() for text in texts)

@@ -8,6 +8,7 @@ from typing import Any
 from afield.service.clock import Clock
 from afield.service.domain import liveness
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
+from afield.service.use.cancel import Cancel
 from afield.service.use.in_flight import InFlight
 from afield.service.use.records import Records
 from afield.service.use.revive import Revive
@@ -22,11 +23,19 @@ class Beat:
     """Takes reports."""
 
     def __init__(
-        self, records: Records, starter: StartUserEndpoint, revive: Revive, in_flight: InFlight, clock: Clock
+        self,
+        records: Records,
+        *,
+        starter: StartUserEndpoint,
+        revive: Revive,
+        cancel: Cancel,
+        in_flight: InFlight,
+        clock: Clock,
     ) -> None:
         self._records = records
         self._starter = starter
         self._revive = revive
+        self._cancel = cancel
         self._holding = in_flight.holding
         self._clock = clock
         # Core endpoints that reported in this life of the service: the first report of one is its coming back, however
@@ -92,6 +101,8 @@ class Beat:
             logger.info("user endpoint %s did not start: %s", changed.id, reason)
             self._starter.failed(changed, reason)
         elif changed.active:
+            if not liveness.is_online(before[0], now) or liveness.is_another_life(before[0], changed):
+                await self._cancel.again(changed)
             self._starter.came_up(changed)
         else:
             await self._revive.user_left(changed)

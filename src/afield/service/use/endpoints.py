@@ -38,9 +38,10 @@ class Endpoints:
         self._clock = clock
         self._lock_s = lock_s
 
-    async def list(self, caller: Caller, role: str) -> list[EndpointSummary]:
+    async def list(self, caller: Caller, role: str, search: str | None = None) -> list[EndpointSummary]:
         """The caller's own, or with role ``any`` all that they may see.
 
+        :param search: part of a name or of the machine's, in upper or lower case
         :raises Refusal: another role
         """
         now = self._clock.now()
@@ -54,7 +55,8 @@ class Endpoints:
             ]
         else:
             raise refusals.malformed(f"role={role!r} is not known: write role=owner or role=any.")
-        return [endpoint_summary(endpoint, now) for endpoint in found]
+        summaries = [endpoint_summary(endpoint, now) for endpoint in found]
+        return [one for one in summaries if _holds(search, one.name, one.display_name, one.hostname)]
 
     async def describe(self, caller: Caller, endpoint_id: str) -> EndpointDocument:
         """What an endpoint said of itself.
@@ -126,3 +128,7 @@ class Endpoints:
         if refusal is not None:
             raise refusal
         return endpoint
+
+
+def _holds(search: str | None, *texts: str | None) -> bool:
+    return not search or any(search.casefold() in text.casefold() for text in texts if text is not None)

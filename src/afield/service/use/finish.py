@@ -20,6 +20,7 @@ from afield.service.store.base import Store
 from afield.service.use.in_flight import InFlight
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
+from afield.service.use.wishes import Wishes
 from afield.wire.messages import Result
 
 __all__ = ["Finish"]
@@ -30,10 +31,13 @@ logger = logging.getLogger(__name__)
 class Finish:
     """Ends tasks."""
 
-    def __init__(self, store: Store, records: Records, queues: Queues, in_flight: InFlight, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, records: Records, queues: Queues, *, wishes: Wishes, in_flight: InFlight, clock: Clock
+    ) -> None:
         self._store = store
         self._records = records
         self._queues = queues
+        self._wishes = wishes
         self._in_flight = in_flight
         self._clock = clock
 
@@ -51,6 +55,8 @@ class Finish:
             else:
                 logger.warning("%s sent a result of task %s, which it was never given", sender, result.task_id)
         await self.end(ends)
+        # Also those of tasks that had ended: their sender knows of them, and of their end, from now on.
+        await self._wishes.answered(end.id for end in ends)
 
     async def end(self, ends: Sequence[FinishedTask]) -> None:
         """End these tasks, and tell whoever waits for them; tasks that have ended already stay as they are."""

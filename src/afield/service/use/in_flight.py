@@ -7,12 +7,23 @@ asked of the store where that matters.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from afield.service.domain.holding import Holding
 from afield.service.domain.records import TaskRecord
 from afield.service.store.base import Store
 
-__all__ = ["InFlight"]
+__all__ = ["Home", "InFlight"]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where an unfinished task belongs."""
+
+    user_endpoint_id: str
+    group_id: str
+    #: this process accepted it, or put it back into its queue, and so learns of its end
+    is_here: bool
 
 
 class InFlight:
@@ -36,6 +47,10 @@ class InFlight:
         self.holding.end(task_ids)
         return {task_id: group for task_id in task_ids if (group := self._groups.pop(task_id, None)) is not None}
 
+    def is_open(self, task_id: str) -> bool:
+        """Whether it is known here and has not ended."""
+        return task_id in self._groups
+
     async def holders(self, task_ids: Iterable[str]) -> dict[str, str]:
         """For those of the tasks that exist, which user endpoint they belong to."""
         found, unknown = {}, []
@@ -48,4 +63,19 @@ class InFlight:
         if unknown:
             stored = await self._store.tasks(unknown)
             found.update((task_id, view.user_endpoint_id) for task_id, view in stored.items())
+        return found
+
+    async def homes(self, task_ids: Iterable[str]) -> dict[str, Home]:
+        """For those of the tasks that have not ended, where they belong."""
+        found, unknown = {}, []
+        for task_id in task_ids:
+            holder, group = self.holding.holder(task_id), self._groups.get(task_id)
+            if holder is None or group is None:
+                unknown.append(task_id)
+            else:
+                found[task_id] = Home(holder, group, is_here=True)
+        if unknown:
+            for task_id, view in (await self._store.tasks(unknown)).items():
+                if view.finished is None:
+                    found[task_id] = Home(view.user_endpoint_id, view.group_id, is_here=False)
         return found

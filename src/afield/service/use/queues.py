@@ -12,10 +12,16 @@ from afield.service.clock import Clock
 from afield.service.domain import names
 from afield.service.domain.documents import to_result
 from afield.service.domain.packing import bunches
-from afield.service.domain.records import EndpointRecord, FinishedTask, TaskGroupRecord, UserEndpointRecord
+from afield.service.domain.records import (
+    CancelRecord,
+    EndpointRecord,
+    FinishedTask,
+    TaskGroupRecord,
+    UserEndpointRecord,
+)
 from afield.wire import v1, v2
 from afield.wire.commands import CONTENT_TYPE, StartCommand, encode_command
-from afield.wire.messages import ErrorDetails, Result, Task
+from afield.wire.messages import Cancel, ErrorDetails, Notice, Result, Task
 
 __all__ = ["Queues"]
 
@@ -56,9 +62,14 @@ class Queues:
         """Make a core endpoint's queue exist."""
         await self._declare(names.command_queue(endpoint_id), names.COMMANDS)
 
-    async def declare_user(self, user_endpoint_id: str) -> None:
-        """Make a user endpoint's queue exist."""
+    async def declare_user(self, user_endpoint_id: str, wire: int) -> None:
+        """Make a user endpoint's queues exist.
+
+        :param wire: the version of the envelope that it reads; a published one has no use for the second
+        """
         await self._declare(names.task_queue(user_endpoint_id), names.TASKS)
+        if wire >= v2.VERSION[0]:
+            await self._declare(names.control_queue(user_endpoint_id), names.TASKS)
 
     async def declare_group(self, group: TaskGroupRecord) -> None:
         """Make a task group's queue exist."""
@@ -90,7 +101,10 @@ class Queues:
 
     async def delete_endpoint(self, endpoint_id: str, user_endpoint_ids: Iterable[str]) -> None:
         """Remove the queues of an endpoint that is gone."""
-        for name in (names.command_queue(endpoint_id), *map(names.task_queue, user_endpoint_ids)):
+        doomed = [names.command_queue(endpoint_id)]
+        for one in user_endpoint_ids:
+            doomed += [names.task_queue(one), names.control_queue(one)]
+        for name in doomed:
             self._declared.discard(name)
             await self._admin.delete_queue(name)
 
@@ -118,6 +132,24 @@ class Queues:
                     for task in tasks
                 )
             )
+
+    async def send_cancels(self, user_endpoint_id: str, wishes: Sequence[CancelRecord]) -> None:
+        """Tell a user endpoint of ours which tasks somebody wants ended."""
+        queue = names.control_queue(user_endpoint_id)
+        await self._declare(queue, names.TASKS)
+        cancels = [Cancel(wish.task_id, wish.running) for wish in wishes]
+        batches = bunches(cancels, lambda _: 0, most=_MOST_ITEMS, most_bytes=_MOST_BYTES)
+        await self._send(*(Publication(names.TASKS, queue, v2.encode_cancels(batch)) for batch in batches))
+
+    async def send_notices(self, group: TaskGroupRecord, notices: Sequence[Notice]) -> None:
+        """Tell whoever watches this group, and reads our envelope, where tasks are. What is not taken may be lost."""
+        queue = names.group_queue(group.owner_id, group.id)
+        self._groups[queue] = self._clock.now()
+        batches = bunches(notices, lambda _: 0, most=_MOST_ITEMS, most_bytes=_MOST_BYTES)
+        brief = Properties(delivery_mode=1)
+        await self._send(
+            *(Publication(names.GROUPS, queue, v2.encode_notices(batch), brief, mandatory=False) for batch in batches)
+        )
 
     async def send_results(self, group: TaskGroupRecord, ends: Sequence[FinishedTask]) -> None:
         """Hand results to whoever watches this group."""

@@ -108,6 +108,10 @@ class Records:
         await self._store.put_function(function)
         self._functions.put(function)
 
+    def know_function(self, function: FunctionRecord) -> None:
+        """It was added to the store by other means."""
+        self._functions.put(function)
+
     async def delete_function(self, function_id: str) -> bool:
         """Hide it; whether there was one."""
         self._functions.forget(function_id)

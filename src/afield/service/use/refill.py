@@ -10,12 +10,15 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from afield.service.domain.records import FinishedTask, TaskGroupRecord, TaskRecord
+from afield.service.domain.documents import to_task
+from afield.service.domain.records import CancelRecord, FinishedTask, TaskGroupRecord, TaskRecord
 from afield.service.domain.user_endpoints import endpoint_wire
 from afield.service.store.base import Store
 from afield.service.use.in_flight import InFlight
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
+from afield.service.use.wishes import Wishes
+from afield.wire import v2
 from afield.wire.messages import Task
 
 __all__ = ["Refill"]
@@ -29,10 +32,11 @@ _PAGE: Final = 500
 class Refill:
     """Fills queues from the store."""
 
-    def __init__(self, store: Store, records: Records, queues: Queues, in_flight: InFlight) -> None:
+    def __init__(self, store: Store, records: Records, queues: Queues, *, wishes: Wishes, in_flight: InFlight) -> None:
         self._store = store
         self._records = records
         self._queues = queues
+        self._wishes = wishes
         self._in_flight = in_flight
 
     async def everything(self) -> None:
@@ -41,10 +45,16 @@ class Refill:
         for endpoint in await self._store.endpoints():
             await self._queues.declare_core(endpoint.id)
             wires[endpoint.id] = endpoint_wire(endpoint)
+        wishes: dict[str, list[CancelRecord]] = {}
+        for wish in await self._wishes.all():
+            wishes.setdefault(wish.user_endpoint_id, []).append(wish)
         tasks = 0
         for user_endpoint in await self._store.user_endpoints():
-            await self._queues.declare_user(user_endpoint.id)
-            tasks += await self._tasks(user_endpoint.id, wires.get(user_endpoint.endpoint_id, 1))
+            wire = wires.get(user_endpoint.endpoint_id, 1)
+            await self._queues.declare_user(user_endpoint.id, wire)
+            if wire >= v2.VERSION[0] and user_endpoint.id in wishes:
+                await self._queues.send_cancels(user_endpoint.id, wishes[user_endpoint.id])
+            tasks += await self._tasks(user_endpoint.id, wire)
         results = await self._results()
         if tasks or results:
             logger.info("queued again from the store: %d tasks, %d results that nobody has taken yet", tasks, results)
@@ -67,16 +77,7 @@ class Refill:
             if record.function_id not in functions:
                 logger.error("task %s waits for function %s, which is not in the store", record.id, record.function_id)
         return [
-            Task(
-                task_id=record.id,
-                function_id=record.function_id,
-                code=functions[record.function_id].code,
-                payload=record.payload,
-                resource_specification=record.options.resource_specification,
-                result_serializers=record.options.result_serializers,
-            )
-            for record in records
-            if record.function_id in functions
+            to_task(record, functions[record.function_id].code) for record in records if record.function_id in functions
         ]
 
     async def _results(self, only: str | None = None) -> int:

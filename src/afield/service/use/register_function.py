@@ -32,6 +32,15 @@ class Functions:
 
         :raises Refusal: it is too large, has no name, or its packing is broken
         """
+        function = self.make(caller, registration)
+        await self._records.put_function(function)
+        return FunctionRegistered(function.id)
+
+    def make(self, caller: Caller, registration: FunctionRegistration) -> FunctionRecord:
+        """What is to be kept of a function; nothing is kept yet.
+
+        :raises Refusal: it is too large, has no name, or its packing is broken
+        """
         if not registration.function_name:
             raise refusals.invalid("function_name is empty: every function has a name.")
         code = registration.function_code
@@ -45,7 +54,7 @@ class Functions:
         encoded = code.encode()
         if len(encoded) > self._most_bytes:
             raise refusals.function_too_large(len(encoded), self._most_bytes)
-        function = FunctionRecord(
+        return FunctionRecord(
             id=new_id(),
             owner_id=caller.id,
             name=registration.function_name,
@@ -56,8 +65,6 @@ class Functions:
             public=registration.public,
             group_id=registration.group,
         )
-        await self._records.put_function(function)
-        return FunctionRegistered(function.id)
 
     async def read(self, caller: Caller, function_id: str) -> FunctionDocument:
         """A function with its code.

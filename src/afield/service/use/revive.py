@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds before a start that did not help is tried again: doubled each time, so that a broken configuration costs
 #: little, up to the second.
-_FIRST_PAUSE_S: Final = 60.0
+_FIRST_PAUSE_S: Final = 10.0
 _LONGEST_PAUSE_S: Final = 900.0
 
 
@@ -42,11 +42,11 @@ class Revive:
         self._tried: dict[str, tuple[float, float]] = {}
 
     async def core_came(self, endpoint: EndpointRecord) -> None:
-        """A core endpoint is there again."""
+        """A core endpoint is there again: what it was told before, it may have been killed with."""
         now = self._clock.now()
-        for user_endpoint in await self._store.user_endpoints(endpoint.id):
-            if not is_online(user_endpoint, now) and self._holding.queued(user_endpoint.id):
-                await self._send(user_endpoint)
+        for one in await self._store.user_endpoints(endpoint.id):
+            if not is_online(one, now) and (self._holding.queued(one.id) or self._starter.is_pending(one.id)):
+                await self._start(one)
 
     async def user_left(self, user_endpoint: UserEndpointRecord) -> None:
         """A user endpoint said goodbye."""
@@ -90,8 +90,10 @@ class Revive:
                 await self._send(user_endpoint)
 
     async def _send(self, user_endpoint: UserEndpointRecord) -> None:
-        if self._starter.is_pending(user_endpoint.id):
-            return
+        if not self._starter.is_pending(user_endpoint.id):
+            await self._start(user_endpoint)
+
+    async def _start(self, user_endpoint: UserEndpointRecord) -> None:
         _, pause = self._tried.get(user_endpoint.id, (0.0, _FIRST_PAUSE_S))
         self._tried[user_endpoint.id] = (self._clock.now() + pause, min(2 * pause, _LONGEST_PAUSE_S))
         logger.info("tasks wait for user endpoint %s: starting it again", user_endpoint.id)

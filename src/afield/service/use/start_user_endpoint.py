@@ -61,7 +61,7 @@ class StartUserEndpoint:
         :raises Refusal: its start failed, with the endpoint's reason
         """
         one = await self._find(caller, endpoint, config, runtime)
-        await self._queues.declare_user(one.id)
+        await self._queues.declare_user(one.id, endpoint_wire(endpoint))
         now = self._clock.now()
         is_up = is_online(one, now)
         if is_up and endpoint_wire(endpoint) > 1:
@@ -87,10 +87,14 @@ class StartUserEndpoint:
                 logger.warning("user endpoint %s belongs to nobody who is known here", user_endpoint.id)
                 return
             caller = Caller(identity)
-        await self._queues.declare_core(user_endpoint.endpoint_id)
-        await self._queues.declare_user(user_endpoint.id)
-        credentials = user_queues(user_endpoint.id, self._logins.user_url(user_endpoint))
-        await self._queues.send_command(user_endpoint.endpoint_id, start_command(caller, user_endpoint, credentials))
+        endpoint = await self._records.endpoint(user_endpoint.endpoint_id)
+        if endpoint is None:
+            return  # it was deleted a moment ago, and its tasks fail
+        wire = endpoint_wire(endpoint)
+        await self._queues.declare_core(endpoint.id)
+        await self._queues.declare_user(user_endpoint.id, wire)
+        credentials = user_queues(user_endpoint.id, self._logins.user_url(user_endpoint), wire)
+        await self._queues.send_command(endpoint.id, start_command(caller, user_endpoint, credentials))
 
     # -- what reports say (use/beat.py) ------------------------------------------------------------------------------
 

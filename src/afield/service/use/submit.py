@@ -1,11 +1,13 @@
 """Accept tasks.
 
 What must not be lost depends on the order here. Everything that could be refused is looked at first; then the tasks are
-committed, with the answer; then they are handed to the queue; then the submitter hears that they were accepted. From
-the commit on nothing may fail: if the queue cannot take them, they are in the store, and get there by use/refill.py.
+committed, with the functions that came along and the answer; then they are handed to the queue; then the submitter
+hears that they were accepted. From the commit on nothing may fail: if the queue cannot take them, they are in the
+store, and get there by use/refill.py.
 
 A submit that is sent again because its answer was lost carries the same key. It joins the first one if that is still
-under way, else it gets the answer that was committed with the tasks.
+under way, else it gets the answer that was committed with the tasks. What is good for a while only, such as the way to
+the results, is not part of that: each answer brings it anew.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from afield.service.clock import Clock
 from afield.service.domain import refusals
 from afield.service.domain.access import Action, decide
 from afield.service.domain.caller import Caller
-from afield.service.domain.packing import is_packed
+from afield.service.domain.documents import to_task
 from afield.service.domain.records import (
     EndpointRecord,
     FunctionRecord,
@@ -33,17 +35,20 @@ from afield.service.domain.records import (
     UserEndpointRecord,
 )
 from afield.service.domain.refusals import Refusal
-from afield.service.domain.user_endpoints import check_options, endpoint_wire
+from afield.service.domain.submitting import check_submit
+from afield.service.domain.user_endpoints import endpoint_wire, user_endpoint_id
+from afield.service.domain.versions import OLDEST_PUBLISHED, check_python, workers_python
 from afield.service.settings import Limits
 from afield.service.store.base import AlreadyStored, Store
 from afield.service.use.in_flight import InFlight
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
+from afield.service.use.register_function import Functions
 from afield.service.use.revive import Revive
 from afield.service.use.start_user_endpoint import StartUserEndpoint
 from afield.service.use.task_groups import TaskGroups
-from afield.wire.messages import Task
-from afield.wire.plain import is_plain
+from afield.service.use.watch import Watch
+from afield.wire import v2
 from afield.wire.rest import SubmitRequest, SubmitResponse
 
 __all__ = ["Submit"]
@@ -51,6 +56,7 @@ __all__ = ["Submit"]
 logger = logging.getLogger(__name__)
 
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(SubmitResponse).decode
 
 
 class Submit:
@@ -62,6 +68,8 @@ class Submit:
         records: Records,
         queues: Queues,
         *,
+        functions: Functions,
+        watch: Watch,
         groups: TaskGroups,
         starter: StartUserEndpoint,
         revive: Revive,
@@ -72,6 +80,8 @@ class Submit:
         self._store = store
         self._records = records
         self._queues = queues
+        self._functions = functions
+        self._watch = watch
         self._groups = groups
         self._starter = starter
         self._revive = revive
@@ -79,7 +89,7 @@ class Submit:
         self._clock = clock
         self._limits = limits
         # key -> the answer to come
-        self._under_way: dict[bytes, asyncio.Future[bytes]] = {}
+        self._under_way: dict[bytes, asyncio.Future[SubmitResponse]] = {}
 
     async def __call__(
         self, caller: Caller, endpoint_id: str, request: SubmitRequest, *, wire: int, key: str | None = None
@@ -93,12 +103,21 @@ class Submit:
         """
         endpoint_id = parse_id(endpoint_id, "endpoint")
         if key is None:
-            return await self._accept(caller, endpoint_id, request, wire, None)
+            accepted = await self._accept(caller, endpoint_id, request, wire, None)
+        else:
+            accepted = await self._join(caller, endpoint_id, request, wire, key)
+        if wire >= v2.VERSION[0]:
+            accepted = await self._completed(accepted, caller, endpoint_id, request)
+        return _encode(accepted)
+
+    async def _join(
+        self, caller: Caller, endpoint_id: str, request: SubmitRequest, wire: int, key: str
+    ) -> SubmitResponse:
         digest = sha256(f"{caller.id}\n{endpoint_id}\n{key}".encode("utf-8", "surrogatepass")).digest()
         first = self._under_way.get(digest)
         if first is not None:
             return await asyncio.shield(first)
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[SubmitResponse] = asyncio.get_running_loop().create_future()
         self._under_way[digest] = answer
         # Whoever joined is told; if nobody did, nobody needs to look.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -112,7 +131,9 @@ class Submit:
             answer.cancel()  # only if this call itself was cancelled
         return answer.result()
 
-    async def _once(self, caller: Caller, endpoint_id: str, request: SubmitRequest, wire: int, digest: bytes) -> bytes:
+    async def _once(
+        self, caller: Caller, endpoint_id: str, request: SubmitRequest, wire: int, digest: bytes
+    ) -> SubmitResponse:
         try:
             return await self._accept(caller, endpoint_id, request, wire, digest)
         except (Refusal, AlreadyStored):
@@ -121,28 +142,47 @@ class Submit:
             stored = await self._store.submit(digest, since=self._clock.now() - self._limits.repeat_s)
             if stored is None:
                 raise
-            return stored.response
+            return _decode(stored.response)
 
     async def _accept(
         self, caller: Caller, endpoint_id: str, request: SubmitRequest, wire: int, digest: bytes | None
-    ) -> bytes:
+    ) -> SubmitResponse:
         endpoint = await self._endpoint(caller, endpoint_id)
-        self._check(request)
-        functions = await self._functions(caller, endpoint, request)
+        self._check(request, endpoint, wire)
+        new = {key: self._functions.make(caller, one) for key, one in (request.functions or {}).items()}
+        functions = await self._find(caller, endpoint, request, new)
         # A client that does not ask for the queue polls, so nothing is put there for it.
-        wire = wire if request.create_queue else 0
-        group = await self._groups.propose(caller, request.task_group_id, wire)
+        watching = wire if request.create_queue else 0
+        group = await self._groups.propose(caller, request.task_group_id, watching)
         user_endpoint = await self._starter.ensure(caller, endpoint, request.user_endpoint_config, request.user_runtime)
-        # That may have taken a while.
+        # That may have taken a while, and what came up has said which Python its workers have.
         endpoint = await self._endpoint(caller, endpoint_id)
-        group = await self._groups.prepare(group, wire)
+        if wire >= v2.VERSION[0]:
+            workers = workers_python(endpoint, await self._records.user_endpoint(user_endpoint.id))
+            _refuse(check_python(request, functions, workers))
+        group = await self._groups.prepare(group, watching)
         records = self._make(caller, request, functions, user_endpoint, group.id)
-        answer = _answer(endpoint_id, request, records, group.id)
-        submit = SubmitRecord(digest, answer, self._clock.now()) if digest is not None else None
-        await self._store.add_tasks(records, submit)
+        answer = _answer(endpoint_id, request, records, group.id, new)
+        submit = SubmitRecord(digest, _encode(answer), self._clock.now()) if digest is not None else None
+        await self._store.add_tasks(records, submit, list(new.values()))
+        for function in new.values():
+            self._records.know_function(function)
         self._in_flight.begin(records)
         await self._hand_over(endpoint, records, functions)
         return answer
+
+    async def _completed(
+        self, answer: SubmitResponse, caller: Caller, endpoint_id: str, request: SubmitRequest
+    ) -> SubmitResponse:
+        """The answer with all that its client would ask for next."""
+        endpoint = await self._records.endpoint(endpoint_id)
+        one = user_endpoint_id(endpoint_id, caller.id, request.user_endpoint_config, request.user_runtime)
+        return msgspec.structs.replace(
+            answer,
+            result_queue=self._watch.result_queue(caller) if request.create_queue else None,
+            python_version=workers_python(endpoint, await self._records.user_endpoint(one)),
+            min_sdk_version=OLDEST_PUBLISHED,
+        )
 
     # -- before the commit: whatever can be refused -------------------------------------------------------------------
 
@@ -150,52 +190,46 @@ class Submit:
         endpoint = await self._records.endpoint(endpoint_id)
         if endpoint is None:
             raise refusals.endpoint_not_found(endpoint_id)
-        refusal = decide(Action.RUN_ON_ENDPOINT, caller, endpoint)
-        if refusal is not None:
-            raise refusal
+        _refuse(decide(Action.RUN_ON_ENDPOINT, caller, endpoint))
         return endpoint
 
-    def _check(self, request: SubmitRequest) -> None:
-        count = sum(map(len, request.tasks.values()))
-        if not count:
-            raise refusals.invalid("tasks is empty: a submit holds at least one task.")
-        if count > self._limits.submit_tasks:
-            raise refusals.batch_too_large(count, self._limits.submit_tasks)
-        refusal = check_options(request.user_endpoint_config)
-        if refusal is not None:
-            raise refusal
-        for name in ("resource_specification", "user_endpoint_config", "user_runtime"):
-            # What cannot be put into a message must be refused now: after the commit it is too late.
-            if not is_plain(getattr(request, name)):
-                raise refusals.invalid(f"{name} holds a number that needs more than 64 bits: write it as text.")
-        most = self._limits.payload_bytes
-        for function_id, payloads in request.tasks.items():
-            for place, payload in enumerate(payloads):
-                # A character is at most four bytes; only what could be too large is counted in bytes.
-                if len(payload) > most // 4 and len(payload.encode()) > most:
-                    raise refusals.payload_too_large(len(payload.encode()), most)
-                if not is_packed(payload, 2):
-                    raise refusals.invalid(
-                        f"tasks[{function_id}][{place}] is not two packed buffers, for args and kwargs: send what the "
-                        "SDK's serializer packs."
-                    )
+    def _check(self, request: SubmitRequest, endpoint: EndpointRecord, wire: int) -> None:
+        _refuse(
+            check_submit(
+                request,
+                client_wire=wire,
+                endpoint_wire=endpoint_wire(endpoint),
+                most_tasks=self._limits.submit_tasks,
+                most_bytes=self._limits.payload_bytes,
+            )
+        )
 
-    async def _functions(
-        self, caller: Caller, endpoint: EndpointRecord, request: SubmitRequest
+    async def _find(
+        self,
+        caller: Caller,
+        endpoint: EndpointRecord,
+        request: SubmitRequest,
+        new: Mapping[str, FunctionRecord],
     ) -> dict[str, FunctionRecord]:
+        """The functions of the tasks, by their keys in the request.
+
+        :param new: those that came along
+        """
         found = {}
         for given in request.tasks:
-            function_id = parse_id(given, "function")
-            function = await self._records.function(function_id)
-            if function is None:
-                raise refusals.function_not_found(function_id)
-            refusal = decide(Action.RUN_FUNCTION, caller, function)
-            if refusal is not None:
-                raise refusal
-            if endpoint.allowed_functions is not None and function_id not in endpoint.allowed_functions:
-                raise refusals.function_not_permitted(function_id, endpoint.id)
-            found[given] = function
+            found[given] = function = new.get(given) or await self._known(caller, given)
+            if endpoint.allowed_functions is not None and function.id not in endpoint.allowed_functions:
+                named = given if given in new else function.id
+                raise refusals.function_not_permitted(named, endpoint.id)
         return found
+
+    async def _known(self, caller: Caller, given: str) -> FunctionRecord:
+        function_id = parse_id(given, "function")
+        function = await self._records.function(function_id)
+        if function is None:
+            raise refusals.function_not_found(function_id)
+        _refuse(decide(Action.RUN_FUNCTION, caller, function))
+        return function
 
     # -- the commit, and after it ------------------------------------------------------------------------------------
 
@@ -207,7 +241,7 @@ class Submit:
         user_endpoint: UserEndpointRecord,
         group_id: str,
     ) -> list[TaskRecord]:
-        options = TaskOptions(request.resource_specification, tuple(request.result_serializers or ()))
+        options = TaskOptions(request.resource_specification, tuple(request.result_serializers or ()), request.options)
         ids = iter(new_ids(sum(map(len, request.tasks.values()))))
         now = self._clock.now()
         return [
@@ -230,17 +264,7 @@ class Submit:
         self, endpoint: EndpointRecord, records: list[TaskRecord], functions: Mapping[str, FunctionRecord]
     ) -> None:
         codes = {function.id: function.code for function in functions.values()}
-        tasks = [
-            Task(
-                task_id=record.id,
-                function_id=record.function_id,
-                code=codes[record.function_id],
-                payload=record.payload,
-                resource_specification=record.options.resource_specification,
-                result_serializers=record.options.result_serializers,
-            )
-            for record in records
-        ]
+        tasks = [to_task(record, codes[record.function_id]) for record in records]
         try:
             await self._queues.send_tasks(records[0].user_endpoint_id, endpoint_wire(endpoint), tasks)
             await self._revive.accepted(records[0].user_endpoint_id)
@@ -249,7 +273,19 @@ class Submit:
             logger.exception("%d accepted tasks could not be queued; they are stored, and wait", len(tasks))
 
 
-def _answer(endpoint_id: str, request: SubmitRequest, records: list[TaskRecord], group_id: str) -> bytes:
+def _refuse(refusal: Refusal | None) -> None:
+    if refusal is not None:
+        raise refusal
+
+
+def _answer(
+    endpoint_id: str,
+    request: SubmitRequest,
+    records: list[TaskRecord],
+    group_id: str,
+    new: Mapping[str, FunctionRecord],
+) -> SubmitResponse:
     ids = iter(records)
     tasks = {given: [next(ids).id for _ in payloads] for given, payloads in request.tasks.items()}
-    return _encode(SubmitResponse(new_id(), group_id, endpoint_id, tasks))
+    functions = {key: function.id for key, function in new.items()}
+    return SubmitResponse(new_id(), group_id, endpoint_id, tasks, functions)

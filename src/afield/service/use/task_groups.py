@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from afield.ids import new_id, parse_id
@@ -15,6 +17,9 @@ from afield.service.use.records import Records
 from afield.service.use.refill import Refill
 
 __all__ = ["TaskGroups"]
+
+#: Seconds after which a group that is used again is kept as if it were new. Less than any retention.
+_OLD_S: Final = 86_400.0
 
 
 class TaskGroups:
@@ -64,11 +69,19 @@ class TaskGroups:
         elif found.owner_id != group.owner_id:
             raise refusals.group_forbidden(group.id)
         else:
-            group = found
+            group = await self._kept_on(found)
         if wire and group.wire != wire:
             group = await self._watched(group, wire)
         elif group.wire:
             await self._queues.declare_group(group)
+        return group
+
+    async def _kept_on(self, group: TaskGroupRecord) -> TaskGroupRecord:
+        """Old groups without tasks are swept; this one is about to get some."""
+        if self._clock.now() - group.created_at < _OLD_S:
+            return group
+        group = msgspec.structs.replace(group, created_at=self._clock.now())
+        await self._records.put_group(group)
         return group
 
     async def _watched(self, group: TaskGroupRecord, wire: int) -> TaskGroupRecord:

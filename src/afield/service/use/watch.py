@@ -77,6 +77,15 @@ class Watch:
         group = await self._groups.prepare(await self._groups.find(caller, group_id), wire)
         return TaskGroupDocument(group.id, [group_task(view) for view in await self._store.group_tasks(group.id)])
 
+    async def ready_queue(self, caller: Caller, group_id: str, wire: int) -> ResultQueue:
+        """As :meth:`result_queue`, for somebody who will watch one group next: its queue is made ready for them. One
+        whose tasks have all ended has none after the service was started again.
+
+        :raises Refusal: unknown, or somebody else's
+        """
+        await self._groups.prepare(await self._groups.find(caller, group_id), wire)
+        return self.result_queue(caller)
+
     def result_queue(self, caller: Caller) -> ResultQueue:
         """How to reach the queues of the caller's groups; good for connecting soon."""
         return ResultQueue(group_prefix(caller.id), self._logins.client_url(caller.id, self._client_login_s))

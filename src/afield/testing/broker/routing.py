@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from afield.broker.base import Permissions, Publication
-from afield.errors import BrokerRefused, Unroutable
-from afield.testing.broker.under_test import BrokerUnderTest, Inbox, message, raises
+from afield.errors import BrokerRefused, BrokerUnreachable, Unroutable
+from afield.testing.broker.under_test import PATIENCE_S, BrokerUnderTest, Inbox, message, raises, turn
 
 
 class _Routing:
@@ -130,6 +130,35 @@ class _Refusing:
                 await here.check(**missing)
         await here.check(exchange=exchange)
 
+    async def test_how_many_wait(self, broker: BrokerUnderTest) -> None:
+        queue, here, there = await broker.queue("work"), await broker.connect(), await broker.connect()
+        assert await here.waiting(queue) == 0
+        for n in range(5):
+            await there.publish(message(queue, b"%d" % n))
+        assert await here.waiting(queue) == 5
+        inbox = Inbox()
+        consumer = await here.consume(queue, inbox, exclusive=True, prefetch=2)
+        await inbox.wait_for(2)
+        assert await here.waiting(queue) == 3, "what is delivered does not wait"
+        consumer.ack(inbox.deliveries[0].tag)
+        await inbox.wait_for(3)
+        assert await there.waiting(queue) == 2, "also where somebody else reads it"
+        await here.close()
+        # The broker takes note of a connection's end in its own time.
+        async with asyncio.timeout(PATIENCE_S):
+            while await there.waiting(queue) != 4:
+                await turn()
+
+    async def test_how_many_wait_in_no_queue(self, broker: BrokerUnderTest) -> None:
+        queue, here = await broker.queue("work"), await broker.connect()
+        with raises(BrokerRefused):
+            await here.waiting(broker.name("missing"))
+        await here.publish(message(queue, b""))
+        assert await here.waiting(queue) == 1, "the refusal has cost it nothing"
+        await here.close()
+        with raises(BrokerUnreachable):
+            await here.waiting(queue)
+
     async def test_rights(self, broker: BrokerUnderTest) -> None:
         broker.needs("permissions")
         exchange = await broker.exchange("results", "topic")
@@ -155,6 +184,9 @@ class _Refusing:
                 await me.consume(queue, Inbox())
         with raises(BrokerRefused):
             await me.check(queue=theirs)
+        with raises(BrokerRefused):
+            await me.waiting(theirs)
+        assert await me.waiting(mine) == 0
         # None of this has cost it anything.
         await root.publish(message(mine, b"task"))
         await inbox.wait_for(1)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import msgspec
 
 from afield.ids import new_id
-from afield.service.domain.records import SubmitRecord, TaskOptions
+from afield.service.domain.records import FunctionRecord, SubmitRecord, TaskGroupRecord, TaskOptions
 from afield.service.store.base import AlreadyStored, Store
 from afield.states import TaskState
 from afield.testing.store.records import BIG, NOW, an_end, some_tasks
-from afield.wire.messages import ErrorDetails
+from afield.wire.messages import CallOptions, ErrorDetails
 
 __all__ = [
     "accepted_tasks_are_there_whole",
     "answers_to_submits_are_remembered",
     "big_values_come_back",
     "ends_are_kept_whole",
+    "functions_come_with_their_tasks",
     "ids_may_be_any_text",
     "more_than_anybody_asks_for_at_once",
     "nothing_is_a_fine_amount",
+    "old_groups_without_tasks_are_forgotten",
     "old_tasks_are_forgotten",
     "results_wait_until_somebody_takes_them",
     "the_first_end_wins",
@@ -31,15 +33,18 @@ __all__ = [
 
 async def accepted_tasks_are_there_whole(store: Store) -> None:
     """As a view, as something to run, and in their group."""
-    options = TaskOptions({"num_nodes": 2, "mpi": {"ranks": 4}}, ("a.B", "c.D"))
+    call = CallOptions(timeout_s=2.5, retries=3, retry_on=("builtins.OSError",), memory=2**40, label='x "✓" \\')
+    options = TaskOptions({"num_nodes": 2, "mpi": {"ranks": 4}, "nul": "a\0b"}, ("a.B", "c.D"), call)
     tasks = some_tasks(3) + some_tasks(1, options=options, payload=b"", state=TaskState.RECEIVED)
     await store.add_tasks(tasks)
     views = await store.tasks([t.id for t in reversed(tasks)] + [new_id()])
     assert list(views) == [t.id for t in reversed(tasks)]
     for task in tasks:
         view = views[task.id]
-        same = {name: getattr(task, name) for name in view.__struct_fields__ if name != "finished"}
-        assert msgspec.structs.asdict(view) == same | {"finished": None}
+        seen = {"finished": None, "since": NOW, "label": task.options.label}
+        same = {name: getattr(task, name) for name in view.__struct_fields__ if name not in seen}
+        assert msgspec.structs.asdict(view) == same | seen
+    assert views[tasks[3].id].label == call.label
     assert await store.waiting_tasks(tasks[0].user_endpoint_id) == tasks[:3]
     assert await store.waiting_tasks(tasks[3].user_endpoint_id) == tasks[3:]
     assert await store.group_tasks(tasks[0].group_id) == [views[t.id] for t in tasks[:3]]
@@ -59,6 +64,27 @@ async def waiting_tasks_come_in_pages(store: Store) -> None:
     assert await store.waiting_tasks(where, after=tasks[4].id) == []
     assert await store.waiting_counts() == {where: 4, others[0].user_endpoint_id: 2}
     assert await store.waiting_tasks(new_id()) == []
+
+
+async def functions_come_with_their_tasks(store: Store) -> None:
+    """In the same commit: with tasks that are not accepted none comes; one that is there stays as it is."""
+    function = FunctionRecord(new_id(), new_id(), "f", b"code", NOW, metadata={"python_version": "3.12.1"})
+    (task, other) = some_tasks(2, function_id=function.id)
+    await store.add_tasks([task], SubmitRecord(b"key", b"answer", NOW), [function])
+    assert await store.function(function.id) == function
+    twice = msgspec.structs.replace(function, code=b"other")
+    new = msgspec.structs.replace(function, id=new_id())
+    try:
+        await store.add_tasks([task], None, [new])
+    except AlreadyStored:
+        pass
+    else:
+        raise AssertionError("it was stored twice")
+    assert await store.functions([function.id, new.id]) == {function.id: function}
+    await store.add_tasks([other], None, [twice, new])
+    assert await store.functions([function.id, new.id]) == {function.id: function, new.id: new}
+    await store.add_tasks([], None, [function])
+    assert len(await store.waiting_tasks(task.user_endpoint_id)) == 2
 
 
 async def answers_to_submits_are_remembered(store: Store) -> None:
@@ -169,6 +195,21 @@ async def old_tasks_are_forgotten(store: Store) -> None:
     assert await store.finish_tasks([an_end(old[0].id)]) == []
     assert await store.submit(b"old", since=0) is None
     assert await store.submit(b"young", since=0) is not None
+
+
+async def old_groups_without_tasks_are_forgotten(store: Store) -> None:
+    """A group with tasks stays as long as they do, and a young one may still get some."""
+    old, ended, open_ = (some_tasks(1, created_at=at)[0] for at in (NOW, NOW, NOW + 10))
+    await store.add_tasks([old, ended, open_])
+    await store.finish_tasks([an_end(ended.id, completed_at=NOW + 10)])
+    for group_id in (old.group_id, ended.group_id, open_.group_id):
+        await store.put_task_group(TaskGroupRecord(group_id, new_id(), NOW))
+    empty = [TaskGroupRecord(new_id(), new_id(), at) for at in (NOW, NOW + 10)]
+    for group in empty:
+        await store.put_task_group(group)
+    assert await store.delete_before(NOW + 5) == 1
+    groups = [old.group_id, ended.group_id, open_.group_id, *(group.id for group in empty)]
+    assert [await store.task_group(i) is not None for i in groups] == [False, True, True, False, True]
 
 
 async def more_than_anybody_asks_for_at_once(store: Store) -> None:

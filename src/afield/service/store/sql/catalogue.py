@@ -23,6 +23,7 @@ __all__ = [
     "functions",
     "put_endpoint",
     "put_function",
+    "put_functions",
     "put_task_group",
     "put_user_endpoint",
     "task_group",
@@ -58,7 +59,12 @@ _put_group = Insert(tables.task_groups, "replace")
 
 def put_function(connection: Connection, record: FunctionRecord) -> None:
     """Add; one that is there stays as it is."""
-    _put_function(connection, [(*_FUNCTION.row(record), False)])
+    put_functions(connection, [record])
+
+
+def put_functions(connection: Connection, records: Sequence[FunctionRecord]) -> None:
+    """Add them; those that are there stay as they are."""
+    _put_function(connection, [(*_FUNCTION.row(record), False) for record in records])
 
 
 def function(connection: Connection, function_id: str) -> FunctionRecord | None:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from itertools import repeat
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, delete, select, union_all
+from sqlalchemy import Connection, and_, bindparam, delete, exists, select, union_all
 
 from afield.service.domain.records import FinishedTask, TaskView
 from afield.service.store.sql import tables
@@ -15,12 +15,13 @@ from afield.service.store.sql.keys import key
 from afield.service.store.sql.statements import Delete, Find, Insert
 from afield.service.store.sql.tasks import END_COLUMNS, TASK_COLUMNS, Load, task_view, view
 
-__all__ = ["Finished", "files", "finish", "forget", "forget_submits", "mark_delivered", "undelivered"]
+__all__ = ["Finished", "files", "finish", "forget", "forget_groups", "forget_submits", "mark_delivered", "undelivered"]
 
 #: names of the files of an end's data and exception
 EndFiles = tuple[bytes | None, bytes | None]
 
-_t, _w, _e, _u = tables.tasks.c, tables.waiting.c, tables.ends.c, tables.undelivered.c
+_t, _w, _e, _u, _l = tables.tasks.c, tables.waiting.c, tables.ends.c, tables.undelivered.c, tables.labels.c
+_g, _c = tables.task_groups.c, tables.cancels.c
 _encode = msgspec.json.Encoder().encode
 
 _end = Insert(tables.ends)
@@ -29,6 +30,8 @@ _no_longer_waiting = Delete(tables.waiting, "user_endpoint_id", "id")
 _delivered = Delete(tables.undelivered, "id")
 _forget_task = Delete(tables.tasks, "id")
 _forget_end = Delete(tables.ends, "id")
+_forget_label = Delete(tables.labels, "id")
+_forget_cancel = Delete(tables.cancels, "task_id")
 
 # The rows of `waiting` are locked (SQLite, where nobody else can write, has no such thing and leaves it out): of two
 # service processes that end one task, the second waits here and then finds the row gone.
@@ -36,16 +39,18 @@ _find_open = Find(
     lambda keys: (
         select(*TASK_COLUMNS)
         .join_from(tables.tasks, tables.waiting, and_(_w.user_endpoint_id == _t.user_endpoint_id, _w.id == _t.id))
+        .outerjoin(tables.labels, _l.id == _t.id)
         .where(_t.id.in_(keys))
         .order_by(_t.id)
         .with_for_update(of=tables.waiting)
     )
 )
 _UNDELIVERED = (
-    select(*TASK_COLUMNS, *END_COLUMNS)
+    select(*TASK_COLUMNS, _e.state, _e.completed_at, *END_COLUMNS)
     .select_from(tables.undelivered)
     .join(tables.tasks, _t.id == _u.id)
     .join(tables.ends, _e.id == _u.id)
+    .outerjoin(tables.labels, _l.id == _u.id)
     .where(_u.id > bindparam("after"))
     .order_by(_u.id)
     .limit(bindparam("count"))
@@ -64,6 +69,11 @@ _NEVER_ENDED = (
     .where(_w.created_at < bindparam("moment"))
     .limit(bindparam("count"))
     .with_for_update(of=tables.waiting, skip_locked=True)
+)
+_EMPTY_GROUPS = (
+    select(_g.id)
+    .where(_g.created_at < bindparam("moment"), ~exists().where(_t.group_id == _g.id))
+    .limit(bindparam("count"))
 )
 _FILES = union_all(*(select(c).where(c.is_not(None)) for c in (_t.payload_file, _e.data_file, _e.exception_file)))
 
@@ -95,7 +105,7 @@ def finish(connection: Connection, finished: Sequence[Finished]) -> list[list[Ta
     _no_longer_waiting(connection, [(found[task][4], task) for task in ended])
     views: list[list[TaskView]] = [[] for _ in finished]
     for task, (i, end, _) in ended.items():
-        views[i].append(task_view(found[task], end.id, end.state, end))
+        views[i].append(task_view(found[task], end.state, end.completed_at, end))
     return views
 
 
@@ -118,7 +128,9 @@ def forget(connection: Connection, moment: float, limit: int) -> tuple[int, list
     which = {"moment": moment, "count": limit}
     ended = connection.execute(_ENDED_BEFORE, which).all()
     open_ = connection.execute(_NEVER_ENDED, which).all()
-    _forget_task(connection, [(row[0],) for row in ended] + [(row[1],) for row in open_])
+    both = [(row[0],) for row in ended] + [(row[1],) for row in open_]
+    for forget_one in (_forget_task, _forget_label, _forget_cancel):
+        forget_one(connection, both)
     _forget_end(connection, [(row[0],) for row in ended])
     _delivered(connection, [(row[0],) for row in ended])
     _no_longer_waiting(connection, [(row[0], row[1]) for row in open_])
@@ -127,8 +139,15 @@ def forget(connection: Connection, moment: float, limit: int) -> tuple[int, list
 
 
 def forget_submits(connection: Connection, moment: float) -> None:
-    """Forget the answers from before ``moment``."""
+    """Forget the answers from before ``moment``, and the wishes from before it to end tasks that are not there."""
     connection.execute(delete(tables.submits).where(tables.submits.c.created_at < moment))
+    connection.execute(delete(tables.cancels).where(_c.asked_at < moment, ~exists().where(_t.id == _c.task_id)))
+
+
+def forget_groups(connection: Connection, moment: float, limit: int) -> int:
+    """Forget up to ``limit`` task groups made before ``moment`` that have no task any more; how many it forgot."""
+    old = _EMPTY_GROUPS.params(moment=moment, count=limit)
+    return connection.execute(delete(tables.task_groups).where(_g.id.in_(old))).rowcount
 
 
 def files(connection: Connection) -> set[bytes]:

@@ -188,12 +188,23 @@ def _engine(database: Path) -> Engine:
     def _connected(connection: Any, _record: object) -> None:
         for pragma in _PRAGMAS:
             connection.execute(pragma).close()
+        # As PostgreSQL has them. SQLite's own `lower` knows 26 letters.
+        connection.create_function("lower", 1, _lower, deterministic=True)
+        connection.create_function("strpos", 2, _strpos, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _lower(value: str | None) -> str | None:
+    return None if value is None else value.lower()
+
+
+def _strpos(value: str | None, part: str) -> int | None:
+    return None if value is None else value.find(part) + 1
 
 
 def _make_private(database: Path) -> None:

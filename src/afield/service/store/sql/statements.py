@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import BindParameter, Connection, Select, Table, and_, bindparam, delete
+from sqlalchemy import BindParameter, Connection, Select, Table, and_, bindparam, delete, update
 from sqlalchemy.sql import ClauseElement
 
-__all__ = ["Delete", "Find", "Insert", "pages"]
+__all__ = ["Delete", "Find", "Insert", "Update", "pages"]
 
 #: SQLite and PostgreSQL allow some 32 000 parameters in a statement; short lists are planned faster
 _PAGE = 512
@@ -47,7 +47,7 @@ class _Statement:
         dialect = connection.dialect
         found = self._texts.get(dialect.name)
         if found is None:
-            compiled: Any = self.build(dialect.name).compile(dialect=dialect, column_keys=self._columns)
+            compiled: Any = self.build(dialect.name).compile(dialect=dialect)
             order = [self._columns.index(name) for name in compiled.positiontup]
             found = self._texts[dialect.name] = (str(compiled), order)
         statement, order = found
@@ -57,13 +57,16 @@ class _Statement:
 
 
 class Insert(_Statement):
-    """Insert whole rows: tuples in the order of the table's columns.
+    """Insert rows: tuples in the order of the table's columns.
 
     :param there: what to do about a row whose key is there: ``fail`` raises IntegrityError, ``keep`` and ``replace``
+    :param but: columns, the table's last ones, that the tuples leave out: they become NULL, and cost less so
     """
 
-    def __init__(self, table: Table, there: Literal["fail", "keep", "replace"] = "fail") -> None:
-        super().__init__([column.name for column in table.columns])
+    def __init__(
+        self, table: Table, there: Literal["fail", "keep", "replace"] = "fail", *, but: Sequence[str] = ()
+    ) -> None:
+        super().__init__([column.name for column in table.columns if column.name not in but])
         self._table, self._there = table, there
 
     def build(self, dialect: str) -> ClauseElement:
@@ -76,6 +79,7 @@ class Insert(_Statement):
             insert: Any = postgresql.insert(self._table)
         else:
             insert = sqlite.insert(self._table)
+        insert = insert.values({name: bindparam(name) for name in self._columns})
         primary = [column.name for column in self._table.primary_key]
         if self._there == "keep":
             insert = insert.on_conflict_do_nothing(index_elements=primary)
@@ -95,6 +99,23 @@ class Delete(_Statement):
     def build(self, dialect: str) -> ClauseElement:  # noqa: ARG002 - the same in all
         """``DELETE FROM table WHERE column = ? AND …``"""
         return delete(self._table).where(and_(*(self._table.c[name] == bindparam(name) for name in self._columns)))
+
+
+class Update(_Statement):
+    """Change some columns of the rows with these values of others: tuples of both.
+
+    :param changed: what is changed; first in the tuples
+    :param by: which rows; after them
+    """
+
+    def __init__(self, table: Table, changed: Sequence[str], by: Sequence[str]) -> None:
+        super().__init__([*changed, *by])
+        self._table, self._changed, self._by = table, changed, by
+
+    def build(self, dialect: str) -> ClauseElement:  # noqa: ARG002 - the same in all
+        """``UPDATE table SET changed = ?, … WHERE column = ? AND …``"""
+        which = and_(*(self._table.c[name] == bindparam(name) for name in self._by))
+        return update(self._table).where(which).values({name: bindparam(name) for name in self._changed})
 
 
 class Find:

@@ -16,12 +16,16 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from afield.service.domain.records import (
+    CancelRecord,
     EndpointRecord,
     FinishedTask,
     FunctionRecord,
     IdentityRecord,
+    ListedFunction,
+    ListedTask,
     SubmitRecord,
     TaskGroupRecord,
+    TaskMove,
     TaskRecord,
     TaskView,
     TokenRecord,
@@ -30,9 +34,12 @@ from afield.service.domain.records import (
 from afield.service.store.base import AlreadyStored
 from afield.service.store.blobs import THRESHOLD, BlobMissing, Blobs
 from afield.service.store.directory import DataDirectory
-from afield.service.store.sql import catalogue, ends, people, schema
+from afield.service.store.sql import cancels, catalogue, ends, lists, people, schema
 from afield.service.store.sql import tasks as accepted
+from afield.service.store.sql.keys import key as to_key
+from afield.service.store.sql.moves import move
 from afield.service.store.sql.runner import Runner, Shared
+from afield.service.store.texts import check_function, check_labels, is_text
 
 __all__ = ["SqlStore"]
 
@@ -125,7 +132,11 @@ class SqlStore:
     # -- what --------------------------------------------------------------------------------------------------------
 
     async def put_function(self, function: FunctionRecord) -> None:
-        """Add it; one that is there stays as it is."""
+        """Add it; one that is there stays as it is.
+
+        :raises NotText: its name, description or group is no text that can be kept
+        """
+        check_function(function)
         await self._write(catalogue.put_function, function)
 
     async def function(self, function_id: str) -> FunctionRecord | None:
@@ -139,6 +150,19 @@ class SqlStore:
     async def delete_function(self, function_id: str) -> bool:
         """Hide it from :meth:`function`; whether there was one."""
         return await self._write(catalogue.delete_function, function_id)
+
+    async def list_functions(
+        self, owner_id: str, *, search: str | None = None, before: str | None = None, limit: int = 100
+    ) -> list[ListedFunction]:
+        """Somebody's functions that are not deleted, the newest first."""
+        if search and not is_text(search):
+            return []
+        found: list[ListedFunction] = []
+        below: bytes | None = lists.ABOVE_ALL if before is None else to_key(before)
+        while below is not None and len(found) < limit:
+            step, below = await self._read(lists.functions, owner_id, search, below, limit - len(found))
+            found += step
+        return found
 
     # -- where -------------------------------------------------------------------------------------------------------
 
@@ -180,13 +204,22 @@ class SqlStore:
         """By id."""
         return await self._read(catalogue.task_group, group_id)
 
-    async def add_tasks(self, tasks: Sequence[TaskRecord], submit: SubmitRecord | None = None) -> None:
-        """Accept these tasks, and remember the answer under ``submit.key``, in one commit.
+    async def add_tasks(
+        self,
+        tasks: Sequence[TaskRecord],
+        submit: SubmitRecord | None = None,
+        functions: Sequence[FunctionRecord] = (),
+    ) -> None:
+        """Accept these tasks, with their functions, and remember the answer under ``submit.key``, in one commit.
 
         :raises AlreadyStored: one of the task ids or the key is there already; nothing was added
+        :raises NotText: a label, or a text of a function, is no text that can be kept
         """
+        check_labels(tasks)
+        for function in functions:
+            check_function(function)
         files = self._to_files([task.payload for task in tasks])
-        work = Shared(accepted.add, accepted.Submitted(tasks, submit, files))
+        work = Shared(accepted.add, accepted.Submitted(tasks, submit, functions, files))
         try:
             await self._runner.run(work, writes=True, ready=files)
         except AlreadyStored:
@@ -213,6 +246,22 @@ class SqlStore:
             self._remove(lost)
         return ended
 
+    async def move_tasks(self, moves: Sequence[TaskMove]) -> list[str]:
+        """Tasks were seen in other states; those that moved, in the order given."""
+        return await self._runner.run(Shared(move, moves), writes=True)
+
+    async def put_cancels(self, records: Sequence[CancelRecord]) -> None:
+        """Somebody wants these tasks ended."""
+        await self._write(cancels.put, records)
+
+    async def cancels(self, user_endpoint_id: str | None = None) -> list[CancelRecord]:
+        """All wishes, or those for one user endpoint; by rising task id."""
+        return await self._read(cancels.cancels, user_endpoint_id)
+
+    async def delete_cancels(self, task_ids: Iterable[str]) -> None:
+        """Forget the wishes for these tasks."""
+        await self._write(cancels.forget, list(task_ids))
+
     async def tasks(self, task_ids: Iterable[str]) -> dict[str, TaskView]:
         """Those of the ids that exist."""
         return await self._read(accepted.views, list(task_ids), self._load)
@@ -224,6 +273,30 @@ class SqlStore:
     async def waiting_tasks(self, user_endpoint_id: str, *, after: str = "", limit: int = 1000) -> list[TaskRecord]:
         """Tasks of a user endpoint that have not ended, with payloads, by rising id, ids above ``after``."""
         return await self._read(accepted.waiting, user_endpoint_id, after, limit, self._load)
+
+    async def list_tasks(
+        self,
+        owner_id: str,
+        *,
+        pending: bool | None = None,
+        state: str | None = None,
+        endpoint_id: str | None = None,
+        function_id: str | None = None,
+        group_id: str | None = None,
+        search: str | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[ListedTask]:
+        """Somebody's tasks, the newest first."""
+        if (search and not is_text(search)) or (state is not None and state not in accepted.STATES):
+            return []
+        wanted = lists.ListedTasks(owner_id, pending, state, endpoint_id, function_id, group_id, search)
+        found: list[ListedTask] = []
+        below: bytes | None = lists.ABOVE_ALL if before is None else to_key(before)
+        while below is not None and len(found) < limit:
+            step, below = await self._read(lists.tasks, wanted, below, limit - len(found))
+            found += step
+        return found
 
     async def waiting_counts(self) -> dict[str, int]:
         """For each user endpoint with tasks that have not ended, how many."""
@@ -242,14 +315,17 @@ class SqlStore:
 
         It goes in steps, so that other calls get their turn.
         """
-        await self._write(ends.forget_submits, moment)
         total = 0
         while True:
             count, names = await self._write(ends.forget, moment, _FORGET)
             self._remove(names)
             total += count
             if count == 0:
-                return total
+                break
+        await self._write(ends.forget_submits, moment)
+        while await self._write(ends.forget_groups, moment, _FORGET):
+            pass
+        return total
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

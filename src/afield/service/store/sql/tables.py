@@ -5,8 +5,8 @@ Four rules give them their shape:
 1. Keys are the 16 bytes of a UUID. New ones are time-ordered, so a table grows at its end; random keys cost three times
    as much.
 2. A task's row is written once and never again: rewriting a row means rewriting its payload. What changes are two thin
-   tables: a task is in ``waiting`` from its acceptance to its end and in ``undelivered`` from its end until somebody
-   took the result. So the first end wins: it is the one that takes the task out of ``waiting``.
+   tables: a task is in ``waiting``, which says where it is, from its acceptance to its end, and in ``undelivered`` from
+   its end until somebody took the result. So the first end wins: it is the one that takes the task out of ``waiting``.
 3. Payloads come last in a row, so that reading what stands before them does not touch their pages. Big ones are files;
    the row has the file's name (:mod:`afield.service.store.blobs`).
 4. What is only read back whole is JSON text, which the tools of every database can show.
@@ -19,10 +19,12 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
 
 __all__ = [
+    "cancels",
     "endpoints",
     "ends",
     "functions",
     "identities",
+    "labels",
     "metadata",
     "submits",
     "task_groups",
@@ -97,6 +99,7 @@ functions = Table(
     _flag("public"),
     _text("group_id", null=True),
     _flag("deleted"),
+    Index("functions_of_owner", "owner_id", "id"),
 )
 
 endpoints = Table(
@@ -165,6 +168,7 @@ tasks = Table(
     _bytes("payload", null=True),
 )
 Index("tasks_of_group", tasks.c.group_id, tasks.c.id)
+Index("tasks_of_owner", tasks.c.owner_id, tasks.c.id)
 Index(
     "tasks_with_files",
     tasks.c.payload_file,
@@ -172,13 +176,30 @@ Index(
     postgresql_where=tasks.c.payload_file.is_not(None),
 )
 
-#: tasks that have not ended
+#: tasks that have not ended, and where they are: while ``state`` is NULL, as they were accepted
 waiting = Table(
     "waiting",
     metadata,
     _key("user_endpoint_id", primary=True),
     _key("id", primary=True),
     _time("created_at"),
+    _text("state", null=True),
+    _time("state_at", null=True),
+    sqlite_with_rowid=False,
+)
+
+#: What people call tasks; most tasks have no name and no row. It is in their options too, but there nobody can search.
+labels = Table("labels", metadata, _key("id", primary=True), _text("label"), sqlite_with_rowid=False)
+
+#: tasks that somebody wants ended
+cancels = Table(
+    "cancels",
+    metadata,
+    _key("task_id", primary=True),
+    _key("user_endpoint_id"),
+    _time("asked_at"),
+    _flag("running"),
+    Index("cancels_of_user_endpoint", "user_endpoint_id"),
     sqlite_with_rowid=False,
 )
 

@@ -8,11 +8,18 @@ from itertools import repeat
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, exc, func, select
+from sqlalchemy import Connection, FromClause, and_, bindparam, exc, func, select
 
-from afield.service.domain.records import FinishedTask, SubmitRecord, TaskOptions, TaskRecord, TaskView
+from afield.service.domain.records import (
+    FinishedTask,
+    FunctionRecord,
+    SubmitRecord,
+    TaskOptions,
+    TaskRecord,
+    TaskView,
+)
 from afield.service.store.base import AlreadyStored
-from afield.service.store.sql import tables
+from afield.service.store.sql import catalogue, tables
 from afield.service.store.sql.keys import key, shared_key, shared_text, text
 from afield.service.store.sql.statements import Find, Insert
 from afield.states import TaskState
@@ -20,11 +27,14 @@ from afield.wire.messages import ErrorDetails
 
 __all__ = [
     "END_COLUMNS",
+    "SINCE",
+    "STATE",
     "STATES",
     "TASK_COLUMNS",
     "Load",
     "Submitted",
     "add",
+    "in_all_tables",
     "in_group",
     "submit",
     "task_view",
@@ -39,7 +49,7 @@ Load = Callable[[bytes], bytes]
 
 STATES: Final = {state.value: state for state in TaskState}
 
-_t, _w, _e, _s = tables.tasks.c, tables.waiting.c, tables.ends.c, tables.submits.c
+_t, _w, _e, _s, _l = tables.tasks.c, tables.waiting.c, tables.ends.c, tables.submits.c, tables.labels.c
 
 #: what a view tells of a task
 TASK_COLUMNS: Final = (
@@ -49,12 +59,14 @@ TASK_COLUMNS: Final = (
     _t.endpoint_id,
     _t.user_endpoint_id,
     _t.function_id,
-    _t.state,
     _t.created_at,
+    _l.label,
 )
+#: where it is, and when it came there
+STATE: Final = func.coalesce(_e.state, _w.state, _t.state)
+SINCE: Final = func.coalesce(_e.completed_at, _w.state_at, _t.created_at)
 #: what it tells of its end
 END_COLUMNS: Final = (
-    _e.state,
     _e.completed_at,
     _e.error,
     _e.details,
@@ -73,24 +85,43 @@ _details = msgspec.json.Decoder(dict[str, Any]).decode
 _transitions = msgspec.json.Decoder(tuple[tuple[int, str, str], ...]).decode
 
 _add_tasks = Insert(tables.tasks)
-_add_waiting = Insert(tables.waiting)
+_add_waiting = Insert(tables.waiting, but=("state", "state_at"))
+_add_labels = Insert(tables.labels)
 _add_submit = Insert(tables.submits)
 
-_find = Find(
-    lambda keys: (
-        select(*TASK_COLUMNS, *END_COLUMNS)
-        .outerjoin_from(tables.tasks, tables.ends, _e.id == _t.id)
-        .where(_t.id.in_(keys))
+
+def in_all_tables() -> FromClause:
+    """Tasks with their label, and where they wait or how they ended."""
+    return (
+        tables.tasks.outerjoin(tables.waiting, and_(_w.user_endpoint_id == _t.user_endpoint_id, _w.id == _t.id))
+        .outerjoin(tables.ends, _e.id == _t.id)
+        .outerjoin(tables.labels, _l.id == _t.id)
     )
+
+
+_find = Find(
+    lambda keys: select(*TASK_COLUMNS, STATE, SINCE, *END_COLUMNS).select_from(in_all_tables()).where(_t.id.in_(keys))
 )
 _IN_GROUP = (
-    select(*TASK_COLUMNS, _e.state)
-    .outerjoin_from(tables.tasks, tables.ends, _e.id == _t.id)
+    select(*TASK_COLUMNS, STATE, SINCE)
+    .select_from(in_all_tables())
     .where(_t.group_id == bindparam("group_id"))
     .order_by(_t.id)
 )
 _WAITING = (
-    select(*TASK_COLUMNS, _t.options, _t.payload_file, _t.payload)
+    select(
+        _t.id,
+        _t.group_id,
+        _t.owner_id,
+        _t.endpoint_id,
+        _t.user_endpoint_id,
+        _t.function_id,
+        _t.created_at,
+        _t.state,
+        _t.options,
+        _t.payload_file,
+        _t.payload,
+    )
     .join_from(tables.waiting, tables.tasks, _t.id == _w.id)
     .where(and_(_w.user_endpoint_id == bindparam("user_endpoint_id"), _w.id > bindparam("after")))
     .order_by(_w.id)
@@ -107,12 +138,13 @@ class Submitted(msgspec.Struct, frozen=True):
 
     tasks: Sequence[TaskRecord]
     submit: SubmitRecord | None = None
+    functions: Sequence[FunctionRecord] = ()
     #: for each task, the name of its payload's file if it is in one; None: none is
     files: Future[list[bytes | None]] | None = None
 
 
 def add(connection: Connection, submitted: Sequence[Submitted]) -> list[None]:
-    """Accept tasks and remember the answers.
+    """Accept tasks, with their functions, and remember the answers.
 
     :raises AlreadyStored: a task id or a key is there already
     """
@@ -125,6 +157,9 @@ def add(connection: Connection, submitted: Sequence[Submitted]) -> list[None]:
     except exc.IntegrityError as error:
         raise AlreadyStored("task") from error
     _add_waiting(connection, [(row[4], row[0], row[7]) for row in rows])
+    labels = [(t.id, t.options.call.label) for s in submitted for t in s.tasks if t.options.call is not None]
+    _add_labels(connection, [(key(task_id), label) for task_id, label in labels if label is not None])
+    catalogue.put_functions(connection, [function for s in submitted for function in s.functions])
     answers = [s.submit for s in submitted if s.submit is not None]
     try:
         _add_submit(connection, [(s.key, s.response, s.created_at) for s in answers])
@@ -165,7 +200,7 @@ def views(connection: Connection, task_ids: Sequence[str], load: Load) -> dict[s
 def in_group(connection: Connection, group_id: str) -> list[TaskView]:
     """All tasks of a group without their ends' values, by rising id."""
     rows = connection.execute(_IN_GROUP, {"group_id": key(group_id)}).all()
-    return [task_view(row, text(row[0]), STATES[row[8] or row[6]], None) for row in rows]
+    return [task_view(row, STATES[row[8]], row[9], None) for row in rows]
 
 
 def waiting(connection: Connection, user_endpoint_id: str, after: str, limit: int, load: Load) -> list[TaskRecord]:
@@ -173,7 +208,7 @@ def waiting(connection: Connection, user_endpoint_id: str, after: str, limit: in
     where = {"user_endpoint_id": key(user_endpoint_id), "after": key(after) if after else b"", "count": limit}
     tasks = []
     for row in connection.execute(_WAITING, where).all():
-        options, file, payload = row[8:]
+        created_at, state, options, file, payload = row[6:]
         tasks.append(
             TaskRecord(
                 id=text(row[0]),
@@ -183,9 +218,9 @@ def waiting(connection: Connection, user_endpoint_id: str, after: str, limit: in
                 user_endpoint_id=shared_text(row[4]),
                 function_id=shared_text(row[5]),
                 payload=payload if file is None else load(file),
-                created_at=row[7],
+                created_at=created_at,
                 options=_DEFAULTS if options is None else _options(options),
-                state=STATES[row[6]],
+                state=STATES[state],
             )
         )
     return tasks
@@ -197,14 +232,14 @@ def waiting_counts(connection: Connection) -> dict[str, int]:
 
 
 def view(row: Sequence[Any], load: Load) -> TaskView:
-    """The view of a row of the columns of a task and its end, which may be NULLs."""
-    task_id = text(row[0])
-    state, completed_at, error, details, transitions, data_file, exception_file, exception, data = row[8:]
-    if state is None:
-        return task_view(row, task_id, STATES[row[6]], None)
+    """The view of a row of the columns of a task, where it is, since when, and its end, which may be NULLs."""
+    state, since = STATES[row[8]], row[9]
+    completed_at, error, details, transitions, data_file, exception_file, exception, data = row[10:]
+    if completed_at is None:
+        return task_view(row, state, since, None)
     finished = FinishedTask(
-        id=task_id,
-        state=STATES[state],
+        id=text(row[0]),
+        state=state,
         completed_at=completed_at,
         data=data if data_file is None else load(data_file),
         error=None if error is None else _error(error),
@@ -212,19 +247,21 @@ def view(row: Sequence[Any], load: Load) -> TaskView:
         transitions=() if transitions is None else _transitions(transitions),
         exception=exception if exception_file is None else load(exception_file),
     )
-    return task_view(row, task_id, finished.state, finished)
+    return task_view(row, state, since, finished)
 
 
-def task_view(row: Sequence[Any], task_id: str, state: TaskState, finished: FinishedTask | None) -> TaskView:
+def task_view(row: Sequence[Any], state: TaskState, since: float, finished: FinishedTask | None) -> TaskView:
     """The view of a row that begins with the columns of a task."""
     return TaskView(
-        id=task_id,
+        id=text(row[0]) if finished is None else finished.id,
         group_id=shared_text(row[1]),
         owner_id=shared_text(row[2]),
         endpoint_id=shared_text(row[3]),
         user_endpoint_id=shared_text(row[4]),
         function_id=shared_text(row[5]),
         state=state,
-        created_at=row[7],
+        created_at=row[6],
         finished=finished,
+        since=since,
+        label=row[7],
     )

@@ -1,0 +1,178 @@
+"""A program that is somebody by itself: an id and a secret, exchanged for tokens that do not last.
+
+The exchange is OAuth 2.0's (RFC 6749 section 4.4): POST /v2/oauth2/token with the id and the secret as HTTP Basic
+(reference: wire contract sections 2.2 and 2.3).
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from afield.errors import ComputeAPIError, ServiceError, ServiceUnreachable
+from afield.sdk.retry import TryAgain
+from afield.wire.malformed import MALFORMED
+
+__all__ = ["COMPUTE_SCOPE", "PAIRS", "ClientCredentials", "find"]
+
+#: Published: what a token must be good for.
+COMPUTE_SCOPE: Final = "https://auth.globus.org/scopes/facd7ccc-c5f4-42aa-916b-a0e270e2c2a9/all"
+
+#: The variables for id and secret, ours before the published ones, those of today before those of the first generation.
+PAIRS: Final = (
+    ("AFIELD_CLIENT_ID", "AFIELD_CLIENT_SECRET"),
+    ("GLOBUS_COMPUTE_CLIENT_ID", "GLOBUS_COMPUTE_CLIENT_SECRET"),
+    ("FUNCX_SDK_CLIENT_ID", "FUNCX_SDK_CLIENT_SECRET"),
+)
+
+#: An id without a secret has a published meaning of its own there: a person logs in through that application.
+_ID_MAY_BE_ALONE: Final = {"GLOBUS_COMPUTE_CLIENT_ID"}
+
+#: Seconds before its end at which a token is renewed, so that none ends on its way.
+_EARLY_S: Final = 60.0
+#: Seconds for one exchange.
+_TIMEOUT_S: Final = 30.0
+_LATER: Final = frozenset({429, 500, 502, 503, 504})
+_MOST_BYTES: Final = 1 << 20
+
+
+class _Token(msgspec.Struct):
+    access_token: str
+    #: seconds; published clients take none for "at once"
+    expires_in: float = 0
+
+
+class _Refused(msgspec.Struct):
+    error: str = ""
+    error_description: str = ""
+
+
+class ClientCredentials:
+    """Gives the Authorization header, with a token that is fetched when the first is needed and before the last ends.
+
+    May be asked from several threads; one of them fetches.
+
+    :param url: of the service
+    :param client_id: who
+    :param secret: the proof
+    :param name: of the variable that held the id, for messages
+    :param now: a clock, in seconds
+    """
+
+    def __init__(
+        self, url: str, client_id: str, secret: str, name: str = "client_id", now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.client_id = client_id
+        self._url, self._name, self._now = url.rstrip("/"), name, now
+        # RFC 6749 section 2.3.1: both are form-encoded before they are joined.
+        pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
+        self._basic = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        self._header, self._until = "", -1.0
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"ClientCredentials({self.client_id!r} at {self._url})"
+
+    def ready(self) -> str | None:
+        """The header, where the token lasts a while; asks nobody."""
+        return self._header if self._now() < self._until else None
+
+    def get_authorization_header(self) -> str:
+        """The header; asks the service for a token where need be.
+
+        :raises TryAgain: nobody answered
+        :raises ServiceError: the service does not know this client, or issues no tokens
+        """
+        with self._lock:
+            found = self.ready()
+            if found is None:
+                began = self._now()
+                token = self._fetch()
+                self._header = found = f"Bearer {token.access_token}"
+                # Of a token that is shorter than that, half its time must do.
+                self._until = began + max(token.expires_in - _EARLY_S, token.expires_in / 2)
+            return found
+
+    def _fetch(self) -> _Token:
+        status, answer = self._post({"grant_type": "client_credentials", "scope": COMPUTE_SCOPE})
+        if status == 200:
+            try:
+                return msgspec.json.decode(answer, type=_Token)
+            except MALFORMED as error:
+                raise ServiceError(f"{self._url} answered with something that is no token: {error}") from error
+        if status in _LATER:
+            raise TryAgain(ServiceUnreachable(f"{self._url} answers {status} to {self._name}'s request for a token"))
+        if status in {404, 405}:
+            raise ServiceError(
+                f"the service at {self._url} issues no tokens for client credentials: use AFIELD_TOKEN, and unset "
+                f"{self._name} and its secret here"
+            )
+        try:
+            body = msgspec.json.decode(answer, type=_Refused)
+        except MALFORMED:
+            body = _Refused()
+        reason = body.error_description or body.error or "it does not say why"
+        raise ComputeAPIError(
+            status,
+            body.error or f"HTTP_{status}",
+            f"{self._url} gives {self._name} {self.client_id} no token: {reason}",
+        )
+
+    def _post(self, form: Mapping[str, str]) -> tuple[int, bytes]:
+        import http.client
+        import urllib.error
+        import urllib.request
+
+        request = urllib.request.Request(  # noqa: S310 - the scheme is checked
+            f"{self._url}/v2/oauth2/token",
+            data=urlencode(form).encode(),
+            headers={"Authorization": self._basic, "Accept": "application/json"},
+            method="POST",
+        )
+        if request.type not in {"http", "https"}:
+            raise ServiceError(f"{self._url!r} is not the address of a service; write one like http://127.0.0.1:5000")
+        # Without a handler for redirects: a secret goes where it was meant to go, and nowhere else.
+        opener = urllib.request.OpenerDirector()
+        for handler in (_proxies(self._url), urllib.request.HTTPHandler(), urllib.request.HTTPSHandler()):
+            opener.add_handler(handler)
+        try:
+            with opener.open(request, timeout=_TIMEOUT_S) as response:
+                return response.status, response.read(_MOST_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            why = getattr(error, "reason", None) or error
+            raise TryAgain(
+                ServiceUnreachable(f"the service at {self._url} cannot be reached for a token ({why}). Is it running?")
+            ) from error
+
+
+def find(url: str, environ: Mapping[str, str]) -> ClientCredentials | None:
+    """What the environment says; None: nothing.
+
+    :param url: of the service
+    :raises ValueError: it says half of it
+    """
+    for id_name, secret_name in PAIRS:
+        client_id, secret = environ.get(id_name), environ.get(secret_name)
+        if client_id and secret:
+            return ClientCredentials(url, client_id, secret, id_name)
+        if secret or (client_id and id_name not in _ID_MAY_BE_ALONE):
+            there, absent = (secret_name, id_name) if secret else (id_name, secret_name)
+            raise ValueError(
+                f"{there} is set and {absent} is not: set both to be that client, or neither to be yourself"
+            )
+    return None
+
+
+def _proxies(url: str) -> Any:
+    import urllib.request
+
+    host = urlsplit(url).hostname or ""
+    # This machine itself is never behind a proxy.
+    here = host in {"localhost", "::1"} or host.startswith("127.") or urllib.request.proxy_bypass(host)
+    return urllib.request.ProxyHandler({} if here else None)

@@ -1,0 +1,122 @@
+"""Commands that are submitted like functions (published names, parameters and results)."""
+
+from __future__ import annotations
+
+import keyword
+import math
+from typing import Any
+
+from afield.shell.quoting import fill
+from afield.shell.result import ShellResult
+
+__all__ = ["MPIFunction", "ShellFunction"]
+
+
+class ShellFunction:
+    """A command for ``/bin/bash``, to be submitted like a function.
+
+    ::
+
+        count = ShellFunction("grep -c {word} {file}")
+        result = ex.submit(count, word="it's", file="notes.txt").result()
+        print(result.returncode, result.stdout)
+
+    Values are given by keyword when it is submitted. They are quoted for the place where they stand, so that none is
+    taken for a part of the command; a list or tuple becomes several words. (The published one does not quote.) The
+    command runs in the task's own directory where the endpoint gives tasks one, else in the worker's.
+
+    :param cmd: the command, with ``{name}`` where a value belongs; other braces stay as they are
+    :param stdout: a file on the endpoint to which standard output is appended; None: it is only returned
+    :param stderr: likewise for standard error
+    :param walltime: seconds after which the command is stopped, with every process that it started; None: never
+    :param snippet_lines: how many of the last lines of each are returned
+    :param name: under which it is registered: a Python identifier; None: the class's
+    :param return_dict: whether it returns a plain dictionary instead of a :class:`ShellResult`
+    :param quote: False: values are put in as they are, as the published one does. Then whoever gives the values decides
+        what is run
+    :raises ValueError: ``name`` is none, or a number is out of range
+    :raises TypeError: ``cmd`` is no text
+    """
+
+    #: for those that the published SDK has pickled: they know nothing of it
+    quote = False
+
+    def __init__(  # noqa: PLR0917 - as published
+        self,
+        cmd: str,
+        stdout: str | None = None,
+        stderr: str | None = None,
+        walltime: float | None = None,
+        snippet_lines: int = 1000,
+        name: str | None = None,
+        return_dict: bool = False,  # noqa: FBT001, FBT002 - as published
+        *,
+        quote: bool = True,
+    ) -> None:
+        name = type(self).__name__ if name is None else name
+        _check(cmd, walltime, snippet_lines, name)
+        self.cmd = cmd
+        self.stdout = stdout
+        self.stderr = stderr
+        self.walltime = walltime
+        self.snippet_lines = snippet_lines
+        self.return_dict = return_dict
+        self.quote = quote
+        self.__name__ = name
+
+    def command(self, **values: Any) -> str:
+        """The command that a call with these values runs.
+
+        :raises TypeError: a value has no place in it
+        :raises ValueError: a value cannot be written where it stands
+        """
+        return fill(self.cmd, values, quote=self.quote)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> ShellResult | dict[str, Any]:
+        """Run it here and wait for its end; a worker does so.
+
+        :raises TypeError: values were given by position, or one has no place in the command
+        :raises OSError: the command could not be started
+        """
+        if args:
+            raise TypeError(f"{self.__name__} takes its values by keyword, as in submit({self.__name__}, name=value)")
+        from afield.shell.running import run
+
+        result = run(
+            self.command(**kwargs),
+            stdout=self.stdout,
+            stderr=self.stderr,
+            walltime=self.walltime,
+            lines=self.snippet_lines,
+        )
+        return result.as_dict() if self.return_dict else result
+
+    def __repr__(self) -> str:
+        shown: dict[str, Any] = {"name": self.__name__} if self.__name__ != type(self).__name__ else {}
+        shown |= {name: getattr(self, name) for name in ("stdout", "stderr", "walltime")}
+        named = "".join(f", {name}={value!r}" for name, value in shown.items() if value is not None)
+        return f"{type(self).__name__}({self.cmd!r}{named})"
+
+
+class MPIFunction(ShellFunction):
+    """A command that an MPI launcher starts on every rank (published name).
+
+    The endpoint's engine sets ``PARSL_MPI_PREFIX`` to the launcher with its arguments, from the Executor's
+    ``resource_specification``: ``num_nodes``, ``ranks_per_node``, ``num_ranks``. Parameters are those of
+    :class:`ShellFunction`.
+    """
+
+    def command(self, **values: Any) -> str:
+        """The command with the launcher in front of it."""
+        return f"$PARSL_MPI_PREFIX {super().command(**values)}"
+
+
+def _check(cmd: Any, walltime: Any, snippet_lines: Any, name: Any) -> None:
+    if not isinstance(cmd, str):
+        raise TypeError(f"cmd should be the command as one text, and is a {type(cmd).__name__}")
+    if walltime is not None and not (isinstance(walltime, int | float) and 0 < walltime < math.inf):
+        raise ValueError(f"walltime should be a number of seconds above 0, or None for no limit; not {walltime!r}")
+    if not isinstance(snippet_lines, int) or snippet_lines < 0:
+        raise ValueError(f"snippet_lines should be a number of lines from 0 up, not {snippet_lines!r}")
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(f"name should be a Python identifier like count_words, not {name!r}")
