@@ -21,7 +21,16 @@ __all__ = ["PAGE", "text"]
 PAGE: Final = Path(__file__).with_name("api.md")
 
 #: What is on the page, in this order; of classes, with their public methods.
-_CLASSES: Final = ("Executor", "ComputeFuture", "Client", "Batch", "ShellFunction", "MPIFunction", "ShellResult")
+_CLASSES: Final = (
+    "Executor",
+    "ComputeFuture",
+    "Client",
+    "Batch",
+    "ComputeSerializer",
+    "ShellFunction",
+    "MPIFunction",
+    "ShellResult",
+)
 _FUNCTIONS: Final = ("progress",)
 
 _HEAD: Final = """\

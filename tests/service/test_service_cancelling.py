@@ -42,7 +42,7 @@ def test_the_table_is_whole():
     assert covered == set(TABLE)
 
 
-@pytest.mark.parametrize("state", TERMINAL)
+@pytest.mark.parametrize("state", sorted(TERMINAL))
 def test_what_has_ended_is_left_alone(state):
     for peer, running in itertools.product(Peer, (False, True)):
         assert decide_cancel(state, peer, taken=False, running=running) is Move.LEAVE

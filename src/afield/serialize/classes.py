@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from dill._dill import _create_namedtuple, _create_type, _setitems
 
+from afield.serialize.identities import MARK, identity_of, module_with
 from afield.serialize.names import is_main
 
 __all__ = ["notes", "parts", "sentinel", "type_variable"]
@@ -38,6 +39,7 @@ _MADE: Final = {
     "__annotate__",
     "__annotations_cache__",
     "__slotnames__",
+    MARK,
 }
 
 #: Of an enum: how its members were made, which they are by then.
@@ -54,7 +56,8 @@ def parts(kind: type) -> Parts:
     if kind.__bases__ == (tuple,) and hasattr(kind, "_fields") and hasattr(kind, "_field_defaults"):
         return _named_tuple_parts(kind)
     own = {name: value for name, value in vars(kind).items() if not _is_made(kind, name, value)}
-    first = {"__qualname__": kind.__qualname__} | {name: own.pop(name) for name in _FIRST if name in own}
+    first: dict[str, Any] = {"__qualname__": kind.__qualname__, MARK: identity_of(kind)}
+    first |= {name: own.pop(name) for name in _FIRST if name in own}
     if first.get("__doc__", "") is None:
         del first["__doc__"]
     if noted := notes(kind):
@@ -108,8 +111,8 @@ def _named_tuple_parts(kind: Any) -> Parts:
     defaults = tuple(kind._field_defaults.values()) or None
     plain = namedtuple(kind.__name__, kind._fields, defaults=defaults, module="__main__")  # type: ignore[misc]  # noqa: PYI024
     calls: list[_Call] = [(setattr, kind, name, value) for name, value in _added(kind, plain)]
-    calls.append((setattr, kind, "__qualname__", kind.__qualname__))
-    return _create_namedtuple, (kind.__name__, kind._fields, "__main__", defaults), calls
+    calls += [(setattr, kind, name, getattr(kind, name)) for name in ("__module__", "__qualname__")]
+    return _create_namedtuple, (kind.__name__, kind._fields, module_with("__main__", kind), defaults), calls
 
 
 def _enum_parts(kind: enum.EnumMeta) -> Parts:
@@ -117,6 +120,7 @@ def _enum_parts(kind: enum.EnumMeta) -> Parts:
     body = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
     body |= {name: member._value_ for name, member in members.items()}
     options = {"boundary": kind.__dict__["_boundary_"]} if issubclass(kind, enum.Flag) else {}
+    body[MARK] = identity_of(kind)
     arguments = (kind.__name__, kind.__bases__, options, partial(_setitems, source=body))
     try:
         # If it works here, it works there.

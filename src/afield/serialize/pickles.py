@@ -8,7 +8,8 @@ nothing of it. So:
 2. What it made is not good enough if it names something of ``__main__``, for that is another module elsewhere. Such a
    pickle holds the text ``__main__``; then dill writes. (A string that merely says so costs time, no more.)
 3. The reader knows the few names that dill's reader knows, and imports dill only when a pickle names something of it.
-4. A class of the script that comes back to it, as the type of a result or of something in it, is the script's own.
+4. A class of the script that comes back to it, as the type of a result or of something in it, is the script's own; and
+   one that came before, with the function for instance, is that one (see ``identities``).
 
 What dill makes of a function is the byte code of one Python, and running that of another one crashes the process, or
 worse. So a pickle with byte code ends with the version that made it: behind the end, where no reader looks but ours.
@@ -28,6 +29,7 @@ from typing import Any, Final, Self
 from weakref import WeakSet
 
 from afield.serialize.foreign import VERSION, Unusable, checking, foreign
+from afield.serialize.identities import MARK, known_class, remember, split_module
 
 __all__ = ["CODE_MARK", "LEFT_BEHIND", "Reader", "dumps", "loads"]
 
@@ -161,15 +163,17 @@ def _without_code(pickled: bytes, maker: str) -> Any:
     return found
 
 
-# ---- classes of the script that come back to it ----------------------------------------------------------------------
+# ---- classes that are here already -----------------------------------------------------------------------------------
 
 
 def _making_classes(create_type: Callable[..., Any]) -> Callable[..., Any]:
     def create(*parts: Any) -> Any:
         # A metaclass, a name, bases, and what is in it.
         names = parts[3] if len(parts) == 4 and isinstance(parts[3], dict) else {}
-        own = _own_class(names.get("__module__"), names.get("__qualname__", parts[1] if len(parts) > 1 else ""))
-        return create_type(*parts) if own is None else own
+        identity = names.pop(MARK, None)
+        name = names.get("__qualname__", parts[1] if len(parts) > 1 else "")
+        known = _known_class(identity, names.get("__module__"), name)
+        return remember(create_type(*parts), identity) if known is None else known
 
     return create
 
@@ -178,10 +182,23 @@ def _making_enums(new_class: Callable[..., Any]) -> Callable[..., Any]:
     def create(*parts: Any) -> Any:
         # A name, bases, options, and a function with what is in it.
         names = getattr(parts[3], "keywords", {}).get("source") if len(parts) == 4 else None
-        own = _own_class(names.get("__module__"), names.get("__qualname__", parts[0])) if names else None
-        return new_class(*parts) if own is None else own
+        if not isinstance(names, dict):
+            return new_class(*parts)
+        identity = names.pop(MARK, None)
+        known = _known_class(identity, names.get("__module__"), names.get("__qualname__", parts[0]))
+        return remember(new_class(*parts), identity) if known is None else known
 
     return create
+
+
+def _making_named_tuples(create: Callable[..., Any]) -> Callable[..., Any]:
+    def make(name: Any, fields: Any, module: Any, defaults: Any = None) -> Any:
+        # Its qualified name comes later, so one that came from inside of a class is not found by name.
+        module, identity = split_module(module)
+        known = _known_class(identity, module, name)
+        return remember(create(name, fields, module, defaults), identity) if known is None else known
+
+    return make
 
 
 def _filling_classes(set_attribute: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,6 +208,12 @@ def _filling_classes(set_attribute: Callable[..., Any]) -> Callable[..., Any]:
             set_attribute(thing, *rest)
 
     return fill
+
+
+def _known_class(identity: Any, module: Any, name: Any) -> type | None:
+    """The class that is about to be made, if it is here: it came before, or it is the script's own."""
+    known = known_class(identity)
+    return _own_class(module, name) if known is None else known
 
 
 def _own_class(module: Any, name: Any) -> type | None:
@@ -205,6 +228,7 @@ def _own_class(module: Any, name: Any) -> type | None:
 
 _WRAPPED: Final[dict[tuple[str, str], Callable[[Callable[..., Any]], Callable[..., Any]]]] = {
     ("dill._dill", "_create_code"): checking,
+    ("dill._dill", "_create_namedtuple"): _making_named_tuples,
     ("dill._dill", "_create_type"): _making_classes,
     ("types", "new_class"): _making_enums,
     ("builtins", "setattr"): _filling_classes,
