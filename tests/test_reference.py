@@ -29,5 +29,5 @@ def test_every_public_name_has_its_place() -> None:
     page = maker().text()
     errors = (MAKER.parent / "errors.md").read_text()
     for name in afield.__all__:
-        if name != "__version__":
+        if name not in {"__version__", "errors"}:
             assert f"## {name}\n" in page or f"`{name}`" in errors, name

@@ -30,6 +30,7 @@ _CLASSES: Final = (
     "ShellFunction",
     "MPIFunction",
     "ShellResult",
+    "UserRuntime",
 )
 _FUNCTIONS: Final = ("progress",)
 
@@ -51,6 +52,8 @@ def text() -> str:
         parts += _class(name, getattr(afield, name))
     for name in _FUNCTIONS:
         parts += ["## " + name, *_described(name, getattr(afield, name))]
+    states = ", ".join(f"`{state}`" for state in afield.TaskState)
+    parts += ["## TaskState", _prose(inspect.getdoc(afield.TaskState) or ""), f"In order: {states}."]
     parts += [
         "## Strategies",
         "In `afield.serialize`; which to take is said in [serialization](../howto/user/serialization.md).",
