@@ -18,7 +18,7 @@ from afield.service.clock import HandClock
 from afield.service.domain import names
 from afield.service.domain.caller import Caller
 from afield.service.domain.packing import pack_source
-from afield.service.domain.records import IdentityRecord
+from afield.service.domain.people import IdentityRecord
 from afield.service.flows.beats import Beats
 from afield.service.flows.results import Results
 from afield.service.flows.supervisor import Supervisor
@@ -206,7 +206,7 @@ class World:
 
     async def start(self) -> World:
         for caller in (ADA, BOB):
-            await self.store.put_identity(caller.identity)
+            await self.store.people.put_identity(caller.identity)
         self.connection = await self.broker.connect("memory://service")
         self.queues = Queues(self.broker, self.connection, self.clock)
         await self.queues.prepare()

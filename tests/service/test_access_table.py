@@ -8,7 +8,8 @@ import pytest
 
 from afield.service.domain.access import TABLE, Action, Role, decide
 from afield.service.domain.caller import Caller
-from afield.service.domain.records import EndpointRecord, FunctionRecord, IdentityRecord, TaskGroupRecord, TaskView
+from afield.service.domain.people import IdentityRecord
+from afield.service.domain.records import EndpointRecord, FunctionRecord, TaskGroupRecord, TaskView
 from afield.states import TaskState
 
 

@@ -14,7 +14,8 @@ from afield.service.auth.queue_logins import QueueLogins
 from afield.service.auth.tokens import BearerTokens
 from afield.service.clock import HandClock
 from afield.service.domain.names import ClientLogin, CoreLogin, UserLogin
-from afield.service.domain.records import EndpointRecord, IdentityRecord, UserEndpointRecord
+from afield.service.domain.people import IdentityRecord
+from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +27,7 @@ class TestTokens:
     @pytest.fixture
     async def store(self) -> MemoryStore:
         store = MemoryStore()
-        await store.put_identity(ADA)
+        await store.people.put_identity(ADA)
         return store
 
     @pytest.fixture
@@ -53,7 +54,7 @@ class TestTokens:
 
     async def test_only_its_hash_is_kept(self, tokens, store):
         token = await tokens.issue(ADA.id, "laptop")
-        kept = await store.token(sha256(token.encode()).digest())
+        kept = await store.people.token(sha256(token.encode()).digest())
         assert kept is not None
         assert token not in repr(kept)
 

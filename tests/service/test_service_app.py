@@ -21,7 +21,8 @@ from afield.service.app import Running, Service
 from afield.service.auth.queue_logins import QueueLogins
 from afield.service.auth.tokens import BearerTokens
 from afield.service.clock import SystemClock
-from afield.service.domain.records import FinishedTask, FunctionRecord, IdentityRecord, TaskView
+from afield.service.domain.people import IdentityRecord
+from afield.service.domain.records import FinishedTask, FunctionRecord, TaskView
 from afield.service.settings import Limits, Settings
 from afield.service.store.memory import MemoryStore
 from afield.service.use.assemble import assemble
@@ -361,7 +362,7 @@ async def test_a_mistake_of_ours_is_told_with_a_number_that_is_in_the_log(caplog
     logins = QueueLogins(b"s" * 32, records, clock)
     uses = assemble(store, records, queues, InFlight(store), logins=logins, clock=clock, limits=Limits())
     tokens = BearerTokens(store, clock)
-    await store.put_identity(IdentityRecord("a", "ada", "Ada", "ada@example.org", 0.0))
+    await store.people.put_identity(IdentityRecord("a", "ada", "Ada", "ada@example.org", 0.0))
     headers = {"Authorization": f"Bearer {await tokens.issue('a', 'test')}"}
     transport = httpx2.ASGITransport(Edge(uses, tokens))
     store.broken = True

@@ -18,6 +18,7 @@ from afield.errors import ConfigurationError
 if TYPE_CHECKING:
     from afield.endpoint.host.directory import EndpointDirectory
     from afield.endpoint.manager.loop import Manager
+    from afield.sdk.login.source import Authorizer
 
 __all__ = ["connector", "engine", "manager"]
 
@@ -66,7 +67,8 @@ async def manager(
     settings: ManagerSettings,
     *,
     service_url: str,
-    token: str,
+    token: str | None = None,
+    authorizer: Authorizer | None = None,
     endpoint_id: str | None = None,
     command: Sequence[str] | None = None,
 ) -> Manager:
@@ -81,6 +83,7 @@ async def manager(
     :param settings: what its owner decided
     :param service_url: the service
     :param token: opens it; whose token it is owns the endpoint
+    :param authorizer: opens it instead of a token
     :param endpoint_id: the id that it shall have; None: the one it had before, else a new one
     :param command: how user endpoints are started; None: as usual
     :raises ServiceError: the service cannot be reached, or refused
@@ -90,10 +93,12 @@ async def manager(
     from afield.endpoint.manager.loop import Manager
     from afield.endpoint.manager.owner import read_environment, read_template
     from afield.endpoint.manager.spawn import COMMAND
+    from afield.sdk.login.source import BearerToken
 
     template = read_template(directory, settings)
     read_environment(directory)  # what is wrong with it is told now, not when somebody submits
     request = registration.registration(directory, settings, template.text, template.schema)
-    async with registration.open_transport(registration.ServiceAccess(service_url, token)) as transport:
+    service = registration.ServiceAccess(service_url, authorizer or BearerToken(token))
+    async with registration.open_transport(service) as transport:
         registered = await registration.register(transport, directory, request, endpoint_id)
     return Manager(directory, settings, registered, connector(), command=command or COMMAND)

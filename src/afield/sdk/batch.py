@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from afield.errors import InvalidId, SerializationError
 from afield.ids import parse_id
+from afield.sdk.checks import json_object
 from afield.sdk.older import also, deprecated
-from afield.sdk.settings import json_object
+from afield.sdk.settings import import_paths
 from afield.sdk.version import PUBLISHED_AUTH_VERSION, PUBLISHED_SDK_VERSION
-from afield.serialize import ComputeSerializer, import_path
+from afield.serialize import ComputeSerializer
 from afield.serialize.selection import Strategylike
 
 __all__ = ["Added", "Batch", "UserRuntime", "pack_call", "this_runtime"]
@@ -178,7 +179,7 @@ class Batch:
         self.request_queue = request_queue
         self.serializer = serializer or ComputeSerializer()
         self.user_runtime = user_runtime
-        self.result_serializers = [import_path(each) for each in result_serializers or ()]
+        self.result_serializers = list(import_paths(result_serializers))
         #: in the order in which they were added
         self.calls: list[Added] = []
 
@@ -219,8 +220,8 @@ class Batch:
         function = parse_id(function_id, "function")
         if not isinstance(args, tuple | list | None):
             raise TypeError(f"args should be a tuple or list of arguments, and is a {type(args).__name__}")
-        if not all(isinstance(name, str) for name in kwargs or ()) or not isinstance(kwargs or {}, dict):
-            raise TypeError("kwargs should be a dictionary from names to arguments")
+        if not isinstance(kwargs, dict | None) or not all(isinstance(name, str) for name in kwargs or ()):
+            raise TypeError(f"kwargs should be a dictionary from names to arguments, and is {kwargs!r}")
         packed = pack_call(self.serializer, function, tuple(args or ()), kwargs or {})
         self.calls.append(Added(function, packed, endpoint_id))
 

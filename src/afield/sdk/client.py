@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from afield.ids import new_id, parse_id
 from afield.sdk import portal
 from afield.sdk.batch import this_runtime
+from afield.sdk.checks import said, text
 from afield.sdk.function_calls import FunctionCalls
 from afield.sdk.functions import Function
 from afield.sdk.login.client_credentials import COMPUTE_SCOPE
@@ -46,7 +47,8 @@ class Client(TaskCalls, FunctionCalls, EndpointCalls):
     :param connector: how to reach its result queues; None: AMQP
     :param pace: how patient to be; None: as ``AFIELD_RETRY_S`` says, else for 60 seconds
     :param kwargs: of older generations; see :mod:`afield.sdk.older`
-    :raises ConfigurationError: nothing says where the service is
+    :raises ConfigurationError: nothing says where the service is, or what says so is no address
+    :raises TypeError: a parameter is of the wrong kind
     :raises ValueError: several of them say who is asking, or the environment holds half of a client's credentials
     """
 
@@ -77,6 +79,10 @@ class Client(TaskCalls, FunctionCalls, EndpointCalls):
         self.functions: dict[bytes, Function] = {}
         self._do_version_check = do_version_check
         self._transport, self._connector = transport, connector
+        if not isinstance(pace, Pace | None):
+            raise TypeError(f"pace should be an afield.sdk.retry.Pace or None, and is {said(pace)}")
+        if connector is not None and not callable(getattr(connector, "connect", None)):
+            raise TypeError(f"connector should have a method connect(), and is {said(connector)}")
         self._pace = pace or pace_from_environment()
         self._url = _address(
             transport, service_url or older.get("funcx_service_address"), environment, local=local_compute_services
@@ -149,8 +155,11 @@ class Client(TaskCalls, FunctionCalls, EndpointCalls):
         """Make sure that the service takes clients like this one.
 
         :param endpoint_version: published version of an endpoint that it should take, too
+        :raises TypeError: that is no text
         :raises VersionMismatch: it does not
         """
+        if endpoint_version is not None:
+            text("endpoint_version", endpoint_version)
         check(self.session().call(lambda service: service.version()), endpoint_version)
 
     def logout(self) -> None:
@@ -176,11 +185,11 @@ class Client(TaskCalls, FunctionCalls, EndpointCalls):
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _http(self) -> Transport:
-        from afield.sdk.login.source import authorization, find_authorizer
+        from afield.sdk.login.source import authorization, find_authorizer, renewal
         from afield.sdk.transport.http import HttpTransport
 
         found = self._authorizer or find_authorizer(self._url)
-        return HttpTransport(self._url, authorization(None, found), f"afield-sdk/{sdk_version()}")
+        return HttpTransport(self._url, authorization(None, found), f"afield-sdk/{sdk_version()}", renewal(found))
 
 
 def _let_go(sessions: dict[object, Session]) -> None:
@@ -196,10 +205,13 @@ def _amqp() -> Connector:
 
 def _address(transport: Transport | None, given: str | None, environment: str | None, *, local: bool) -> str:
     if transport is not None:
-        return transport.url
-    from afield.sdk.login.source import find_url
+        url = getattr(transport, "url", None)
+        if not isinstance(url, str):
+            raise TypeError(f"transport should be one of afield.sdk.transport or None, and is {said(transport)}")
+        return url
+    from afield.sdk.login.source import checked_url, find_url
 
-    return given or find_url(environment, local=local)
+    return checked_url(find_url(environment, local=local) if given is None or given == "" else given)
 
 
 def _given(url: str, **ways: Any) -> Authorizer | None:

@@ -22,7 +22,6 @@ import uuid
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from afield.errors import SerializationError
@@ -30,14 +29,15 @@ from afield.ids import parse_id
 from afield.sdk import chain, portal
 from afield.sdk.batch import pack_call
 from afield.sdk.calls import Call, Origin
+from afield.sdk.checks import said, text
 from afield.sdk.coalesce import Group, Lane
-from afield.sdk.functions import Function, FunctionCache
+from afield.sdk.functions import Function, FunctionCache, not_callable
 from afield.sdk.future import ComputeFuture
 from afield.sdk.here import only_endpoint_here
 from afield.sdk.mapping import Results
-from afield.sdk.older import deprecated
+from afield.sdk.older import executor_arguments
 from afield.sdk.options import Asked
-from afield.sdk.settings import CONTAINER, Settings
+from afield.sdk.settings import Settings
 from afield.sdk.submitting import ExecutorView, Submitting
 from afield.serialize import ComputeSerializer
 
@@ -47,14 +47,6 @@ if TYPE_CHECKING:
     from afield.serialize.selection import Strategylike
 
 __all__ = ["ComputeFuture", "Executor"]
-
-#: Accepted for scripts that were written for other published versions, and without effect: what to do now.
-_WITHOUT_EFFECT: Final = {
-    "batch_interval": "calls go out as soon as they can; leave it out",
-    "batch_enabled": "calls share requests as they can; leave it out, or write batch_size=1 to have each sent alone",
-    "api_burst_limit": "the service says itself when it is asked too often; leave it out",
-    "api_burst_window_s": "the service says itself when it is asked too often; leave it out",
-}
 
 
 class Executor(Settings, Submitting, concurrent.futures.Executor):
@@ -108,12 +100,16 @@ class Executor(Settings, Submitting, concurrent.futures.Executor):
     ) -> None:
         if _is_client(container_id):  # which comes second in later published versions
             container_id, client = None, container_id
-        _warn_of(kwargs, container_id, funcx_client)
-        client = client or funcx_client
+        executor_arguments(kwargs, _PARAMETERS, container_id, funcx_client)
+        if label:
+            text("label", label)
+        client = funcx_client if client is None else client
         if client is None:
             from afield.sdk.client import Client
 
             client = Client()
+        elif not _is_client(client):
+            raise TypeError(f"client should be an afield.Client or None, and is {said(client)}")
         super().__init__(
             serializer or client.serializer,
             endpoint_id=endpoint_id,
@@ -159,19 +155,21 @@ class Executor(Settings, Submitting, concurrent.futures.Executor):
         :param function_id: it is registered already, under this id; then nothing is asked of the service
         :param func_register_kwargs: for :meth:`Client.register_function <afield.sdk.client.Client.register_function>`
         :return: the function's id
+        :raises InvalidId: ``function_id`` is none
+        :raises TypeError: ``fn`` cannot be called
         :raises ValueError: this Executor knows the function already, under another id or by an earlier call
         """
         self._usable()
+        given = None if function_id is None else parse_id(function_id, "function")
         known = self._functions.find(fn, self._origin.serializer)
         if known is not None:
-            if known.id is not None and known.id == str(function_id):
+            if known.id is not None and known.id == given:
                 warnings.warn(f"{known.name} is registered already, as {known.id}", stacklevel=2)
                 return known.id
             raise ValueError(f"the function {known.name} is registered already, as {known.id or 'part of a submit'}")
-        if function_id is not None:
-            found = parse_id(function_id, "function")
-        else:
-            found = self._client.register_function(fn, **func_register_kwargs)
+        if given is not None and not callable(fn):
+            raise not_callable(fn)
+        found = given or self._client.register_function(fn, **func_register_kwargs)
         self._functions.put(fn, Function(getattr(fn, "__name__", repr(fn)), found))
         return found
 
@@ -384,19 +382,6 @@ def _wants_out() -> tuple[type[BaseException], ...]:
 
 def _is_client(value: object) -> bool:
     return callable(getattr(value, "register_function", None))
-
-
-def _warn_of(named: dict[str, Any], container_id: object, funcx_client: object) -> None:
-    for name in named:
-        if name not in _WITHOUT_EFFECT:
-            close = get_close_matches(name, _PARAMETERS, 1, 0.7)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise TypeError(f"Executor() got an unexpected keyword argument {name!r}{hint}")
-        deprecated(f"{name} has no effect any more: {_WITHOUT_EFFECT[name]}", 2)
-    if container_id is not None:
-        deprecated(CONTAINER, 2)
-    if funcx_client is not None:
-        deprecated("funcx_client is now called client: write Executor(client=...)", 2)
 
 
 _PARAMETERS: Final = [

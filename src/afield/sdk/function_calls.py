@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import re
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from afield.ids import parse_id
+from afield.sdk.checks import json_object, text
 from afield.sdk.functions import describe, runtime_meta
 from afield.sdk.older import without_effect
 from afield.sdk.pages import paged
@@ -79,21 +82,19 @@ class FunctionCalls(ABC):
         :param function_name: which function in it to call
         :return: its id
         :raises TypeError: one of them is no text
-        :raises ValueError: ``function_name`` is no name
+        :raises ValueError: ``source`` is no Python that this Python reads, or ``function_name`` is no name in it
         """
-        for name, value in (("source", source), ("function_name", function_name)):
-            if not isinstance(value, str):
-                raise TypeError(f"{name} should be text, and is a {type(value).__name__}")
-        if not function_name.isidentifier():
-            raise ValueError(f"function_name should be the name of a function in the source, not {function_name!r}")
+        sharing = _sharing(public, group, ha_endpoint_id)
+        _check_source(source, function_name)
+        json_object(metadata, "metadata")
         return self._register(
             FunctionRegistration(
                 function_name=function_name,
                 function_code=source,
                 serialized=False,
                 meta=runtime_meta() | (metadata or {}),
-                description=description,
-                **_sharing(public, group, ha_endpoint_id),
+                description=None if description is None else text("description", description),
+                **sharing,
             )
         )
 
@@ -127,6 +128,25 @@ class FunctionCalls(ABC):
 
     def _register(self, registration: FunctionRegistration) -> str:
         return self.session().call(lambda service: service.register_function(registration)).function_uuid
+
+
+def _check_source(source: object, function_name: object) -> None:
+    import ast
+
+    written, name = text("source", source), text("function_name", function_name)
+    if not name.isidentifier():
+        raise ValueError(f"function_name should be the name of a function in the source, not {name!r}")
+    try:
+        tree = ast.parse(written)
+    except SyntaxError as error:
+        raise ValueError(
+            f"source cannot be read by this Python {platform.python_version()}: line {error.lineno}: {error.msg}. If "
+            "it is written for a newer one, register it from there"
+        ) from error
+    everything = any(isinstance(each, ast.ImportFrom) and each.names[0].name == "*" for each in ast.walk(tree))
+    # As a word, however it is bound: under a condition, by an assignment, in globals().
+    if not everything and not re.search(rf"\b{re.escape(name)}\b", written):
+        raise ValueError(f"function_name should be the name of a function in the source, and {name!r} is not in it")
 
 
 def _sharing(public: bool, group: UUIDlike | None, ha_endpoint_id: UUIDlike | None) -> dict[str, Any]:  # noqa: FBT001

@@ -19,12 +19,13 @@ from typing import Any, Final
 import msgspec
 
 from afield.errors import SerializationError
+from afield.sdk.checks import json_object, text
 from afield.sdk.version import sdk_version
 from afield.serialize import ComputeSerializer
 from afield.serialize.buffers import pack_buffers
 from afield.wire.rest import FunctionRegistration
 
-__all__ = ["Function", "FunctionCache", "describe"]
+__all__ = ["Function", "FunctionCache", "describe", "not_callable"]
 
 #: Strategies that may write compiled functions, and write nothing else beside them.
 _COMPILED: Final = {"01", "02"}
@@ -173,11 +174,19 @@ def describe(
     :param metadata: more to say about it
     :param sharing: ``public``, ``group``, ``ha_endpoint_id``
     :raises SerializationError: it cannot be serialized
-    :raises TypeError: it cannot be called
+    :raises TypeError: it cannot be called, or what it returns could never be sent; or something else said of it is of
+        the wrong kind
+    :raises ValueError: ``description`` holds what cannot be kept
     """
     if not callable(fn):
-        raise TypeError(f"{fn!r} cannot be called; pass the function itself, not what it returns")
+        raise not_callable(fn)
+    json_object(metadata, "metadata")
     name = getattr(fn, "__name__", None) or type(fn).__name__
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise TypeError(
+            f"{name} is a generator function: what it returns is a generator, which lives on the worker only and "
+            f"cannot come back. Return a list instead, for instance lambda *args: list({name}(*args))"
+        )
     try:
         code = serializer.serialize(fn)
     except SerializationError as error:
@@ -186,9 +195,14 @@ def describe(
         function_name=name,
         function_code=serializer.pack_buffers([code]),
         meta=runtime_meta() | {"serde_identifier": code[:2]} | (metadata or {}),
-        description=description if description is not None else _docstring(fn),
+        description=text("description", description) if description is not None else _docstring(fn),
         **sharing,
     )
+
+
+def not_callable(fn: object) -> TypeError:
+    """The error for what cannot be called."""
+    return TypeError(f"{fn!r} cannot be called; pass the function itself, not what it returns")
 
 
 def runtime_meta() -> dict[str, Any]:
@@ -198,4 +212,6 @@ def runtime_meta() -> dict[str, Any]:
 
 def _docstring(fn: Callable[..., Any]) -> str | None:
     # Of an object that can be called, the docstring is its class's: about the class, not about this call.
-    return inspect.getdoc(fn) if inspect.isroutine(fn) or inspect.isclass(fn) else None
+    found = inspect.getdoc(fn) if inspect.isroutine(fn) or inspect.isclass(fn) else None
+    # Nobody asked for it to be kept, so what cannot be (see checks.text) is left out and nothing said.
+    return None if found is None else found.replace("\0", "").encode(errors="ignore").decode()

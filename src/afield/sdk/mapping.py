@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
 from afield.sdk import portal
+from afield.sdk.checks import said
 from afield.sdk.future import ComputeFuture
 from afield.sdk.progress import Bar, has_failed
 
@@ -53,13 +54,26 @@ class Input:
 
 
 def map_input(iterables: tuple[Iterable[Any], ...]) -> Input:
-    """One argument from each iterable for each call; the shortest decides, as in the standard library."""
+    """One argument from each iterable for each call; the shortest decides, as in the standard library.
+
+    :raises TypeError: there is none, or one of them is no iterable
+    """
+    if not iterables:
+        raise TypeError("map takes at least one iterable of arguments: write submit(fn) to call it once without any")
+    for place, each in enumerate(iterables, 1):
+        if not _iterates(each):
+            raise TypeError(f"map takes iterables of arguments, and number {place} is {said(each)}: write [value]")
     known = [len(each) for each in iterables if isinstance(each, Sized)]
-    return Input(zip(*iterables, strict=False), min(known) if known or not iterables else None)
+    return Input(zip(*iterables, strict=False), min(known) if known else None)
 
 
 def starmap_input(iterable: Iterable[Iterable[Any]]) -> Input:
-    """All arguments of a call from each element."""
+    """All arguments of a call from each element.
+
+    :raises TypeError: it is no iterable
+    """
+    if not _iterates(iterable):
+        raise TypeError(f"starmap takes an iterable of tuples of arguments, and this is {said(iterable)}")
 
     def calls() -> Iterator[tuple[Any, ...]]:
         each: Any
@@ -72,6 +86,11 @@ def starmap_input(iterable: Iterable[Iterable[Any]]) -> Input:
             yield tuple(each)
 
     return Input(calls(), len(iterable) if isinstance(iterable, Sized) else None)
+
+
+def _iterates(value: object) -> bool:
+    # Not by isinstance: what has only __getitem__ is iterable, too.
+    return hasattr(type(value), "__iter__") or hasattr(type(value), "__getitem__")
 
 
 class Results(Generic[T]):

@@ -9,6 +9,7 @@ answers to our requests, and a result may overtake that answer. So:
 3. What is kept is bounded. When the bound is reached the oldest is dropped and :attr:`Matcher.spilled` says so: then
    ids that are announced later have to be asked for, because their result may have been there.
 4. An unknown result at any other time is a double, or another program's: dropped.
+   Whether it goes back into the queue, for another program, is for :class:`Strays` to say.
 5. Notices, which say where a task is, find who waits likewise, but are not what anybody waits for: while a request is
    unanswered the last one of each task is kept, and one that is dropped is no loss.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Generic, TypeVar
 
-__all__ = ["MOST_EARLY", "Matcher"]
+__all__ = ["MOST_EARLY", "Matcher", "Strays"]
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -26,6 +27,36 @@ N = TypeVar("N")
 
 #: Early results kept: several requests' worth.
 MOST_EARLY: Final = 10_000
+
+
+#: How often a message that is for nobody here is put back. A broker serves those who consume a queue in turn, so among
+#: this many programs and one more it has come round to each.
+MOST_PUT_BACK: Final = 4
+
+
+class Strays:
+    """Messages for nobody here: which go back into the queue, because another program may wait for them.
+
+    Not for ever, for what nobody waits for any more would go round and round. Others count for themselves, so it is
+    enough that each gives up some time.
+
+    :param most: how often each is put back
+    :param most_known: of how many this is remembered; beyond that the oldest is forgotten, and begins anew
+    """
+
+    def __init__(self, most: int = MOST_PUT_BACK, most_known: int = MOST_EARLY) -> None:
+        self._most, self._most_known = most, most_known
+        self._times: dict[str, int] = {}
+
+    def put_back(self, task_id: str) -> bool:
+        """Whether the message with this task's result is to be put back now that it has come."""
+        times = self._times.pop(task_id, 0)
+        if times >= self._most:
+            return False
+        self._times[task_id] = times + 1
+        if len(self._times) > self._most_known:
+            del self._times[next(iter(self._times))]
+        return True
 
 
 class Matcher(Generic[W, R, N]):

@@ -8,10 +8,20 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final, ParamSpec, TypeVar
 
-__all__ = ["LEFT_OUT", "also", "authorizer_of", "client_arguments", "deprecated", "without_effect"]
+__all__ = [
+    "CONTAINER",
+    "LEFT_OUT",
+    "also",
+    "authorizer_of",
+    "client_arguments",
+    "deprecated",
+    "executor_arguments",
+    "without_effect",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -138,3 +148,41 @@ def authorizer_of(login_manager: Any, url: str) -> Any:
             "return WebClient(base_url=base_url, authorizer=...)"
         )
     return authorizer
+
+
+# -- Executor(...) -----------------------------------------------------------------------------------------------------
+
+#: What to write instead of ``container_id``.
+CONTAINER: Final = (
+    "container_id has no effect: containers are part of an endpoint's configuration. Leave it out, and choose the "
+    "container with user_endpoint_config={…}, by the variables that the endpoint's template has for it"
+)
+
+#: What has no effect, and what to know or to write instead.
+_WITHOUT_EFFECT: Final = {
+    "batch_interval": "calls go out as soon as they can; leave it out",
+    "batch_enabled": "calls share requests as they can; leave it out, or write batch_size=1 to have each sent alone",
+    "api_burst_limit": "the service says itself when it is asked too often; leave it out",
+    "api_burst_window_s": "the service says itself when it is asked too often; leave it out",
+}
+
+
+def executor_arguments(
+    named: Iterable[str], parameters: Iterable[str], container_id: object, funcx_client: object
+) -> None:
+    """Warn of what ``Executor`` is told and needs no more. Called by the constructor, at whose caller warnings point.
+
+    :param named: its further keyword arguments
+    :param parameters: the names of those that it knows
+    :raises TypeError: nobody ever knew one of them
+    """
+    for name in named:
+        if name not in _WITHOUT_EFFECT:
+            close = get_close_matches(name, parameters, 1, 0.7)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"Executor() got an unexpected keyword argument {name!r}{hint}")
+        deprecated(f"{name} has no effect any more: {_WITHOUT_EFFECT[name]}", 2)
+    if container_id is not None:
+        deprecated(CONTAINER, 2)
+    if funcx_client is not None:
+        deprecated("funcx_client is now called client: write Executor(client=...)", 2)

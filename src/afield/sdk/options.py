@@ -6,7 +6,6 @@ ones.
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from collections.abc import Mapping
@@ -18,11 +17,11 @@ from typing import Any, Final, TypedDict
 
 import msgspec
 
+from afield.sdk.checks import json_object, said, seconds, text, whole
 from afield.sdk.coalesce import NOTHING_ASKED, Lane
-from afield.sdk.settings import json_object
 from afield.wire.messages import CallOptions
 
-__all__ = ["Asked", "Resources", "bytes_of", "seconds", "whole"]
+__all__ = ["Asked", "Resources", "bytes_of"]
 
 _UNITS: Final = {"B": 1} | {
     f"{prefix}{suffix}": base ** (power + 1)
@@ -117,45 +116,6 @@ _CONFIG: Final = "user_endpoint_config"
 _NO_RESOURCES: Final = {name: getattr(NOTHING_ASKED, name) for name in ("cores", "memory", "gpus")}
 
 
-def seconds(name: str, value: object, *, over: float | None = None, most: float = math.inf) -> float:
-    """A time in seconds, given as a number or a timedelta.
-
-    :param name: of the option, for the message
-    :param over: it must be greater than that; None: at least 0
-    :param most: it must not be greater than that
-    :raises TypeError: it is neither
-    :raises ValueError: it is out of range
-    """
-    right = f"a number of seconds or a timedelta, {'at least 0' if over is None else f'greater than {over}'}"
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    number = _number(value)
-    if number is None:
-        raise TypeError(f"{name} should be {right}, and is {_said(value)}")
-    # Written so that NaN, which compares as neither, fails too.
-    if not (number >= 0 if over is None else number > over):
-        raise ValueError(f"{name} should be {right}, and is {value!r}")
-    if number > most:
-        raise ValueError(f"{name} should be at most {most:g} seconds, and is {value!r}")
-    return number
-
-
-def whole(name: str, value: object, least: int, most: int) -> int:
-    """A whole number within bounds.
-
-    :param name: of the option, for the message
-    :raises TypeError: it is none
-    :raises ValueError: it is out of bounds
-    """
-    right = f"a whole number from {least} to {most}"
-    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise TypeError(f"{name} should be {right}, and is {_said(value)}")
-    found = operator.index(value)  # type: ignore[arg-type]  # it has __index__
-    if not least <= found <= most:
-        raise ValueError(f"{name} should be {right}, and is {found}")
-    return found
-
-
 def bytes_of(name: str, value: object) -> int:
     """An amount of memory in bytes, given so or as text with a unit.
 
@@ -167,7 +127,7 @@ def bytes_of(name: str, value: object) -> int:
     if isinstance(value, str):
         found = _bytes_of_text(name, value, right)
     elif isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise TypeError(f"{name} should be {right}, and is {_said(value)}")
+        raise TypeError(f"{name} should be {right}, and is {said(value)}")
     else:
         found = operator.index(value)  # type: ignore[arg-type]  # it has __index__
     if found < _LEAST_MEMORY:
@@ -179,16 +139,16 @@ def bytes_of(name: str, value: object) -> int:
     return found
 
 
-def _bytes_of_text(name: str, text: str, right: str) -> int:
-    found = _AMOUNT.fullmatch(text)
+def _bytes_of_text(name: str, amount: str, right: str) -> int:
+    found = _AMOUNT.fullmatch(amount)
     if found is None:
-        raise ValueError(f"{name} should be {right}, and is {text!r}")
+        raise ValueError(f"{name} should be {right}, and is {amount!r}")
     unit = found[2].upper()
     factor = _UNITS.get(unit)
     if factor is None:
         wanted = f"{unit[0]}B or {unit[0]}iB" if unit[:1] in set("KMGT") else "B, KB, MB, GB, TB, KiB, MiB, GiB or TiB"
         raise ValueError(
-            f"{name} is {text!r}, which {'has no unit' if not unit else f'has the unit {found[2]!r}'}: write {wanted}"
+            f"{name} is {amount!r}, which {'has no unit' if not unit else f'has the unit {found[2]!r}'}: write {wanted}"
         )
     number = str(found[1])
     return round(float(number) * factor) if "." in number else int(number) * int(factor)
@@ -200,14 +160,14 @@ def _names(classes: object) -> tuple[str, ...]:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise TypeError(
                 f"retry_on should be an exception class or a tuple of them, such as (OSError, TimeoutError), and "
-                f"{'holds' if isinstance(classes, tuple) else 'is'} {_said(kind)}"
+                f"{'holds' if isinstance(classes, tuple) else 'is'} {said(kind)}"
             )
     return tuple(dict.fromkeys(f"{kind.__module__}.{kind.__qualname__}" for kind in each))
 
 
 def _resources(value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise TypeError(f"resources should be a dictionary of cores, memory and gpus, and is {_said(value)}")
+        raise TypeError(f"resources should be a dictionary of cores, memory and gpus, and is {said(value)}")
     new: dict[str, Any] = {}
     for key, amount in value.items():
         if key not in _NO_RESOURCES:
@@ -225,25 +185,7 @@ def _resources(value: object) -> dict[str, Any]:
 
 
 def _label(value: object) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise TypeError(f"label should be text or None, and is {_said(value)}")
-    if len(value) > _MOST_LABEL:
-        raise ValueError(f"label should have at most {_MOST_LABEL} characters, and has {len(value)}")
-    return value
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        return value
-    return float(operator.index(value)) if hasattr(type(value), "__index__") else None  # type: ignore[arg-type]
-
-
-def _said(value: object) -> str:
-    return f"{value!r} (a {type(value).__name__})"
+    return text("label", value, _MOST_LABEL) if value is not None and value != "" else None
 
 
 def _differences(call: CallOptions) -> list[tuple[str, Any]]:

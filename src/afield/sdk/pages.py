@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from afield.sdk.checks import whole
+
 __all__ = ["PAGE", "paged"]
 
 #: Entries that are asked for at once.
@@ -20,10 +22,11 @@ def paged(
 
     :param page: asks for one: from where the last one ended, and how many at most; gives records and where it ended
     :param limit: how many in all; None: all there are
-    :raises ValueError: ``limit`` is less than 1
+    :raises TypeError: ``limit`` is no whole number
+    :raises ValueError: it is less than 1
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is how many to list at most, at least 1, or None for all; not {limit!r}")
+    if limit is not None:
+        whole("limit is how many to list at most, or None for all; it", limit, 1, 1 << 62)
     return _entries(page, limit)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from afield.ids import parse_id
+from afield.sdk.checks import json_object, said, text
 from afield.wire.rest import EndpointRegistration
 
 if TYPE_CHECKING:
@@ -61,10 +62,16 @@ class EndpointCalls(ABC):
         :param high_assurance: published; kept
         :param admins: identities who may change it beside its owner
         :return: its ``endpoint_id`` and the credentials of its queues
-        :raises ValueError: it has no name
+        :raises InvalidId: one of the ids is none
+        :raises TypeError: a value is of the wrong kind
+        :raises ValueError: it has no name, or one that cannot be kept
         """
         if not name:
             raise ValueError(f"name should be what the endpoint is called, and is {name!r}")
+        text("name", name)
+        if display_name is not None:
+            text("display_name", display_name)
+        json_object(metadata, "metadata")
         registration = EndpointRegistration(
             endpoint_name=name,
             metadata=metadata or {},
@@ -72,10 +79,10 @@ class EndpointCalls(ABC):
             multi_user=bool(multi_user),
             public=bool(public),
             high_assurance=bool(high_assurance),
-            allowed_functions=_ids(allowed_functions, "function"),
+            allowed_functions=_ids("allowed_functions", allowed_functions, "function"),
             authentication_policy=None if auth_policy is None else str(auth_policy),
             subscription_uuid=None if subscription_id is None else str(subscription_id),
-            admins=_ids(admins, "identity"),
+            admins=_ids("admins", admins, "identity"),
         )
         known = None if endpoint_id is None else parse_id(endpoint_id, "endpoint")
         # Without an id, each repetition would make another endpoint.
@@ -133,5 +140,7 @@ class EndpointCalls(ABC):
         return self.run(endpoint_id=endpoint_id, function_id=self.register_source_code(SOURCE, ENTRY_POINT))
 
 
-def _ids(values: Sequence[UUIDlike] | None, what: str) -> list[str] | None:
+def _ids(name: str, values: Sequence[UUIDlike] | None, what: str) -> list[str] | None:
+    if not isinstance(values, list | tuple | set | frozenset | None):
+        raise TypeError(f"{name} should be a list of ids or None, and is {said(values)}")
     return None if values is None else [parse_id(value, what) for value in values]

@@ -9,26 +9,19 @@ from __future__ import annotations
 import uuid
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from afield.ids import parse_id
 from afield.sdk.calls import Origin
+from afield.sdk.checks import json_object, said
 from afield.sdk.coalesce import Group, Lane, Options
+from afield.sdk.older import CONTAINER
 from afield.serialize import ComputeSerializer, import_path
 
 if TYPE_CHECKING:
     from afield.serialize.selection import Strategylike
 
-__all__ = ["CONTAINER", "Settings", "json_object"]
-
-
-#: what to write now
-CONTAINER: Final = (
-    "container_id has no effect: containers are part of an endpoint's configuration. Leave it out, and choose the "
-    "container with user_endpoint_config={…}, by the variables that the endpoint's template has for it"
-)
+__all__ = ["Settings", "import_paths"]
 
 
 class Settings:
@@ -48,6 +41,7 @@ class Settings:
         amqp_port: int | None,
     ) -> None:
         self._origin = Origin(serializer, 1, None)
+        self.serializer = serializer
         #: None: something has changed since the last call
         self._lane: Lane | None = None
         self._group = Group()
@@ -98,8 +92,8 @@ class Settings:
 
     @resource_specification.setter
     def resource_specification(self, value: dict[str, Any] | None) -> None:
-        self._resource_specification = value
         self._resource_text = json_object(value, "resource_specification")
+        self._resource_specification = value
         self._lane = None
 
     @property
@@ -109,8 +103,8 @@ class Settings:
 
     @user_endpoint_config.setter
     def user_endpoint_config(self, value: dict[str, Any] | None) -> None:
-        self._user_endpoint_config = value
         self._config_text = json_object(value, "user_endpoint_config")
+        self._user_endpoint_config = value
         self._lane = None
 
     @property
@@ -120,8 +114,8 @@ class Settings:
 
     @result_serializers.setter
     def result_serializers(self, value: Sequence[Strategylike] | None) -> None:
+        self._result_paths = import_paths(value)
         self._result_serializers = value
-        self._result_paths = tuple(import_path(each) for each in value or ())
         self._lane = None
 
     @property
@@ -131,6 +125,8 @@ class Settings:
 
     @serializer.setter
     def serializer(self, value: ComputeSerializer) -> None:
+        if not callable(getattr(value, "serialize", None)):
+            raise TypeError(f"serializer should be a ComputeSerializer, and is {said(value)}")
         self._origin.serializer = value
 
     @property
@@ -167,17 +163,12 @@ def _uuid(value: uuid.UUID | str | None, what: str) -> uuid.UUID | None:
     return None if value is None else uuid.UUID(parse_id(value, what))
 
 
-def json_object(value: dict[str, Any] | None, name: str) -> bytes:
-    """A dictionary as it travels; empty for an empty one and None.
+def import_paths(strategies: Sequence[Strategylike] | None) -> tuple[str, ...]:
+    """Strategies for results as they travel.
 
-    :param name: of the option, for the message
-    :raises TypeError: it is neither, or holds what JSON has nothing for
+    :raises TypeError: they come in no list or tuple
+    :raises SerdeError: one of them is none
     """
-    if value is None:
-        return b""
-    if not isinstance(value, dict):
-        raise TypeError(f"{name} should be a dictionary or None, and is a {type(value).__name__}")
-    try:
-        return msgspec.json.encode(value, order="sorted") if value else b""
-    except (TypeError, msgspec.MsgspecError) as error:
-        raise TypeError(f"{name} cannot be written as JSON: {error}") from error
+    if not isinstance(strategies, list | tuple | None):
+        raise TypeError(f"result_serializers should be a list of strategies or None, and is {said(strategies)}")
+    return tuple(import_path(each) for each in strategies or ())

@@ -7,8 +7,9 @@ consumed what was meant for this one. A stream that is lost while nothing is out
 task.
 
 A queue gives each message to one of those who consume it. Several clients of this process may use one group; then
-whoever gets a message looks for whom it is. What is for nobody here is put back once, for another program; and who
-notices by this that others consume, too, asks after its tasks soon, for some of its results may have gone there.
+whoever gets a message looks for whom it is. What is for nobody here is put back a few times, for another program; and
+who notices by this that others consume, too, asks after its tasks soon, for some of its results may have been lost
+there.
 
 This is not a :class:`~afield.broker.link.Link`: patience here is a number of seconds over service and broker together,
 and a group without a queue is no error but a reason to ask instead.
@@ -31,7 +32,7 @@ from afield.broker.base import Connection, Connector, Consumer, Delivery
 from afield.errors import BrokerRefused, BrokerUnreachable, ComputeError, ServiceError, ServiceUnreachable, WireError
 from afield.sdk import portal
 from afield.sdk.future import ComputeFuture
-from afield.sdk.match import Matcher
+from afield.sdk.match import Matcher, Strays
 from afield.sdk.outcome import Arrived, Place
 from afield.sdk.retry import Pace, Retrying, TryAgain, persist
 from afield.sdk.transport.base import Transport
@@ -84,6 +85,7 @@ class Stream:
     ) -> None:
         self.group_id = group_id
         self.matcher: Matcher[ComputeFuture[Any], Arrived, Notice] = Matcher()
+        self._strays = Strays()
         #: who still may wait for something of this group; without any, it ends when nothing is outstanding
         self.users: set[object] = set()
         self._transport, self._connector, self._pace, self._port = transport, connector, pace, port
@@ -301,11 +303,10 @@ class Stream:
         if consumer is None or not self._deliveries:
             return
         deliveries, self._deliveries = self._deliveries, []
-        strange = [delivery for delivery in deliveries if not self._take(delivery)]
-        if any(delivery.redelivered for delivery in deliveries) or strange:
+        strange = {delivery.tag: task_id for delivery in deliveries if (task_id := self._take(delivery)) is not None}
+        if strange or any(delivery.redelivered for delivery in deliveries):
             self._not_alone()
-        # For another program, perhaps. Once only: what nobody wants would come again and again.
-        back = {delivery.tag for delivery in strange if not delivery.redelivered}
+        back = {tag for tag, task_id in strange.items() if self._strays.put_back(task_id)}
         for tag in back:
             consumer.nack(tag)
         done = [delivery.tag for delivery in deliveries if delivery.tag not in back]
@@ -316,23 +317,24 @@ class Stream:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.get_running_loop().create_task(self._ask_soon())
 
-    def _take(self, delivery: Delivery) -> bool:
-        """Whether that was all that can be done with it: nothing in it may be for somebody else."""
+    def _take(self, delivery: Delivery) -> str | None:
+        """A task of which it brought the end, and for which nobody here waits; None: there is no such in it."""
         properties = delivery.properties
         try:
             messages = decode(delivery.body, properties.headers)
         except WireError as error:
             # Putting it back would bring it again at once, for ever.
             _log.warning("a message in the result queue of task group %s is dropped: %s", self.group_id, error)
-            return True
-        ours = True
+            return None
+        stray = None
         for message in messages:
             if isinstance(message, Result):
                 arrived = Arrived.from_result(message, properties.timestamp)
-                ours = self.arrived(message.task_id, arrived) and ours
+                if not self.arrived(message.task_id, arrived):
+                    stray = stray or message.task_id
             elif isinstance(message, Notice):
                 self._noticed(message)
-        return ours
+        return stray
 
     def arrived(self, task_id: str, arrived: Arrived) -> bool:
         """An end has come; whether somebody here expects it. (Who may do so once an answer is in, keeps it.)"""

@@ -12,12 +12,13 @@ from types import EllipsisType
 from typing import Any, ParamSpec, TypeVar
 
 from afield.ids import parse_id
+from afield.sdk.checks import flag, seconds, whole
 from afield.sdk.chunks import in_chunks
 from afield.sdk.coalesce import Lane
 from afield.sdk.functions import Function
 from afield.sdk.future import ComputeFuture
 from afield.sdk.mapping import WINDOW, Input, Results, map_input, starmap_input
-from afield.sdk.options import Asked, Resources, seconds, whole
+from afield.sdk.options import Asked, Resources
 from afield.sdk.progress import Bar
 
 __all__ = ["ExecutorView", "Submitting"]
@@ -224,6 +225,8 @@ class Submitting(ABC):
             whole("buffersize (how many tasks may be under way)", buffersize, 1, 1 << 31)
         if total is not None:
             whole("total (how many calls there will be)", total, 0, 1 << 62)
+        flag("ordered", ordered)
+        flag("progress", progress)
         function = self._taken(fn if chunksize == 1 else in_chunks(fn))
         lanes: list[Lane] = []
 

@@ -12,6 +12,7 @@ import msgspec
 from afield.errors import ComputeAPIError, SerdeError, TaskPending, VersionMismatch
 from afield.ids import new_id, parse_id
 from afield.sdk.batch import Batch, UserRuntime
+from afield.sdk.checks import said
 from afield.sdk.older import also, deprecated
 from afield.sdk.outcome import Arrived
 from afield.sdk.pages import paged
@@ -317,9 +318,11 @@ def _ids_of(given: Any) -> list[str]:
     if isinstance(given, str | uuid.UUID):
         raise TypeError(f"task ids should come in a list, and {given} is one alone: write [task_id]")
     if isinstance(given, Mapping):
-        if "tasks" not in given:
+        if not isinstance(given.get("tasks"), Mapping):
             raise TypeError(f"task ids should come in a list, or in an answer of batch_run; this has {list(given)}")
         given = [task_id for ids in given["tasks"].values() for task_id in ids]
+    if not isinstance(given, Iterable):
+        raise TypeError(f"task ids should come in a list, and this is {said(given)}")
     return [parse_id(task_id, "task") for task_id in given]
 
 

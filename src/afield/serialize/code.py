@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final
 
 from afield.errors import DeserializationError, SerializationError
 from afield.serialize.data import pickle_from_text, text_holds_code, text_of_pickle
+from afield.serialize.identities import MARKS, remember
 from afield.serialize.names import is_complete
 from afield.serialize.strategy import (
     IDENTIFIER_LENGTH,
@@ -238,6 +239,8 @@ def _define(name: str, source: str) -> Any:
     except NameError:
         # As the published reader does it always: annotations become text, so they may name what is not here.
         exec(compile(source, file, "exec", _TEXT_NOTES, dont_inherit=True), namespace)  # noqa: S102 - likewise
+    for identity, kind in namespace.pop(MARKS, {}).items():
+        remember(kind, identity)
     if name not in namespace:
         defined = ", ".join(sorted(namespace.keys() - {"__name__", "__builtins__"})) or "nothing"
         raise DeserializationError(f"the source should define {name}, and it defines {defined}")

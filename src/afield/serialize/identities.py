@@ -2,55 +2,112 @@
 
 A function takes its script's classes along, and so does each argument that is an instance of one. Read one after the
 other, they would be different classes of the same name, and ``colour is Colour.RED`` would be false where the script
-says it is true. So each class that travels has an identity, made when it is first written, and a reader that has made a
-class of that identity takes that one. The published reader knows nothing of it, and is not disturbed.
+says it is true. So each class that travels has an identity, made when it is first written:
+
+1. Where a class was written, what comes back with its identity is that class, and stays as it is there.
+2. Elsewhere, what one task brings is one class: the task's function makes it, and its arguments take it. The next task
+   makes its own, so that nothing which a task does to a class is seen by another one, or by one in another thread.
+
+The published reader knows nothing of it, and is not disturbed.
 """
 
 from __future__ import annotations
 
-from threading import Lock
-from typing import Any, Final
+import threading
+from typing import Any, Final, Self
 from uuid import uuid4
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
-__all__ = ["MARK", "identity_of", "known_class", "module_with", "remember", "split_module"]
+__all__ = [
+    "MARK",
+    "MARKS",
+    "begin_task",
+    "class_at_home",
+    "class_of_task",
+    "identity_of",
+    "module_with",
+    "remember",
+    "split_module",
+]
 
 #: Under this name the identity is among what a class is made of.
 MARK: Final = "__afield_class__"
 
+#: And under this one are, in source, all its classes by their identities.
+MARKS: Final = "__afield_classes__"
+
 #: Between module and identity, where a class is made of its module's name and little else.
 _IN_MODULE: Final = ".afield:"
 
-_lock: Final = Lock()
-_identities: Final[WeakKeyDictionary[type, str]] = WeakKeyDictionary()
-_classes: Final[WeakValueDictionary[str, type]] = WeakValueDictionary()
+
+class _Known(ref[type]):
+    """A class that has an identity."""
+
+    __slots__ = ("identity", "is_born_here", "number")
+
+    identity: str
+    is_born_here: bool
+    number: int
+
+    def __new__(cls, kind: type, identity: str, *, is_born_here: bool) -> Self:
+        made = super().__new__(cls, kind, _forget)
+        made.identity, made.is_born_here, made.number = identity, is_born_here, id(kind)
+        return made
+
+    def __init__(self, kind: type, identity: str, *, is_born_here: bool) -> None:  # noqa: ARG002 - as above
+        super().__init__(kind, _forget)
+
+
+class _Task(threading.local):
+    """The task that this thread reads."""
+
+    #: what it brought, by identity; None: there was none
+    classes: WeakValueDictionary[str, type] | None = None
+
+
+# Both change by single steps, so they need no lock: a finalizer, or a process that was forked, could wait for it for
+# ever. By number, for classes may be compared and hashed as their metaclasses like it.
+_known: Final[dict[int, _Known]] = {}
+#: the classes that were written here
+_written: Final[dict[str, _Known]] = {}
+_task: Final = _Task()
 
 
 def identity_of(kind: type) -> str:
-    """The identity of a class; it gets one when somebody first asks."""
-    with _lock:
-        found = _identities.get(kind)
-        if found is None:
-            found = _identities[kind] = uuid4().hex
-            _classes[found] = kind
-        return found
+    """The identity of a class that is written; it gets one when somebody first asks."""
+    known = _known.get(id(kind))
+    if known is None:
+        known = _known.setdefault(id(kind), _Known(kind, uuid4().hex, is_born_here=True))
+    _written[known.identity] = known
+    return known.identity
 
 
-def known_class(identity: Any) -> type | None:
-    """The class of that identity, if it is in this process."""
-    return _classes.get(identity) if isinstance(identity, str) else None
+def begin_task() -> None:
+    """From here on this thread reads another task, whose classes are its own."""
+    _task.classes = WeakValueDictionary()
+
+
+def class_at_home(identity: Any) -> type | None:
+    """The class of that identity, if it was written here; between tasks also one that came from elsewhere before."""
+    known = _written.get(identity) if isinstance(identity, str) else None
+    return known() if known is not None and (known.is_born_here or _task.classes is None) else None
+
+
+def class_of_task(identity: Any) -> type | None:
+    """The class of that identity that this thread's task brought already."""
+    return _task.classes.get(identity) if _task.classes is not None and isinstance(identity, str) else None
 
 
 def remember(kind: type, identity: Any) -> type:
-    """Give the class the identity with which it came; the one that has it already, if there is one.
+    """Give a class that was made here the identity with which it came.
 
-    :returns: the class of that identity
+    :returns: the class
     """
-    if not isinstance(identity, str):
-        return kind
-    with _lock:
-        _identities.setdefault(kind, identity)
-        return _classes.setdefault(identity, kind)
+    if isinstance(identity, str):
+        _known[id(kind)] = _Known(kind, identity, is_born_here=False)
+        if _task.classes is not None:
+            _task.classes[identity] = kind
+    return kind
 
 
 def module_with(module: str, kind: type) -> str:
@@ -64,3 +121,10 @@ def split_module(name: Any) -> tuple[Any, str | None]:
         return name, None
     module, _, identity = name.partition(_IN_MODULE)
     return module, identity
+
+
+def _forget(known: Any) -> None:
+    if _known.get(known.number) is known:
+        del _known[known.number]
+    if _written.get(known.identity) is known:
+        del _written[known.identity]

@@ -8,8 +8,9 @@ nothing of it. So:
 2. What it made is not good enough if it names something of ``__main__``, for that is another module elsewhere. Such a
    pickle holds the text ``__main__``; then dill writes. (A string that merely says so costs time, no more.)
 3. The reader knows the few names that dill's reader knows, and imports dill only when a pickle names something of it.
-4. A class of the script that comes back to it, as the type of a result or of something in it, is the script's own; and
-   one that came before, with the function for instance, is that one (see ``identities``).
+4. A class of the script that comes back to it, as the type of a result or of something in it, is the script's own, as
+   it is there; and one that came with the function of a task is the same in its arguments (see ``identities``), as it
+   came last.
 
 What dill makes of a function is the byte code of one Python, and running that of another one crashes the process, or
 worse. So a pickle with byte code ends with the version that made it: behind the end, where no reader looks but ours.
@@ -25,11 +26,12 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from enum import Enum
 from typing import Any, Final, Self
 from weakref import WeakSet
 
 from afield.serialize.foreign import VERSION, Unusable, checking, foreign
-from afield.serialize.identities import MARK, known_class, remember, split_module
+from afield.serialize.identities import MARK, class_at_home, class_of_task, remember, split_module
 
 __all__ = ["CODE_MARK", "LEFT_BEHIND", "Reader", "dumps", "loads"]
 
@@ -85,6 +87,7 @@ class Reader(pickle.Unpickler):
     def __init__(self, pickled: bytes) -> None:
         super().__init__(io.BytesIO(pickled))
         self._pickled = pickled
+        self._here = _Here()
 
     def find_class(self, module: str, name: str) -> Any:
         """What a pickle names, as dill's reader understands it."""
@@ -100,19 +103,22 @@ class Reader(pickle.Unpickler):
         # Somebody may well send ``setattr`` itself.
         if wrap is None or (wrap is _filling_classes and not _CLASSES.search(self._pickled)):
             return found
-        return wrap(found)
+        return wrap(found, self._here)
 
 
 class _OthersReader(Reader):
     """Reads pickles of another version.
 
+    :param here: which classes need not be made
     :param others: what some names in it mean instead
     :param absent: makes something for names that mean nothing here
     """
 
-    def __init__(self, pickled: bytes, others: Mapping[tuple[str, str], Any], absent: Callable[[], Any]) -> None:
+    def __init__(
+        self, pickled: bytes, here: _Here, others: Mapping[tuple[str, str], Any], absent: Callable[[], Any]
+    ) -> None:
         super().__init__(pickled)
-        self._others, self._absent = others, absent
+        self._here, self._others, self._absent = here, others, absent
 
     def find_class(self, module: str, name: str) -> Any:
         """What a pickle names, or what is to take its place."""
@@ -143,16 +149,17 @@ def _without_code(pickled: bytes, maker: str) -> Any:
     def no_class(*_: Any) -> Any:
         raise foreign(maker)
 
+    here = _Here(fills=False)
     others = {
         ("dill._dill", "_create_code"): lambda *_: None,
         ("dill._dill", "_create_function"): Absent,
-        ("dill._dill", "_create_type"): _making_classes(no_class),
+        ("dill._dill", "_create_type"): _making_classes(no_class, here),
         # What dataclasses keep in a class differs from version to version.
         ("dataclasses", "Field"): Absent,
         ("dataclasses", "_DataclassParams"): Absent,
     }
     try:
-        found = _OthersReader(pickled, others, Absent).load()
+        found = _OthersReader(pickled, here, others, Absent).load()
     except Exception:  # noqa: BLE001 - it was tried; what is wrong is that the versions differ
         raise foreign(maker) from None
     # What was read on the way is gone by now, so those that are left are part of it; or of a ring.
@@ -166,54 +173,77 @@ def _without_code(pickled: bytes, maker: str) -> Any:
 # ---- classes that are here already -----------------------------------------------------------------------------------
 
 
-def _making_classes(create_type: Callable[..., Any]) -> Callable[..., Any]:
+class _Here:
+    """Which classes of a pickle are here and need not be made.
+
+    :param fills: whether those that came with the task are filled again: the script may have changed them since
+    """
+
+    def __init__(self, *, fills: bool = True) -> None:
+        self._fills = fills
+        #: those that stay as they are, by number
+        self._settled: dict[int, type] = {}
+
+    def find(self, identity: Any, module: Any, name: Any) -> type | None:
+        """The class that is about to be made."""
+        found = class_at_home(identity)
+        if found is None:
+            found = _own_class(module, name)
+        if found is None:
+            found = class_of_task(identity)
+            if found is None or self._fills:
+                return found
+        self._settled[id(found)] = found
+        return found
+
+    def is_settled(self, thing: Any) -> bool:
+        """Whether nothing is to be done to this class, or member of an enum."""
+        kind = thing if isinstance(thing, type) else type(thing)
+        return id(kind) in self._settled and (kind is thing or isinstance(thing, Enum))
+
+
+def _making_classes(create_type: Callable[..., Any], here: _Here) -> Callable[..., Any]:
     def create(*parts: Any) -> Any:
         # A metaclass, a name, bases, and what is in it.
         names = parts[3] if len(parts) == 4 and isinstance(parts[3], dict) else {}
         identity = names.pop(MARK, None)
         name = names.get("__qualname__", parts[1] if len(parts) > 1 else "")
-        known = _known_class(identity, names.get("__module__"), name)
+        known = here.find(identity, names.get("__module__"), name)
         return remember(create_type(*parts), identity) if known is None else known
 
     return create
 
 
-def _making_enums(new_class: Callable[..., Any]) -> Callable[..., Any]:
+def _making_enums(new_class: Callable[..., Any], here: _Here) -> Callable[..., Any]:
     def create(*parts: Any) -> Any:
         # A name, bases, options, and a function with what is in it.
         names = getattr(parts[3], "keywords", {}).get("source") if len(parts) == 4 else None
         if not isinstance(names, dict):
             return new_class(*parts)
         identity = names.pop(MARK, None)
-        known = _known_class(identity, names.get("__module__"), names.get("__qualname__", parts[0]))
+        name = names.get("__qualname__", parts[0])
+        known = here.find(identity, names.get("__module__"), name)
         return remember(new_class(*parts), identity) if known is None else known
 
     return create
 
 
-def _making_named_tuples(create: Callable[..., Any]) -> Callable[..., Any]:
+def _making_named_tuples(create: Callable[..., Any], here: _Here) -> Callable[..., Any]:
     def make(name: Any, fields: Any, module: Any, defaults: Any = None) -> Any:
         # Its qualified name comes later, so one that came from inside of a class is not found by name.
         module, identity = split_module(module)
-        known = _known_class(identity, module, name)
+        known = here.find(identity, module, name)
         return remember(create(name, fields, module, defaults), identity) if known is None else known
 
     return make
 
 
-def _filling_classes(set_attribute: Callable[..., Any]) -> Callable[..., Any]:
+def _filling_classes(set_attribute: Callable[..., Any], here: _Here) -> Callable[..., Any]:
     def fill(thing: Any, *rest: Any) -> None:
-        # It has all this, as it is in the script.
-        if not (isinstance(thing, type) and thing is _own_class(thing.__module__, thing.__qualname__)):
+        if not here.is_settled(thing):
             set_attribute(thing, *rest)
 
     return fill
-
-
-def _known_class(identity: Any, module: Any, name: Any) -> type | None:
-    """The class that is about to be made, if it is here: it came before, or it is the script's own."""
-    known = known_class(identity)
-    return _own_class(module, name) if known is None else known
 
 
 def _own_class(module: Any, name: Any) -> type | None:
@@ -226,8 +256,8 @@ def _own_class(module: Any, name: Any) -> type | None:
     return found if isinstance(found, type) and found.__module__ == _MAIN else None
 
 
-_WRAPPED: Final[dict[tuple[str, str], Callable[[Callable[..., Any]], Callable[..., Any]]]] = {
-    ("dill._dill", "_create_code"): checking,
+_WRAPPED: Final[dict[tuple[str, str], Callable[[Callable[..., Any], _Here], Callable[..., Any]]]] = {
+    ("dill._dill", "_create_code"): lambda create_code, _: checking(create_code),
     ("dill._dill", "_create_namedtuple"): _making_named_tuples,
     ("dill._dill", "_create_type"): _making_classes,
     ("types", "new_class"): _making_enums,

@@ -26,6 +26,7 @@ from typing import Any, Final
 from afield.errors import SerializationError
 from afield.serialize.buffers import pack_buffers
 from afield.serialize.code import AllCodeStrategies, DillCode, PureSourceTextInspect
+from afield.serialize.identities import MARKS, identity_of
 from afield.serialize.names import all_code, by_name, global_names, home_of, is_main, submodules
 from afield.serialize.same import Comparison
 from afield.serialize.sources import TEXT_NOTES, Found, early_names, find_class, find_function
@@ -114,6 +115,8 @@ class _Text:
             pickled = b64encode(_pickled(tuple(self._data.values()), "its data")).decode("ascii")
             yield f"({names},) = __import__('pickle').loads(__import__('base64').b64decode('{pickled}'))\n"
         yield from self._definitions
+        if classes := [text for name, value in self._known.items() for text in _marked(name, value)]:
+            yield f"{MARKS} = {{{', '.join(classes)}}}\n"
 
     # ---- what a name needs -----------------------------------------------------------------------------------------
 
@@ -238,6 +241,16 @@ def _refuse_closure(name: str, value: Any) -> None:
     if isinstance(function, FunctionType) and function.__closure__:
         free = ", ".join(function.__code__.co_freevars)
         raise SerializationError(f"{name} is a closure: it uses {free} of the function in which it was defined")
+
+
+def _marked(path: str, kind: Any) -> Iterator[str]:
+    """For a class of the script and those in it: the identity, and where it is."""
+    if not isinstance(kind, type) or by_name(kind):
+        return
+    yield f"{identity_of(kind)!r}: {path}"
+    for name, value in vars(kind).items():
+        if isinstance(value, type) and value.__qualname__.startswith(f"{kind.__qualname__}."):
+            yield from _marked(f"{path}.{name}", value)
 
 
 def _made_by_call(value: Any) -> str:

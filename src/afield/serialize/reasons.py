@@ -11,7 +11,7 @@ import binascii
 import pickle
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import islice
 from types import FunctionType
 from typing import Any, Final
@@ -143,7 +143,7 @@ def _failing_part(data: Any, strategy: SerializationStrategy) -> tuple[str, Any]
 
 
 def _parts(data: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(data, Mapping):
+    if isinstance(data, dict):
         yield from ((f"[{_key(key)}]", part) for key, part in data.items())
     elif isinstance(data, list | tuple):
         yield from ((f"[{place}]", part) for place, part in enumerate(data))

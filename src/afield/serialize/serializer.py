@@ -9,6 +9,7 @@ from afield.errors import DeserializationError, SerdeError, SerializationError
 from afield.serialize.buffers import pack_buffers, unpack_buffers
 from afield.serialize.code import DEFAULT_STRATEGY_CODE
 from afield.serialize.data import DEFAULT_STRATEGY_DATA
+from afield.serialize.identities import begin_task
 from afield.serialize.selection import Allowed, Strategylike, allowed_types, strategy_for
 from afield.serialize.strategy import SerializationStrategy, strategy_of
 
@@ -60,11 +61,16 @@ class ComputeSerializer:
     def deserialize(self, payload: str) -> Any:
         """The object that :meth:`serialize`, of any serializer, made ``payload`` of.
 
+        A callable begins a task: classes of a script that come with it, and with what the same thread reads after it
+        until the next one, are the same classes.
+
         :raises DeserializationError: naming the strategy and the likely cause
         """
         strategy = strategy_of(payload)
         if self.allowed_deserializer_types:
             self.assert_deserializer_allowed(strategy)
+        if strategy.for_code:
+            begin_task()
         try:
             return strategy.deserialize(payload)
         except Exception as error:

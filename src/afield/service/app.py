@@ -23,7 +23,7 @@ from afield.service.auth.local import local_owner, service_secret
 from afield.service.auth.queue_logins import QueueLogins
 from afield.service.auth.tokens import BearerTokens
 from afield.service.clock import Clock, SystemClock
-from afield.service.domain.records import IdentityRecord
+from afield.service.domain.people import IdentityRecord
 from afield.service.flows.beats import Beats
 from afield.service.flows.results import Results
 from afield.service.flows.settled import Settled
@@ -121,7 +121,7 @@ class Service:
         logins = QueueLogins(secret, records, self._clock)
         tokens = BearerTokens(store, self._clock)
         owner = local_owner(secret, self._clock.now())
-        await store.put_identity(owner)
+        await store.people.put_identity(owner)
         token = await tokens.issue(owner.id, "the person who runs this service", _TOKEN_LIFE_S)
 
         in_flight = InFlight(store)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import time
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from afield.broker.base import Properties, Publication
 from afield.endpoint.agent.journal import Journal
 from afield.endpoint.agent.orders import Refresh, Start, Stop
+from afield.endpoint.engines.process import ProcessPoolEngine
 from afield.endpoint.settings import EngineSettings, UserSettings
 from afield.errors import ConfigurationError, VersionMismatch
+from afield.wire.messages import CallOptions
 
 pytestmark = pytest.mark.anyio
 
@@ -226,3 +230,31 @@ async def test_results_that_nobody_takes_wait_and_are_tried_again(service, runni
         await service.until(lambda: "a" in service.results)
     assert engine.ran == ["a"]
     assert await service.waiting() == 0
+
+
+HOLD = """
+def f(gate):
+    with open(gate) as pipe:
+        pipe.read()
+"""
+
+
+async def test_tasks_that_wait_for_an_accelerator_keep_nobody_from_a_free_worker(service, working, parts, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    hold = parts.call("holds", HOLD, str(gate))
+    gpu = CallOptions(gpus=1)
+    engine = ProcessPoolEngine(max_workers=2, accelerators=["0"], log=tmp_path / "log")
+    waits = [f"waits-{i}" for i in range(engine.capacity - 1)]
+    async with working(service, engine=engine):
+        # In one message: nothing else happens that could have the agent look again.
+        await service.send(
+            replace(hold, options=gpu),
+            *[replace(parts.call(name, "def f():\n    return 1"), options=gpu) for name in waits],
+            parts.call("quick", "def f():\n    return 2"),
+        )
+        await service.until(lambda: "quick" in service.results)
+        assert set(service.results) == {"quick"}
+        await asyncio.to_thread(gate.write_text, "")
+        await service.until(lambda: {"holds", *waits} <= set(service.results))
+    assert parts.value(service.results["quick"]) == 2

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
 from afield.endpoint.host import registration
 from afield.endpoint.host.directory import Identity, endpoint_directory
 from afield.endpoint.settings import ManagerSettings
 from afield.errors import ComputeAPIError, ConfigurationError
+from afield.sdk.login.client_credentials import PAIRS
 from afield.wire.commands import ReadQueue
 from afield.wire.rest import EndpointDocument, EndpointRegistered
 
@@ -115,3 +121,77 @@ async def test_deleting_what_is_not_there_is_fine(parts):
         await registration.delete(Answers(parts, refuses=ComputeAPIError(401, "X", "no")), ID)
     with pytest.raises(ComputeAPIError):
         await registration.delete(Answers(parts, refuses=ComputeAPIError(403, "X", "no")), ID)
+
+
+class _Asked(BaseHTTPRequestHandler):
+    """A service that gives a client its token, and writes down who deletes endpoints."""
+
+    def do_POST(self):
+        pair = base64.b64decode(self.headers["Authorization"].removeprefix("Basic ")).decode()
+        self.server.asked.append((self.path, pair))
+        self._answer({"access_token": "fresh", "expires_in": 3600})
+
+    def do_DELETE(self):
+        self.server.asked.append((self.path, self.headers["Authorization"]))
+        self._answer({"result": 302})
+
+    def _answer(self, body):
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def asked_service():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Asked)
+    server.asked = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", server.asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def nobody(monkeypatch, tmp_path):
+    """An environment that says nothing of anybody."""
+    for name in ("AFIELD_TOKEN", "AFIELD_SERVICE_URL", *(name for pair in PAIRS for name in pair)):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AFIELD_USER_DIR", str(tmp_path))
+    return monkeypatch
+
+
+@pytest.mark.parametrize(("id_name", "secret_name"), PAIRS)
+async def test_a_client_logs_in_by_itself(nobody, asked_service, id_name, secret_name):
+    url, asked = asked_service
+    nobody.setenv(id_name, "who")
+    nobody.setenv(secret_name, "proof")
+    async with registration.open_transport(registration.find_service(ManagerSettings(service_url=url))) as transport:
+        assert await registration.delete(transport, ID)
+    assert asked == [("/v2/oauth2/token", "who:proof"), (f"/v2/endpoints/{ID}", "Bearer fresh")]
+
+
+async def test_a_token_goes_before_a_client(nobody, asked_service):
+    url, asked = asked_service
+    nobody.setenv("AFIELD_CLIENT_ID", "who")
+    nobody.setenv("AFIELD_CLIENT_SECRET", "proof")
+    nobody.setenv("AFIELD_TOKEN", "mine")
+    async with registration.open_transport(registration.find_service(ManagerSettings(service_url=url))) as transport:
+        assert await registration.delete(transport, ID)
+    assert asked == [(f"/v2/endpoints/{ID}", "Bearer mine")]
+
+
+async def test_half_a_client_and_nobody_are_told(nobody):
+    settings = ManagerSettings(service_url="http://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="no token for the service http://127.0.0.1:9.*AFIELD_CLIENT_SECRET"):
+        registration.find_service(settings)
+    nobody.setenv("AFIELD_CLIENT_ID", "who")
+    with pytest.raises(ConfigurationError, match="AFIELD_CLIENT_SECRET is not"):
+        registration.find_service(settings)

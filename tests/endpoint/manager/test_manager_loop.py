@@ -19,6 +19,7 @@ from afield.endpoint.manager.loop import Manager
 from afield.endpoint.manager.owner import read_settings
 from afield.endpoint.manager.spawn import COMMAND
 from afield.errors import BrokerRefused
+from afield.sdk.login.client_credentials import PAIRS
 from afield.wire.commands import ReadQueue, StartCommand, StartOptions, user_endpoint_name
 from afield.wire.rest import EndpointRegistered
 
@@ -197,6 +198,22 @@ async def test_the_owners_list_and_environment_hold(running, mine, parts):
         await service.until(lambda: {"t", "u"} <= set(service.results))
         assert parts.value(service.results["t"]) == "green"
         assert service.results["u"].error.code == "FUNCTION_NOT_ALLOWED"
+
+
+async def test_tasks_cannot_log_in_as_the_owner(running, mine, parts, monkeypatch):
+    secrets = ["AFIELD_TOKEN", *(name for pair in PAIRS for name in pair)]
+    for name in secrets:
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("COLOUR", "green")
+    mine.environment.write_text("FUNCX_SDK_CLIENT_ID: given\n")
+    read = "def f():\n    import os\n    return dict(os.environ)"
+    async with parts.over_sockets() as service, running(service):
+        await service.command(CEP, start(service))
+        await service.send(parts.call("t", read))
+        await service.until(lambda: "t" in service.results)
+    seen = parts.value(service.results["t"])
+    assert seen["COLOUR"] == "green"
+    assert {name: seen[name] for name in secrets if name in seen} == {"FUNCX_SDK_CLIENT_ID": "given"}
 
 
 async def test_a_service_that_throws_it_out_ends_it(running, parts, started):

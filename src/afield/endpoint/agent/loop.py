@@ -248,6 +248,8 @@ class Agent:
                 future.add_done_callback(partial(self._finished, task.task_id))
         if refused:
             self.feed(on.TasksFinished(refused))
+        # What waits for something rare makes room for others, and nothing else may happen for long.
+        self._look_at_capacity()
 
     def _cancel_job(self, command: do.CancelJob) -> None:
         task_id = command.task_id

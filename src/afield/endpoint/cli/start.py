@@ -12,6 +12,7 @@ from afield.endpoint.cli.stop import stop_running
 
 if TYPE_CHECKING:
     from afield.endpoint.host.directory import EndpointDirectory
+    from afield.endpoint.host.registration import ServiceAccess
     from afield.endpoint.settings import ManagerSettings
 
 __all__ = ["restart", "start"]
@@ -99,12 +100,12 @@ def _run(directory: EndpointDirectory, settings: ManagerSettings, endpoint_uuid:
     )
     with RunLock(directory.lock, f"the endpoint {directory.name}"):
         service = find_service(settings)
-        asyncio.run(_serve(directory, settings, service.url, service.token, endpoint_uuid))
+        asyncio.run(_serve(directory, settings, service, endpoint_uuid))
     typer.echo(f"Stopped: endpoint {directory.name}")
 
 
 async def _serve(
-    directory: EndpointDirectory, settings: ManagerSettings, url: str, token: str, endpoint_uuid: str | None
+    directory: EndpointDirectory, settings: ManagerSettings, service: ServiceAccess, endpoint_uuid: str | None
 ) -> None:
     import asyncio
     import signal
@@ -116,12 +117,14 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    manager = await assemble.manager(directory, settings, service_url=url, token=token, endpoint_id=endpoint_uuid)
+    manager = await assemble.manager(
+        directory, settings, service_url=service.url, authorizer=service.authorizer, endpoint_id=endpoint_uuid
+    )
     running = asyncio.create_task(manager.run(stop))
     ready = asyncio.create_task(manager.ready.wait())
     await asyncio.wait((running, ready), return_when=asyncio.FIRST_COMPLETED)
     if ready.done():
-        text = f"Ready: endpoint {directory.name} is {manager.endpoint_id} at {url}"
+        text = f"Ready: endpoint {directory.name} is {manager.endpoint_id} at {service.url}"
         typer.echo(text)
         say_ready(text)
     ready.cancel()

@@ -81,7 +81,7 @@ class Engine(Protocol):
     def capacity(self) -> int:
         """How many submitted and unfinished jobs keep it busy; the agent keeps further ones to itself.
 
-        It may change whenever a job ends: read it each time.
+        It may change whenever a job is submitted or ends: read it each time.
         """
 
     def status(self) -> EngineStatus:

@@ -61,7 +61,7 @@ class Item(Generic[J]):
 class Line(Generic[J]):
     """Who waits."""
 
-    __slots__ = ("_aside", "_fresh", "_returned", "waiting")
+    __slots__ = ("_aside", "_fresh", "_returned", "choosy", "waiting")
 
     def __init__(self) -> None:
         self._fresh: deque[Item[J]] = deque()
@@ -70,6 +70,8 @@ class Line(Generic[J]):
         self._aside: list[Item[J]] = []
         #: jobs that wait
         self.waiting = 0
+        #: those of them that need accelerators, whether or not it was their turn already
+        self.choosy = 0
 
     @property
     def aside(self) -> int:
@@ -80,17 +82,23 @@ class Line(Generic[J]):
         """Its job is new."""
         self._fresh.append(item)
         self.waiting += 1
+        if item.needs is not None:
+            self.choosy += item.needs.gpus > 0
 
     def come_back(self, item: Item[J]) -> None:
         """Its job was sent, and did not begin."""
         heappush(self._returned, item)
         self.waiting += 1
+        if item.needs is not None:
+            self.choosy += item.needs.gpus > 0
 
     def leave(self, item: Item[J]) -> None:
         """Nobody wants its job any more."""
         assert not item.removed
         item.removed = True
         self.waiting -= 1
+        if item.needs is not None:
+            self.choosy -= item.needs.gpus > 0
         if item.needs is not None and item in self._aside:
             self._aside.remove(item)
             heapify(self._aside)
@@ -122,6 +130,8 @@ class Line(Generic[J]):
     def take(self, item: Item[J]) -> None:
         """Its turn has come: it is what :meth:`first` has just said."""
         self.waiting -= 1
+        if item.needs is not None:
+            self.choosy -= item.needs.gpus > 0
         if self._fresh and self._fresh[0] is item and not self._returned:
             self._fresh.popleft()
         elif self._aside and self._aside[0] is item:
@@ -135,7 +145,7 @@ class Line(Generic[J]):
         self._returned.clear()
         self._fresh.clear()
         self._aside.clear()
-        self.waiting = 0
+        self.waiting = self.choosy = 0
         return [item.job for item in sorted(items) if not item.removed]
 
     def _head(self) -> Item[J] | None:

@@ -204,7 +204,7 @@ class ProcessPoolEngine:
 
         Jobs that wait for accelerators do not count, as far as there are workers for others: or these would idle.
         """
-        return self._max_workers * (1 + self._schedule.pace.ahead) + min(self._schedule.aside, self._max_workers)
+        return self._max_workers * (1 + self._schedule.pace.ahead) + min(self._schedule.choosy, self._max_workers)
 
     def status(self) -> EngineStatus:
         """Right now."""

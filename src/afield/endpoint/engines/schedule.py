@@ -142,6 +142,11 @@ class Schedule(Generic[J]):
         return self._line.aside
 
     @property
+    def choosy(self) -> int:
+        """How many of those that wait need accelerators, whether or not it was their turn already."""
+        return self._line.choosy
+
+    @property
     def idle(self) -> int:
         """Workers' shares that nobody has."""
         # Less than none, if a worker ended while others were claimed.

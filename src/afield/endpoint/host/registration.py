@@ -15,7 +15,7 @@ from afield.endpoint.host.directory import EndpointDirectory, Identity
 from afield.endpoint.host.report import facts
 from afield.endpoint.settings import ManagerSettings
 from afield.errors import ComputeAPIError, ConfigurationError
-from afield.sdk.login.source import authorization, find_token, find_url
+from afield.sdk.login.source import Authorizer, authorization, find_authorizer, find_url
 from afield.sdk.retry import Pace, persist
 from afield.sdk.transport.base import Transport
 from afield.wire.rest import EndpointRegistered, EndpointRegistration
@@ -38,7 +38,7 @@ class ServiceAccess:
     """A service, and what opens it."""
 
     url: str
-    token: str
+    authorizer: Authorizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,22 @@ class Registered:
 def find_service(settings: ManagerSettings) -> ServiceAccess:
     """The service that a file names, else the one that the environment names, else the one that runs here.
 
-    :raises ConfigurationError: there is none, or no token for it
+    It is opened with what the SDK would use here: the endpoint's owner is who would submit.
+
+    :raises ConfigurationError: there is none, or nothing that opens it
     """
     url = settings.service_url or find_url()
-    token = find_token(url)
-    if token is None:
+    try:
+        authorizer = find_authorizer(url)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    if authorizer is None:
         raise ConfigurationError(
             f"there is no token for the service {url}: set AFIELD_TOKEN to one of yours (whoever runs the service can "
-            "make one), or start a service on this machine with `afield up`"
+            "make one), or AFIELD_CLIENT_ID and AFIELD_CLIENT_SECRET, or start a service on this machine with "
+            "`afield up`"
         )
-    return ServiceAccess(url, token)
+    return ServiceAccess(url, authorizer)
 
 
 @asynccontextmanager
@@ -75,7 +81,7 @@ async def open_transport(access: ServiceAccess) -> AsyncIterator[Transport]:
     """A way to the service, closed afterwards."""
     from afield.sdk.transport.http import HttpTransport  # brings aiohttp, which takes its time
 
-    transport = HttpTransport(access.url, authorization(access.token, None), f"afield-endpoint/{__version__}")
+    transport = HttpTransport(access.url, authorization(None, access.authorizer), f"afield-endpoint/{__version__}")
     try:
         yield transport
     finally:
@@ -170,6 +176,6 @@ def _explained(
 
 def _bad_token(error: ComputeAPIError, url: str) -> ConfigurationError:
     return ConfigurationError(
-        f"the service {url} does not take the token ({error.reason}): if AFIELD_TOKEN is set, correct or unset it; "
-        "else log in again"
+        f"the service {url} does not take the token ({error.reason}): if AFIELD_TOKEN or a client's id and secret are "
+        "set in the environment, correct or unset them; else log in again"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -23,7 +22,7 @@ from afield.endpoint.host.report import facts, local_identity
 from afield.endpoint.manager import commands as do
 from afield.endpoint.manager import events as on
 from afield.endpoint.manager.core import ManagerCore
-from afield.endpoint.manager.owner import below, read_environment, read_template
+from afield.endpoint.manager.owner import below, read_template, user_environment
 from afield.endpoint.manager.spawn import COMMAND, Child
 from afield.endpoint.manager.template import render
 from afield.endpoint.settings import ManagerSettings
@@ -270,7 +269,7 @@ class Manager:
         place.mkdir(mode=0o700, exist_ok=True)
         own = with_port_everywhere(options.amqp_creds, self._settings.amqp_port)
         start = Start(options.name, str(place), settings, own, {**facts(), "endpoint_id": self.endpoint_id})
-        return start, {**os.environ, **read_environment(self._directory)}
+        return start, user_environment(self._directory)
 
     def _log_of(self, name: str) -> Path:
         if self._settings.log_dir is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +13,14 @@ from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.manager.template import Template, load_schema
 from afield.endpoint.settings import ManagerSettings, manager_settings
 from afield.errors import ConfigurationError
+from afield.sdk.login.client_credentials import PAIRS
 
-__all__ = ["below", "read_environment", "read_settings", "read_template"]
+__all__ = ["below", "read_environment", "read_settings", "read_template", "user_environment"]
 
 #: What every shell takes for a variable's name.
 _VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+#: By these an endpoint proves to a service who its owner is. Tasks are other people's: they shall not be the owner.
+_SECRETS: Final = frozenset({"AFIELD_TOKEN", *(name for pair in PAIRS for name in pair)})
 
 
 def read_settings(directory: EndpointDirectory) -> tuple[ManagerSettings, list[str]]:
@@ -71,6 +75,16 @@ def read_environment(directory: EndpointDirectory) -> Mapping[str, str]:
         if not _is_possible(value):
             raise ConfigurationError(f"{where}: the variable {name} holds a character that no variable can hold")
     return document.data
+
+
+def user_environment(directory: EndpointDirectory, own: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of user endpoints: this process's without what logs its owner in, and what their file says.
+
+    :param own: the environment of this process
+    :raises ConfigurationError: as :func:`read_environment`
+    """
+    inherited = {name: value for name, value in own.items() if name not in _SECRETS}
+    return {**inherited, **read_environment(directory)}
 
 
 def _is_possible(value: str) -> bool:

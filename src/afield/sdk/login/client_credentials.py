@@ -99,6 +99,12 @@ class ClientCredentials:
                 self._until = began + max(token.expires_in - _EARLY_S, token.expires_in / 2)
             return found
 
+    def handle_missing_authorization(self) -> bool:
+        """The token was not taken any more: forget it, so that another one is fetched."""
+        with self._lock:
+            self._header, self._until = "", -1.0
+        return True
+
     def _fetch(self) -> _Token:
         status, answer = self._post({"grant_type": "client_credentials", "scope": COMPUTE_SCOPE})
         if status == 200:

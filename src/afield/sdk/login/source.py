@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from afield.errors import ConfigurationError
 from afield.sdk.login import client_credentials, known
@@ -21,14 +22,17 @@ from afield.sdk.login.client_credentials import ClientCredentials
 __all__ = [
     "Authorizer",
     "BearerToken",
+    "Renewable",
     "as_authorizer",
     "authorization",
     "authorizer_of_app",
+    "checked_url",
     "find_authorizer",
     "find_token",
     "find_url",
     "forget_token",
     "keep_token",
+    "renewal",
 ]
 
 _URL_VARIABLE: Final = "AFIELD_SERVICE_URL"
@@ -46,13 +50,29 @@ class Authorizer(Protocol):
         """The value of the Authorization header."""
 
 
+class Renewable(Protocol):
+    """What can do something about a token that was not taken any more, as some of globus-sdk's authorizers can. It may
+    talk to a server, so it is called in a thread.
+    """
+
+    def handle_missing_authorization(self) -> bool:
+        """A request was answered with 401: whether asking again, with another header, may help now."""
+
+
 class BearerToken:
     """A token that holds until somebody takes it back.
 
     :param token: None: whoever asks says nothing of who they are
+    :raises TypeError: it is no text
+    :raises ValueError: it holds what no header can
     """
 
     def __init__(self, token: str | None) -> None:
+        if token is not None and not isinstance(token, str):
+            raise TypeError(f"a token is text, and this is a {type(token).__name__}")
+        if token and not (token.isascii() and token.isprintable() and " " not in token):
+            # Not shown: it is a secret.
+            raise ValueError("the token holds a space or a character that no header can: was more copied than it?")
         self._header = f"Bearer {token}" if token else None
 
     def get_authorization_header(self) -> str | None:
@@ -92,9 +112,27 @@ def find_url(environment: str | None = None, *, local: bool = False, environ: Ma
     )
 
 
+def checked_url(given: object) -> str:
+    """The address of a service, if it can be one.
+
+    :raises ConfigurationError: it cannot
+    :raises TypeError: it is no text
+    """
+    if not isinstance(given, str):
+        raise TypeError(f"service_url should be text, and is a {type(given).__name__}")
+    parts = urlsplit(given)
+    try:
+        fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port out of range
+        fine = False
+    if not fine:
+        raise ConfigurationError(f"{given!r} is not the address of a service; write one like http://127.0.0.1:5000")
+    return given
+
+
 def find_token(url: str, environ: Mapping[str, str] = os.environ) -> str | None:
     """The token for the service at ``url``; None: there is none."""
-    given = environ.get(_TOKEN_VARIABLE)
+    given = environ.get(_TOKEN_VARIABLE, "").strip()
     if given:
         return given
     try:
@@ -146,6 +184,22 @@ def authorization(token: str | None, authorizer: Authorizer | None) -> Callable[
         # Most of the time client credentials need no thread to wait in.
         ready = source.ready() if isinstance(source, ClientCredentials) else None
         return ready or await asyncio.to_thread(source.get_authorization_header)
+
+    return ask
+
+
+def renewal(authorizer: object) -> Callable[[], Awaitable[bool]] | None:
+    """A function to call when a request was answered with 401, that says whether another header may help; None: none
+    ever will.
+
+    :param authorizer: whatever gives the header; a :class:`Renewable`, or not
+    """
+    renew = getattr(authorizer, "handle_missing_authorization", None)
+    if not callable(renew):
+        return None
+
+    async def ask() -> bool:
+        return bool(await asyncio.to_thread(renew))
 
     return ask
 

@@ -73,15 +73,22 @@ class HttpTransport:
     :param url: of the service, without a path: ``http://127.0.0.1:5000``
     :param authorization: gives the value of the Authorization header, for each request
     :param agent: this program, for the service's log
+    :param renew: awaited when a request was answered with 401; whether it is worth repeating, once, with what
+        ``authorization`` gives then. None: never
     """
 
-    def __init__(self, url: str, authorization: Callable[[], Awaitable[str | None]], agent: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        authorization: Callable[[], Awaitable[str | None]],
+        agent: str,
+        renew: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
-        self._authorization = authorization
+        self._authorization, self._renew = authorization, renew
         self._headers = {"User-Agent": agent, WIRE_HEADER: "2", "Accept": "application/json"}
         self._proxy = _proxy_for(self.url)
         self._session: aiohttp.ClientSession | None = None
-        self._anonymous = False
 
     async def close(self) -> None:
         """Let go of connections. Closing twice is fine."""
@@ -203,15 +210,13 @@ class HttpTransport:
         headers = dict(extra or {})
         if body is not None:
             headers["Content-Type"] = "application/json"
-        authorization = await self._authorization()
-        self._anonymous = authorization is None
-        if authorization is not None:
-            headers["Authorization"] = authorization
-        status, after_s, answer = await self._exchange(
-            method, path, headers, msgspec.json.encode(body) if body is not None else None
-        )
+        written = msgspec.json.encode(body) if body is not None else None
+        status, after_s, answer = await self._authorized(method, path, headers, written)
+        if status == 401 and self._renew is not None and await self._renew():
+            # A request that was refused for want of a login had no effect, so any may be repeated.
+            status, after_s, answer = await self._authorized(method, path, headers, written)
         if status >= 300:
-            raise self._refused(method, path, status, after_s, answer)
+            raise self._refused(method, path, status, after_s, answer, anonymous="Authorization" not in headers)
         try:
             return msgspec.json.decode(answer, type=kind)
         except MALFORMED as error:
@@ -219,6 +224,15 @@ class HttpTransport:
                 f"{self.url} answered {method} {path} with something that is not a {getattr(kind, '__name__', kind)}: "
                 f"{answer[:_EXCERPT]!r} ({error}). Is that the address of an Afield service?"
             ) from error
+
+    async def _authorized(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None
+    ) -> tuple[int, float | None, bytes]:
+        """Ask with the login as it is now; ``headers`` says afterwards which that was."""
+        authorization = await self._authorization()
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        return await self._exchange(method, path, headers, body)
 
     async def _exchange(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None
@@ -245,7 +259,7 @@ class HttpTransport:
             raise TryAgain(ServiceUnreachable(unreachable(self.url, str(error) or type(error).__name__))) from error
 
     def _refused(
-        self, method: str, path: str, status: int, after_s: float | None, answer: bytes
+        self, method: str, path: str, status: int, after_s: float | None, answer: bytes, *, anonymous: bool
     ) -> TryAgain | ServiceError:
         try:
             body = msgspec.json.decode(answer, type=_Refusal)
@@ -259,7 +273,7 @@ class HttpTransport:
             return ServiceError(
                 f"{self.url} redirects {method} {path}, which no Afield service does: is the address complete?"
             )
-        if status == 401 and self._anonymous:
+        if status == 401 and anonymous:
             reason += f" (no token is known for {self.url}: set AFIELD_TOKEN, or pass Client(token=...))"
         code, reason = body.code or f"HTTP_{status}", reason or f"{method} {path} was refused"
         if isinstance(body.error_args, list) and body.error_args:

@@ -67,6 +67,30 @@ class Ask:
         found = parse_qs(str(self._scope["query_string"], "latin-1"), keep_blank_values=True).get(name)
         return found[-1] if found else None
 
+    def cookie(self, name: str) -> str | None:
+        """A cookie's value."""
+        said = self.header(b"cookie")
+        if said is None:
+            return None
+        pairs = (part.strip().partition("=") for part in said.split(";"))
+        return next((value for key, _, value in pairs if key == name), None)
+
+    async def form(self) -> dict[str, str]:
+        """The body as the fields of a form; of one that is there several times, the last.
+
+        :raises Refusal: it is no form
+        """
+        kind = (self.header(b"content-type") or "").partition(";")[0].strip().lower()
+        if kind != "application/x-www-form-urlencoded":
+            raise refusals.malformed("This route takes a form: application/x-www-form-urlencoded.")
+        try:
+            fields = parse_qs(
+                (await self.body()).decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
+            )
+        except ValueError as error:
+            raise refusals.malformed(f"The request's body is no form: {error}") from error
+        return {name: values[-1] for name, values in fields.items()}
+
     def limit(self) -> int:
         """The parameter ``limit`` of a list.
 

@@ -13,6 +13,7 @@ import msgspec
 from afield.ids import new_id
 from afield.service.api.answers import as_refusal, body_of, internal_error
 from afield.service.api.ask import Ask, Receive, Scope, Send
+from afield.service.api.reply import Reply
 from afield.service.api.routes import find
 from afield.service.auth.base import Authenticator
 from afield.service.domain import refusals
@@ -43,17 +44,15 @@ class Edge:
             return  # there are no websockets here, and a lifespan needs no answer
         ask = Ask(scope, receive, self._uses)
         try:
-            status, body = 200, await self._answer(ask)
+            reply = await self._answer(ask)
         except Exception as error:  # noqa: BLE001 - one request must not take others with it; it is told and logged
             refusal = _refusal(ask, error)
-            status, body = refusal.status, body_of(refusal)
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        if status == 413:
-            headers.append((b"connection", b"close"))  # what is left of the body is not read
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+            reply = Reply(body_of(refusal), refusal.status, headers=refusal.headers)
+        body = reply if isinstance(reply, bytes) else reply.body
+        await send(_start_of(reply, len(body)))
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def _answer(self, ask: Ask) -> bytes:
+    async def _answer(self, ask: Ask) -> bytes | Reply:
         found = find(ask.method, ask.path)
         # Whoever is not known here does not learn which routes there are either.
         if isinstance(found, Refusal) or not found[0].is_open:
@@ -62,14 +61,30 @@ class Edge:
             raise found
         route, parameters = found
         if route.decode is None:
-            return _encode(await route.handler(ask, *parameters))
-        return _encode(await route.handler(ask, *parameters, route.decode(await ask.body())))
+            answer = await route.handler(ask, *parameters)
+        else:
+            answer = await route.handler(ask, *parameters, route.decode(await ask.body()))
+        return answer if isinstance(answer, Reply) else _encode(answer)
 
     async def _let_in(self, ask: Ask) -> None:
         caller = await self._authenticator.authenticate(ask.header(b"authorization"))
         if caller is None:
             raise refusals.unauthenticated()
         ask.caller = caller
+
+
+def _start_of(reply: bytes | Reply, length: int) -> dict[str, object]:
+    if isinstance(reply, bytes):
+        return {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % length)],
+        }
+    said = {"content-type": reply.content_type, "content-length": str(length), **reply.headers}
+    if reply.status == 413:
+        said["connection"] = "close"  # what is left of the body is not read
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in said.items()]
+    return {"type": "http.response.start", "status": reply.status, "headers": headers}
 
 
 def _refusal(ask: Ask, error: Exception) -> Refusal:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from afield.errors import DataDirectoryError
-from afield.service.domain.records import IdentityRecord
+from afield.service.domain.people import IdentityRecord
 
 __all__ = ["local_owner", "service_secret"]
 

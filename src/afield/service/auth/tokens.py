@@ -13,7 +13,7 @@ from typing import Final
 
 from afield.service.clock import Clock
 from afield.service.domain.caller import Caller
-from afield.service.domain.records import TokenRecord
+from afield.service.domain.people import TokenRecord
 from afield.service.store.base import Store
 
 __all__ = ["BearerTokens", "digest_of"]
@@ -54,12 +54,12 @@ class BearerTokens:
 
     async def _look_up(self, digest: bytes, now: float) -> Caller | None:
         self._believed.pop(digest, None)
-        token = await self._store.token(digest)
+        token = await self._store.people.token(digest)
         if token is None or not hmac.compare_digest(token.digest, digest):
             return None
         if token.expires_at is not None and now >= token.expires_at:
             return None
-        identity = await self._store.identity(token.identity_id)
+        identity = await self._store.people.identity(token.identity_id)
         if identity is None:
             return None
         if len(self._believed) >= _MOST:
@@ -77,15 +77,15 @@ class BearerTokens:
         token = secrets.token_urlsafe(32)
         now = self._clock.now()
         expires_at = None if lifetime_s is None else now + lifetime_s
-        await self._store.put_token(TokenRecord(digest_of(token), identity_id, label, now, expires_at))
+        await self._store.people.put_token(TokenRecord(digest_of(token), identity_id, label, now, expires_at))
         return token
 
     async def prolong(self, token: str, lifetime_s: float) -> None:
         """Let a token that is known live for this many seconds from now."""
-        record = await self._store.token(digest_of(token))
+        record = await self._store.people.token(digest_of(token))
         if record is not None:
             until = self._clock.now() + lifetime_s
-            await self._store.put_token(
+            await self._store.people.put_token(
                 TokenRecord(record.digest, record.identity_id, record.label, record.created_at, until)
             )
 
@@ -93,4 +93,4 @@ class BearerTokens:
         """It lets nobody in any more; here at once, in other replicas within seconds."""
         digest = digest_of(token)
         self._believed.pop(digest, None)
-        await self._store.delete_token(digest)
+        await self._store.people.delete_token(digest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from afield.service.domain.records import IdentityRecord
+from afield.service.domain.people import IdentityRecord, Session
 
 __all__ = ["Caller"]
 
@@ -15,10 +15,18 @@ class Caller:
 
     :param identity: the one they act as: what they make is this one's
     :param linked: their other identities; what belongs to one of these is theirs too
+    :param teams: the ids of the groups that one of their identities is in
+    :param scopes: what their token is good for; None: everything
+    :param session: how they had logged in; None: not known, as with tokens that programs have
+    :param is_admin: may administrate the service
     """
 
     identity: IdentityRecord
     linked: tuple[IdentityRecord, ...] = ()
+    teams: frozenset[str] = frozenset()
+    scopes: frozenset[str] | None = None
+    session: Session | None = None
+    is_admin: bool = False
 
     @property
     def id(self) -> str:

@@ -14,7 +14,6 @@ __all__ = [
     "EndpointRecord",
     "FinishedTask",
     "FunctionRecord",
-    "IdentityRecord",
     "ListedFunction",
     "ListedTask",
     "SubmitRecord",
@@ -23,29 +22,8 @@ __all__ = [
     "TaskOptions",
     "TaskRecord",
     "TaskView",
-    "TokenRecord",
     "UserEndpointRecord",
 ]
-
-
-class IdentityRecord(msgspec.Struct, frozen=True):
-    """Somebody who can be asked for."""
-
-    id: str
-    username: str
-    name: str
-    email: str
-    created_at: float
-
-
-class TokenRecord(msgspec.Struct, frozen=True):
-    """A bearer token. Only its SHA-256 is kept."""
-
-    digest: bytes
-    identity_id: str
-    label: str
-    created_at: float
-    expires_at: float | None = None
 
 
 class FunctionRecord(msgspec.Struct, frozen=True):

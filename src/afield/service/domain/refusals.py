@@ -6,7 +6,7 @@ refusal is made in one place, here, by a function named for its reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 __all__ = [
     "Refusal",
@@ -40,11 +40,15 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
     :param code: the published name, such as ``ENDPOINT_NOT_FOUND``
     :param message: for people: what, whose fault, what to do next
     :param about: for programs: what it is about, such as ids and versions
+    :ivar headers: of the answer, names in lower case, such as ``retry-after``
     """
 
-    def __init__(self, status: int, code: str, message: str, about: Sequence[str] = ()) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, about: Sequence[str] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(status, code, message, about)
         self.status, self.code, self.message, self.about = status, code, message, about
+        self.headers: Mapping[str, str] = headers or {}
 
     def __str__(self) -> str:
         return f"{self.message} ({self.status} {self.code})"

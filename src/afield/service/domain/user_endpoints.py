@@ -15,7 +15,8 @@ import msgspec
 
 from afield.service.domain import refusals
 from afield.service.domain.caller import Caller
-from afield.service.domain.records import EndpointRecord, IdentityRecord, UserEndpointRecord
+from afield.service.domain.people import IdentityRecord
+from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.domain.refusals import Refusal
 from afield.wire import v2
 from afield.wire.commands import QueueCredentials, StartCommand, StartOptions, user_endpoint_name

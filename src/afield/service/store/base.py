@@ -26,7 +26,6 @@ from afield.service.domain.records import (
     EndpointRecord,
     FinishedTask,
     FunctionRecord,
-    IdentityRecord,
     ListedFunction,
     ListedTask,
     SubmitRecord,
@@ -34,9 +33,9 @@ from afield.service.domain.records import (
     TaskMove,
     TaskRecord,
     TaskView,
-    TokenRecord,
     UserEndpointRecord,
 )
+from afield.service.store.people import People
 
 __all__ = ["AlreadyStored", "NotText", "Store"]
 
@@ -71,20 +70,9 @@ class Store(Protocol):
 
     # -- who ---------------------------------------------------------------------------------------------------------
 
-    async def put_identity(self, identity: IdentityRecord) -> None:
-        """Add, or replace the one with this id."""
-
-    async def identity(self, identity_id: str) -> IdentityRecord | None:
-        """By id."""
-
-    async def put_token(self, token: TokenRecord) -> None:
-        """Add, or replace the one with this digest."""
-
-    async def token(self, digest: bytes) -> TokenRecord | None:
-        """By the SHA-256 of the token's text."""
-
-    async def delete_token(self, digest: bytes) -> None:
-        """Forget it; it no longer lets anybody in."""
+    @property
+    def people(self) -> People:
+        """People, how they come in, and with whom they share."""
 
     # -- what --------------------------------------------------------------------------------------------------------
 

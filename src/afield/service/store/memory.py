@@ -10,7 +10,6 @@ from afield.service.domain.records import (
     EndpointRecord,
     FinishedTask,
     FunctionRecord,
-    IdentityRecord,
     ListedFunction,
     ListedTask,
     SubmitRecord,
@@ -18,10 +17,10 @@ from afield.service.domain.records import (
     TaskMove,
     TaskRecord,
     TaskView,
-    TokenRecord,
     UserEndpointRecord,
 )
 from afield.service.store.base import AlreadyStored
+from afield.service.store.memory_people import MemoryPeople
 from afield.service.store.texts import check_function, check_labels, is_text
 from afield.states import TERMINAL, TaskState, may_move
 
@@ -35,8 +34,7 @@ class MemoryStore:
     """
 
     def __init__(self) -> None:
-        self._identities: dict[str, IdentityRecord] = {}
-        self._tokens: dict[bytes, TokenRecord] = {}
+        self.people = MemoryPeople()
         self._functions: dict[str, FunctionRecord] = {}
         self._deleted_functions: set[str] = set()
         self._endpoints: dict[str, EndpointRecord] = {}
@@ -54,28 +52,6 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to let go."""
-
-    # -- who ---------------------------------------------------------------------------------------------------------
-
-    async def put_identity(self, identity: IdentityRecord) -> None:
-        """Add, or replace the one with this id."""
-        self._identities[identity.id] = identity
-
-    async def identity(self, identity_id: str) -> IdentityRecord | None:
-        """By id."""
-        return self._identities.get(identity_id)
-
-    async def put_token(self, token: TokenRecord) -> None:
-        """Add, or replace the one with this digest."""
-        self._tokens[token.digest] = token
-
-    async def token(self, digest: bytes) -> TokenRecord | None:
-        """By the SHA-256 of the token's text."""
-        return self._tokens.get(digest)
-
-    async def delete_token(self, digest: bytes) -> None:
-        """Forget it; it no longer lets anybody in."""
-        self._tokens.pop(digest, None)
 
     # -- what --------------------------------------------------------------------------------------------------------
 

@@ -8,11 +8,14 @@ refuse the same, so that nobody learns of it only when the database is changed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
 
 from afield.service.domain.records import FunctionRecord, TaskRecord
 from afield.service.store.base import NotText
 
-__all__ = ["check_function", "check_labels", "is_text"]
+__all__ = ["check_function", "check_labels", "check_people", "is_text"]
 
 
 def is_text(value: str) -> bool:
@@ -42,6 +45,25 @@ def check_labels(tasks: Sequence[TaskRecord]) -> None:
     for options in {id(task.options): task.options for task in tasks}.values():
         if options.label is not None:
             _check("the label of a task", options.label)
+
+
+def check_people(record: Struct) -> None:
+    """Refuse a record of :mod:`afield.service.domain.people` whose texts cannot be kept.
+
+    :raises NotText: one of them
+    """
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if isinstance(value, str):
+            _check(f"the {name.replace('_', ' ')} of {_NAMED.get(type(record).__name__, 'somebody')}", value)
+
+
+_NAMED: Final = {
+    "ClientRecord": "a client",
+    "PolicyRecord": "a policy",
+    "TeamRecord": "a group",
+    "TokenRecord": "a token",
+}
 
 
 def _check(what: str, value: str) -> None:

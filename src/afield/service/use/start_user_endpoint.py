@@ -82,7 +82,7 @@ class StartUserEndpoint:
         :param caller: for whom; None: for whoever it was first started for
         """
         if caller is None:
-            identity = await self._store.identity(user_endpoint.identity_id)
+            identity = await self._store.people.identity(user_endpoint.identity_id)
             if identity is None:
                 logger.warning("user endpoint %s belongs to nobody who is known here", user_endpoint.id)
                 return

@@ -5,12 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from afield.ids import new_id, new_ids
+from afield.service.domain.people import IdentityRecord, TokenRecord
 from afield.service.domain.records import (
     EndpointRecord,
     FunctionRecord,
-    IdentityRecord,
     TaskGroupRecord,
-    TokenRecord,
     UserEndpointRecord,
 )
 from afield.service.store.base import Store
@@ -33,12 +32,12 @@ __all__ = [
 async def identities_are_kept_and_replaced(store: Store) -> None:
     """One id, one identity: the last."""
     ada = IdentityRecord(new_id(), "ada@example.org", "Ada Lovelace ✓", "ada@example.org", NOW)
-    assert await store.identity(ada.id) is None
-    await store.put_identity(ada)
-    assert await store.identity(ada.id) == ada
+    assert await store.people.identity(ada.id) is None
+    await store.people.put_identity(ada)
+    assert await store.people.identity(ada.id) == ada
     married = msgspec.structs.replace(ada, name="Ada King")
-    await store.put_identity(married)
-    assert await store.identity(ada.id) == married
+    await store.people.put_identity(married)
+    assert await store.people.identity(ada.id) == married
 
 
 async def tokens_are_kept_until_deleted(store: Store) -> None:
@@ -46,15 +45,15 @@ async def tokens_are_kept_until_deleted(store: Store) -> None:
     token = TokenRecord(b"\x00\xff" * 16, new_id(), "laptop", NOW)
     other = TokenRecord(b"\x01\xff" * 16, new_id(), "desk", NOW, expires_at=NOW + 3600)
     for each in (token, other):
-        await store.put_token(each)
-    assert await store.token(token.digest) == token
-    await store.put_token(msgspec.structs.replace(token, label="new laptop"))
-    await store.delete_token(other.digest)
-    await store.delete_token(other.digest)
-    found = await store.token(token.digest)
+        await store.people.put_token(each)
+    assert await store.people.token(token.digest) == token
+    await store.people.put_token(msgspec.structs.replace(token, label="new laptop"))
+    await store.people.delete_token(other.digest)
+    await store.people.delete_token(other.digest)
+    found = await store.people.token(token.digest)
     assert found is not None
     assert found.label == "new laptop"
-    assert await store.token(other.digest) is None
+    assert await store.people.token(other.digest) is None
 
 
 # -- what ------------------------------------------------------------------------------------------------------------

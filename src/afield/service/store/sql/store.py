@@ -20,7 +20,6 @@ from afield.service.domain.records import (
     EndpointRecord,
     FinishedTask,
     FunctionRecord,
-    IdentityRecord,
     ListedFunction,
     ListedTask,
     SubmitRecord,
@@ -28,17 +27,17 @@ from afield.service.domain.records import (
     TaskMove,
     TaskRecord,
     TaskView,
-    TokenRecord,
     UserEndpointRecord,
 )
 from afield.service.store.base import AlreadyStored
 from afield.service.store.blobs import THRESHOLD, BlobMissing, Blobs
 from afield.service.store.directory import DataDirectory
-from afield.service.store.sql import cancels, catalogue, ends, lists, people, schema
+from afield.service.store.sql import cancels, catalogue, ends, lists, schema
 from afield.service.store.sql import tasks as accepted
 from afield.service.store.sql.keys import key as to_key
 from afield.service.store.sql.moves import move
 from afield.service.store.sql.runner import Runner, Shared
+from afield.service.store.sql.sql_people import SqlPeople
 from afield.service.store.texts import check_function, check_labels, is_text
 
 __all__ = ["SqlStore"]
@@ -76,6 +75,7 @@ class SqlStore:
         self._runner, self._where, self._blobs, self._directory = runner, where, blobs, directory
         self._shared_blobs_age = shared_blobs_age
         self._writers: ThreadPoolExecutor | None = None
+        self._people = SqlPeople(runner)
 
     @property
     def commits(self) -> int:
@@ -109,25 +109,10 @@ class SqlStore:
 
     # -- who ---------------------------------------------------------------------------------------------------------
 
-    async def put_identity(self, identity: IdentityRecord) -> None:
-        """Add, or replace the one with this id."""
-        await self._write(people.put_identity, identity)
-
-    async def identity(self, identity_id: str) -> IdentityRecord | None:
-        """By id."""
-        return await self._read(people.identity, identity_id)
-
-    async def put_token(self, token: TokenRecord) -> None:
-        """Add, or replace the one with this digest."""
-        await self._write(people.put_token, token)
-
-    async def token(self, digest: bytes) -> TokenRecord | None:
-        """By the SHA-256 of the token's text."""
-        return await self._read(people.token, digest)
-
-    async def delete_token(self, digest: bytes) -> None:
-        """Forget it; it no longer lets anybody in."""
-        await self._write(people.delete_token, digest)
+    @property
+    def people(self) -> SqlPeople:
+        """People, how they come in, and with whom they share."""
+        return self._people
 
     # -- what --------------------------------------------------------------------------------------------------------
 

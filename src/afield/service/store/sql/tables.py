@@ -74,6 +74,9 @@ identities = Table(
     _text("name"),
     _text("email"),
     _time("created_at"),
+    _text("provider", null=True),
+    _text("organization", null=True),
+    _key("person_id", null=True),
 )
 
 tokens = Table(
@@ -84,6 +87,11 @@ tokens = Table(
     _text("label"),
     _time("created_at"),
     _time("expires_at", null=True),
+    _text("kind", null=True),
+    _text("client_id", null=True),
+    _json("scopes", null=True),
+    _text("family", null=True),
+    _json("session", null=True),
 )
 
 functions = Table(
