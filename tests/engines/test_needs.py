@@ -11,7 +11,8 @@ import pytest
 
 from afield.endpoint.engines.process import ProcessPoolEngine
 from afield.errors import ConfigurationError
-from afield.testing.engines import Gate, echo, packed_job, running, value_of
+from afield.testing.engines import running
+from afield.testing.jobs import Gate, echo, packed_job, value_of
 from afield.wire.jobs import Job, decode_outcome
 
 pytestmark = pytest.mark.anyio

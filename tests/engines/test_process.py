@@ -14,7 +14,8 @@ import pytest
 from afield.endpoint.engines.pace import AHEAD_MOST
 from afield.endpoint.engines.process import ProcessPoolEngine
 from afield.errors import ConfigurationError, TaskCancelled, WorkerLost
-from afield.testing.engines import EngineContract, Gate, append, echo, end_process, packed_job, running, value_of
+from afield.testing.engines import EngineContract, running
+from afield.testing.jobs import Gate, append, echo, end_process, packed_job, value_of
 from afield.worker.frames import FUNCTIONS_KEPT
 
 pytestmark = pytest.mark.anyio

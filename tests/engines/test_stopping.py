@@ -13,7 +13,8 @@ import pytest
 
 from afield.endpoint.engines.process import ProcessPoolEngine
 from afield.errors import ConfigurationError, TaskCancelled, TaskTimeout, WorkerLost
-from afield.testing.engines import Gate, append, echo, packed_job, running, value_of
+from afield.testing.engines import running
+from afield.testing.jobs import Gate, append, echo, packed_job, value_of
 
 pytestmark = pytest.mark.anyio
 
@@ -260,7 +261,8 @@ async def test_an_engine_within_a_task_runs_tasks_of_its_own():
     program = """
 import asyncio, os
 from afield.endpoint.engines.process import ProcessPoolEngine
-from afield.testing.engines import packed_job, running, value_of
+from afield.testing.engines import running
+from afield.testing.jobs import packed_job, value_of
 async def main():
     async with running(ProcessPoolEngine(max_workers=1)) as engine:
         worker = engine.worker_pids or value_of(await engine.submit(packed_job(os.getpid)))

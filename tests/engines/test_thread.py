@@ -12,7 +12,8 @@ import pytest
 
 from afield.endpoint.engines.thread import ThreadPoolEngine
 from afield.errors import ConfigurationError, TaskCancelled, WorkerLost
-from afield.testing.engines import EngineContract, Gate, packed_job, running, value_of
+from afield.testing.engines import EngineContract, running
+from afield.testing.jobs import Gate, packed_job, value_of
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +53,26 @@ async def test_what_would_end_a_process_ends_one_job():
         with pytest.raises(WorkerLost, match="KeyboardInterrupt"):
             await engine.submit(packed_job(interrupt))
         assert value_of(await engine.submit(packed_job(str, 1))) == "1"
+
+
+async def test_jobs_that_are_cancelled_do_not_pass_for_short_ones(tmp_path: Path):
+    gate = Gate(tmp_path)
+    async with running(ThreadPoolEngine(max_workers=1)) as engine:
+        before = engine.capacity
+        future, jobs = engine.submit(gate.job()), [packed_job(str, n) for n in range(50)]
+        await gate.has_begun()
+        rest = [engine.submit(job) for job in jobs]
+        for job in jobs:
+            assert engine.cancel(job.task_id) == ""
+        await asyncio.gather(*rest, return_exceptions=True)
+        last = gate.job()
+        end = engine.submit(last)
+        gate.open()
+        await future
+        await gate.has_begun()
+        assert engine.capacity <= before
+        gate.open()
+        await end
 
 
 async def test_cancel(tmp_path: Path):

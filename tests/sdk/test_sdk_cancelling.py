@@ -14,8 +14,9 @@ from afield.errors import ComputeAPIError, ServiceUnreachable, TaskCancelled
 from afield.sdk.outcome import Arrived
 from afield.sdk.retry import TryAgain
 from afield.sdk.transport.memory import stop_here
+from afield.serialize import ComputeSerializer
 from afield.states import TaskState
-from afield.wire.messages import Notice
+from afield.wire.messages import ErrorDetails, Notice, Result
 from afield.wire.rest import TaskDocument
 
 ENDPOINT = "4b116d3c-1703-4f8f-9f6f-39921e5864df"
@@ -45,6 +46,22 @@ def test_states_are_pushed(executor, service, pending, in_loop, in_turns, finish
     assert future.result(WAIT) == 0
     assert future.state is TaskState.SUCCESS
     assert service.requests == []
+
+
+def test_the_last_of_quick_attempts_is_known_by_the_end_itself(executor, service, pending, in_loop):
+    well, badly = pending(executor, 2)
+    tries = {"attempts": [{"error": "lost"}, {"error": "lost"}]}
+    lost = ErrorDetails("WorkerLost", "gone")
+    in_loop(
+        lambda: service.finish(
+            Result(well.task_id, ComputeSerializer().serialize(3).encode(), details=tries),
+            Result(badly.task_id, b"gone", lost, details=tries),
+        )
+    )
+    assert well.result(WAIT) == 3
+    assert badly.exception(WAIT) is not None
+    assert (well.attempt, badly.attempt) == (3, 3)
+    assert repr(well).endswith(", attempt 3>")
 
 
 def test_a_notice_that_comes_before_the_answer(executor, service, new_gate, in_turns):
@@ -227,6 +244,14 @@ def test_a_service_that_stays_away_is_told(executor, service, pending):
     service.troubles.clear()
     assert future.cancel(WAIT)
     assert future.refusal == ""
+
+
+def test_a_request_that_breaks_in_a_way_that_nobody_foresaw_is_told_too(executor, service, pending):
+    futures = pending(executor, 2)
+    service.troubles["cancel"].append(RuntimeError("never seen before"))
+    with pytest.warns(UserWarning, match="RuntimeError: never seen before"):
+        assert not futures[0].cancel(WAIT)
+    assert futures[1].cancel(WAIT)
 
 
 def test_many_wishes_share_requests(executor, service, pending, new_gate, in_turns):

@@ -242,6 +242,33 @@ def test_a_value_that_cannot_be_sent_fails_the_call_that_needs_it(executor):
         future.result(WAIT)
 
 
+class LeavesWhenRead:
+    """Likewise."""
+
+    def __reduce__(self):
+        return sys.exit, ("not my fault",)
+
+
+def exec_exit_when_read():
+    return LeavesWhenRead()
+
+
+class Leaves:
+    """Ends the thread that pickles or reads it, if it can."""
+
+    def __reduce__(self):
+        raise SystemExit("not my fault")
+
+
+def test_nothing_that_a_value_does_stops_the_calls_of_others(executor):
+    hold = concurrent.futures.Future()
+    future, read = executor.submit(double, hold), executor.submit(double, executor.submit(exec_exit_when_read))
+    hold.set_result(Leaves())
+    assert isinstance(future.exception(WAIT), SystemExit)
+    assert isinstance(read.exception(WAIT).__cause__, SystemExit)
+    assert executor.submit(double, executor.submit(double, 1)).result(WAIT) == 4
+
+
 # -- ends ------------------------------------------------------------------------------------------------------------
 
 

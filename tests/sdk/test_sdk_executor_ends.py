@@ -177,6 +177,7 @@ def test_an_executor_of_a_closed_client_starts_again(client, service):
     client.close()
     assert ex.submit(double, 2).result(WAIT) == 4
     assert len({task.group_id for task in service.tasks_by_id.values()}) == 1
+    assert ex.task_count_submitted == 2
 
 
 # -- reloading -------------------------------------------------------------------------------------------------------
@@ -214,6 +215,12 @@ def test_reloading_without_a_group_or_of_one_that_does_not_exist(executor):
         executor.reload_tasks()
     with pytest.raises(ComputeAPIError, match=ENDPOINT):
         executor.reload_tasks(ENDPOINT)
+    assert executor.task_group_id is None
+    first = executor.submit(double, 1)
+    assert first.result(WAIT) == 2
+    with pytest.raises(ComputeAPIError, match=ENDPOINT):
+        executor.reload_tasks(ENDPOINT)
+    assert [future.task_id for future in executor.reload_tasks()] == [first.task_id]
 
 
 # -- the thread ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from afield.errors import ComputeAPIError, ConfigurationError, ServiceError, ServiceUnreachable
+from afield.sdk.proxies import proxy_for
 from afield.sdk.retry import TryAgain, persist
 from afield.sdk.transport.base import Refusal
 from afield.sdk.transport.http import HttpTransport
@@ -215,3 +216,83 @@ async def test_plain_http_where_tls_was_expected(serve_routes):
 async def test_whatever_answers_it_is_an_error_of_ours(ask, body, code):
     with pytest.raises(ServiceError):
         await ask(status(code, body=body))
+
+
+# -- a login that is not taken any more --------------------------------------------------------------------------------
+
+
+class Login:
+    """Gives another token after each renewal, of which there are as many as it is told."""
+
+    def __init__(self, renewals):
+        self.left, self.asked, self.number = renewals, 0, 1
+
+    async def header(self):
+        return f"Bearer {self.number}"
+
+    async def renew(self):
+        self.asked += 1
+        if not self.left:
+            return False
+        self.left -= 1
+        self.number += 1
+        return True
+
+
+async def ask_with(serve_routes, login, *answers):
+    """The tokens that came, and what became of it."""
+    seen = []
+    async with serve_routes([web.route("*", "/{path:.*}", Script(*answers).answer)], seen) as url:
+        transport = HttpTransport(url, login.header, "x", login.renew)
+        try:
+            return await transport.version()
+        except ComputeAPIError as error:
+            return error
+        finally:
+            await transport.close()
+            login.seen = [request.headers["Authorization"] for request in seen]
+
+
+async def test_a_login_that_was_renewed_is_tried_once_more(serve_routes):
+    login = Login(5)
+    assert (await ask_with(serve_routes, login, status(401), GOOD)).api == "4"
+    assert login.seen == ["Bearer 1", "Bearer 2"]
+    assert login.asked == 1
+
+
+async def test_a_login_that_stays_refused_is_not_tried_for_ever(serve_routes):
+    login = Login(5)
+    assert (await ask_with(serve_routes, login, status(401))).http_status == 401
+    assert login.seen == ["Bearer 1", "Bearer 2"]
+    assert login.asked == 1
+
+
+async def test_nothing_is_repeated_where_renewing_does_not_help(serve_routes):
+    login = Login(0)
+    assert (await ask_with(serve_routes, login, status(401), GOOD)).http_status == 401
+    assert login.seen == ["Bearer 1"]
+
+
+async def test_other_refusals_renew_nothing(serve_routes):
+    login = Login(5)
+    assert (await ask_with(serve_routes, login, status(403))).http_status == 403
+    assert login.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        ("http://elsewhere.example:5000", "http://proxy.example:3128"),
+        ("https://elsewhere.example", None),
+        ("http://inside.example", None),
+        ("http://127.0.0.1:5000", None),
+        ("http://[::1]:5000", None),
+        ("http://localhost", None),
+    ],
+)
+def test_the_proxy_of_the_environment_stands_before_others_only(monkeypatch, url, proxy):
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    assert proxy_for(url) == proxy

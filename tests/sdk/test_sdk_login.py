@@ -19,6 +19,7 @@ from afield.sdk.login import client_credentials, known
 from afield.sdk.login.client_credentials import COMPUTE_SCOPE, ClientCredentials
 from afield.sdk.login.known import KnownService
 from afield.sdk.login.source import (
+    BearerToken,
     authorization,
     authorizer_of_app,
     find_authorizer,
@@ -26,6 +27,7 @@ from afield.sdk.login.source import (
     find_url,
     forget_token,
     keep_token,
+    renewal,
 )
 from afield.sdk.retry import TryAgain
 
@@ -235,6 +237,39 @@ async def test_a_secret_is_exchanged_once_until_the_token_nearly_ends(issuer, se
     assert base64.b64decode(basic.removeprefix("Basic ")).decode() == "me:pass%3Aword%20%25"
     assert form == {"grant_type": "client_credentials", "scope": COMPUTE_SCOPE}
     assert "pass" not in repr(credentials)
+
+
+@pytest.mark.anyio
+async def test_a_token_that_is_not_taken_any_more_is_fetched_anew(issuer, serve_routes):
+    async with serve_routes(issuer.routes) as url:
+        credentials = ClientCredentials(url, "me", "s")
+        header, renew = authorization(None, credentials), renewal(credentials)
+        assert await header() == "Bearer token1"
+        assert await renew()
+        assert await header() == "Bearer token2"
+
+
+class Broken:
+    def get_authorization_header(self):
+        raise KeyError("no tokens in the store")
+
+    def handle_missing_authorization(self):
+        raise KeyError("no tokens in the store")
+
+
+@pytest.mark.anyio
+async def test_what_an_authorizer_raises_is_told_as_its_fault():
+    for ask in (authorization(None, Broken()), renewal(Broken())):
+        with pytest.raises(ServiceError, match=r"Broken.*authorizer failed: KeyError.*no tokens") as caught:
+            await ask()
+        assert isinstance(caught.value.__cause__, KeyError)
+
+
+@pytest.mark.anyio
+async def test_who_can_renew_a_login():
+    assert renewal(BearerToken("t")) is None
+    assert renewal(None) is None
+    assert not await renewal(globus_sdk.AccessTokenAuthorizer("t"))()
 
 
 @pytest.mark.anyio

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afield.sdk.match import Matcher
+from afield.sdk.match import Matcher, Strays
 
 
 def test_a_result_finds_who_waits_for_it_once():
@@ -118,3 +118,17 @@ def test_each_task_is_matched_exactly_once_whatever_the_order(data):
             matched.append(who)
     assert sorted(matched) == sorted(task for tasks in requests for task in tasks)
     assert m.idle
+
+
+def test_what_is_for_nobody_here_goes_round_a_few_times():
+    strays = Strays(most=2)
+    assert [strays.put_back(each) for each in "abab"] == [True] * 4
+    assert not strays.put_back("a")
+    assert strays.put_back("a")  # it is not the same message any more
+
+
+def test_of_strays_only_the_latest_are_remembered():
+    strays = Strays(most=1, most_known=2)
+    assert [strays.put_back(each) for each in "abc"] == [True] * 3
+    assert strays.put_back("a")
+    assert not strays.put_back("c")

@@ -273,8 +273,8 @@ def test_the_published_login_managers(said, warned, monkeypatch):
     assert said(login_manager=given)[0] == {"Bearer by scope"}
     with pytest.raises(ValueError, match="funcx_service"):
         AuthorizerLoginManager({"other": None}).ensure_logged_in()
-    monkeypatch.setenv("AFIELD_TOKEN", "from the environment")
-    assert said(login_manager=LoginManager())[0] == {"Bearer from the environment"}
+    monkeypatch.setenv("AFIELD_TOKEN", "from-the-environment")
+    assert said(login_manager=LoginManager())[0] == {"Bearer from-the-environment"}
 
 
 def test_login_managers_that_are_none(warned):

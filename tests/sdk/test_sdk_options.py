@@ -197,7 +197,7 @@ def test_exceptions_of_the_script_are_named_too(executor, service):
         ({"resources": {"memory": True}}, TypeError, r"resources\['memory'\] .* is True"),
         ({"user_endpoint_config": "long"}, TypeError, "user_endpoint_config should be a dictionary or None"),
         ({"user_endpoint_config": {"a": object()}}, TypeError, "user_endpoint_config cannot be written as JSON"),
-        ({"label": 5}, TypeError, r"label should be text or None, and is 5"),
+        ({"label": 5}, TypeError, r"label should be text, and is 5"),
         ({"label": "x" * 201}, ValueError, "at most 200 characters, and has 201"),
         ({"time_out": 5}, TypeError, "time_out"),
     ],

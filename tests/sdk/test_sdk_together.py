@@ -6,6 +6,8 @@ import pytest
 
 from afield import Client, Executor
 from afield.broker.base import Properties, Publication
+from afield.errors import ServiceUnreachable
+from afield.sdk.retry import TryAgain
 from afield.sdk.transport.memory import call_here
 from afield.wire import v2
 from afield.wire.messages import Result
@@ -62,6 +64,17 @@ def test_results_that_another_program_takes_are_asked_for_soon(executor, service
     assert taken
 
 
+def test_a_service_that_is_away_just_then_costs_nothing(executor, service, in_loop, in_turns, pending, finish_all):
+    """Asking early is a precaution: what comes by the queue comes all the same."""
+    futures = pending(executor, 2)
+    service.troubles["tasks"].extend(TryAgain(ServiceUnreachable("nobody answers")) for _ in range(1000))
+    stranger = v2.encode_results([Result("11111111-2222-4333-8444-555555555555", b"00\n")])
+    in_loop(lambda: service.publish(str(executor.task_group_id), stranger))
+    assert in_turns(lambda: service.requests.count("tasks") > 3)
+    finish_all(futures)
+    assert [future.result(WAIT) for future in futures] == [0, 2]
+
+
 def test_what_is_for_another_program_is_put_back_for_it(executor, service, in_loop, in_turns):
     assert executor.submit(double, 1).result(WAIT) == 2
     queue = f"somebody.{executor.task_group_id}"
@@ -78,3 +91,32 @@ def test_what_is_for_another_program_is_put_back_for_it(executor, service, in_lo
         in_loop(lambda body=body: neighbour.publish(Publication("", queue, body, Properties())))
         assert in_turns(lambda body=body: body in got)
     in_loop(neighbour.close)
+
+
+def test_of_several_programs_each_gets_what_is_its_own(executor, service, in_loop, in_turns):
+    """What was put back for another one comes to the wrong one again where there are three."""
+    assert executor.submit(double, 1).result(WAIT) == 2
+    queue = f"somebody.{executor.task_group_id}"
+    bodies = {v2.encode_results([Result(f"11111111-2222-4333-8444-5555555555{n:02}", b"00\n")]) for n in range(12)}
+    got = set()
+
+    async def consume(name, take):
+        connection = await service.broker.connect(f"memory://{name}")
+        consumer = await connection.consume(queue, lambda delivery: take(consumer, delivery))
+        return connection
+
+    def take(consumer, delivery):
+        got.add(delivery.body)
+        consumer.ack(delivery.tag)
+
+    async def begin():
+        wrong = await consume("wrong", lambda consumer, delivery: consumer.nack(delivery.tag))
+        right = await consume("right", take)
+        for body in bodies:
+            await wrong.publish(Publication("", queue, body, Properties()))
+        return wrong, right
+
+    neighbours = in_loop(begin)
+    assert in_turns(lambda: got == bodies)
+    for each in neighbours:
+        in_loop(each.close)

@@ -30,6 +30,7 @@ from afield.errors import SerializationError
 from afield.serialize import ComputeSerializer
 
 T = TypeVar("T")
+P = typing.ParamSpec("P")
 UserId = NewType("UserId", int)
 log = logging.getLogger("travels")
 lock = threading.Lock()
@@ -97,6 +98,12 @@ class Coord(bytes, enum.Enum):
     PX = (0, "P.X")
 
 
+class Bare(enum.Enum):
+    """It has no code that only one version could read."""
+
+    ONE = 1
+
+
 class Base(abc.ABC):
     __slots__ = ()
     kind = "base"
@@ -154,6 +161,20 @@ class Box(Generic[T]):
     def __init__(self, value: T):
         self.value = value
 
+    def __eq__(self, other):
+        return type(other) is Box and self.value == other.value
+
+    def __hash__(self):
+        return hash(self.value)
+
+
+class Deferred(Generic[P, T]):
+    def __init__(self, function: typing.Callable[P, T]):
+        self.function = function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.function(*args, **kwargs)
+
 
 class Pair(NamedTuple):
     x: int
@@ -186,6 +207,21 @@ class Node:
 
 
 class Wrong(ValueError):
+    pass
+
+
+class Settings(typing.TypedDict, total=False):
+    size: int
+
+
+class Plugin:
+    known: typing.ClassVar = []
+
+    def __init_subclass__(cls):
+        Plugin.known.append(cls)
+
+
+class First(Plugin):
     pass
 
 
@@ -322,6 +358,25 @@ def generic():
     return Box[int](3).value
 
 
+def deferred():
+    return Deferred[[int], int](helper)(1)
+
+
+def box_of(value: T) -> Box[T]:
+    return Box[int](value)
+
+
+def typed_dicts(settings: Settings):
+    return Settings(size=settings["size"] + 1), sorted(Settings.__optional_keys__), Settings.__total__
+
+
+def plugins():
+    class Second(Plugin):
+        pass
+
+    return Plugin.known == [First, Second], First.known is Plugin.known
+
+
 def linked():
     return Node().make().before.before, {Node(): 1}[Node()]
 
@@ -341,6 +396,14 @@ def takes_point(point):
 
 def makes_point():
     return {"points": [Point(1, [Point(2)])], "colour": Colour.BLUE, "pair": Pair(1), "square": Square(2).twice()}
+
+
+def is_one(bare):
+    return bare is Bare.ONE and isinstance(bare, Bare)
+
+
+def is_known(point, colour):
+    return isinstance(point, Point) and point == Point(1) and colour is Colour.RED
 
 
 def gives_back(value):
@@ -379,6 +442,10 @@ CALLS = {
     "class variables of data classes": (marked, (), (["x"], 5)),
     "named tuples": (named_tuples, (), (6, Pair(1, 5), True, 2, 6)),
     "generic": (generic, (), 3),
+    "generic back": (box_of, (3,), Box(3)),
+    "generic in its parameters": (deferred, (), 2),
+    "typed dicts": (typed_dicts, ({"size": 1},), ({"size": 2}, ["size"], False)),
+    "told of each subclass": (plugins, (), (True, True)),
     "linked": (linked, (), (None, 1)),
     "constants": (constants, (), ("a/b", {"a": [1], "same": [1]}, True, "travels")),
     "annotations": (typed, (3,), (3, Colour.BLUE)),
@@ -390,6 +457,8 @@ CALLS = {
     "an instance": (takes_point, (Point(4),), 5.0),
     "an enum": (gives_back, ([Colour.RED, Perm.RW, Level.LOW],), ...),
     "a function as argument": (calls_it, (helper, 1), 2),
+    "a member of an enum that it knows": (is_one, (Bare.ONE,), True),
+    "objects of classes that it knows": (is_known, (Point(1), Colour.RED), True),
     "instances back": (
         makes_point,
         (),

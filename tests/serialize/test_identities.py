@@ -1,4 +1,4 @@
-"""Classes of a script that travel with a function and with its arguments: one class there, and the script's own here."""
+"""Classes of a script that travel with a function and with its arguments: one class there, the script's own here."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import os
 import sys
 import weakref
 from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import dill
 import pytest
 
 from afield.serialize import ComputeSerializer
 from afield.serialize.exceptions import rebuild
+from afield.serialize.identities import identity_of
 from afield.serialize.pickles import dumps, loads
 
 
@@ -188,6 +191,14 @@ def test_what_was_done_to_a_class_since_is_seen_by_the_next_task() -> None:
     assert results(before, call(code, made["Point"](1))) == [(5, 5, 2), (6, 6, 3)]
 
 
+def test_methods_change_the_globals_that_the_function_sees() -> None:
+    source = "class Item:\n def keep(self):\n  kept.append(self)\n @classmethod\n def all(cls): return len(kept)\n"
+    made = script(
+        source + "kept = []\ndef f(item):\n item.keep()\n return isinstance(item, Item), len(kept), item.all()\n"
+    )
+    assert results(call(made["f"], made["Item"]())) == [(True, 1, 1)]
+
+
 def test_what_a_task_does_to_a_class_is_not_seen_by_the_next() -> None:
     source = "Point.all = []\ndef f(point):\n Point.all.append(1)\n found = len(point.all), hasattr(Point, 'later')\n"
     made = script(source + " Point.later = 1\n return found\n")
@@ -230,17 +241,34 @@ def test_what_comes_home_leaves_the_classes_of_the_script_as_they_are() -> None:
     assert (made["Colour"].RED.seen, made["Local"].count) == (2, 2)
 
 
+def test_a_call_that_is_read_where_it_was_written_is_of_the_classes_of_the_script() -> None:
+    made = script("def f(point, colour): return point, colour, Local()\n")
+    function, args, kwargs = ComputeSerializer().check_strategies(
+        made["f"], made["Point"](1), colour=made["Colour"].RED
+    )
+    point, colour, local = function(*args, **kwargs)
+    assert (type(point), type(local)) == (made["Point"], made["Local"])
+    assert colour is made["Colour"].RED
+
+
 def test_what_came_from_elsewhere_and_goes_on_from_here_comes_back_as_it_is() -> None:
-    # As with a task that submits tasks: here it is this process.
+    # As with a task that submits tasks: here it is this process, in a thread that reads results.
     made = script("def f(): return Local\n")
-    sent = dumps(made["f"]).replace(b"__afield_class__", b"__another_class_")
-    local = loads(sent)()
-    assert local is not made["Local"]
-    local.mark = 1
-    again = dumps(local())
-    local.mark = 2
-    assert type(loads(again)) is local
+    sent = dumps(made["f"]).replace(identity_of(made["Local"]).encode(), b"0" * 32)
+    with ThreadPoolExecutor(1) as pool:
+        local = pool.submit(loads, sent).result()()
+        assert local is not made["Local"]
+        local.mark = 1
+        again = dumps(local())
+        local.mark = 2
+        assert type(pool.submit(loads, again).result()) is local
     assert local.mark == 2
+
+
+def test_a_class_that_dill_read_goes_on_with_one_identity() -> None:
+    made = script("")
+    by_dill = dill.loads(dumps(made["Point"]))
+    assert dumps(by_dill).count(b"__afield_class__") == 1
 
 
 def test_an_exception_of_a_class_inside_of_a_function_is_caught_here() -> None:
@@ -300,7 +328,7 @@ def written(form, function, *args):
     return [pack([code]), pack([ComputeSerializer().serialize(each) for each in (args, {})])]
 
 form = sys.argv[1]
-calls = {"is_one": written(form, is_one, Kind.ONE, Old(1, 2), Holder.Inner.TWO), "holds": written(form, holds, Holder(4))}
+calls = [written(form, is_one, Kind.ONE, Old(1, 2), Holder.Inner.TWO), written(form, holds, Holder(4))]
 json.dump(calls, sys.stdout)
 """
 
@@ -318,7 +346,7 @@ def test_a_class_that_came_as_source_is_that_of_the_arguments(
     writer: Path, form: str, version: tuple[int, int]
 ) -> None:
     calls = there.run(sys.executable, str(writer), form)
-    found = results(*calls.values(), python=there.pythons()[version])
+    found = results(*calls, python=there.pythons()[version])
     # Another Python has the methods from the source, and needs nothing of the code that came with the argument.
     assert found == [(True, True, True), 8]
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from afield.serialize import ComputeSerializer
+
 
 def _beside(name: str) -> Any:
     # These folders are no packages.
@@ -39,8 +41,11 @@ REFUSED = {
 #: whose arguments are of the script: with other versions these hold code that only one version can read
 OF_THE_SCRIPT = {"an instance", "an enum", "a function as argument", "a class back"}
 
+#: which those of published workers take for others, for they read function and arguments one by one
+KNOWN = {"a member of an enum that it knows", "objects of classes that it knows"}
+
 #: which the dill of published workers cannot send back
-ENUMS_BACK = {"annotations", "an enum", "instances back"}
+NOT_BACK = {"annotations", "an enum", "instances back", "generic back"}
 
 
 def journey(form: str, script: str, worker: str, *options: str) -> dict[str, str]:
@@ -74,9 +79,10 @@ def test_source_that_needs_nothing_else_works_elsewhere_or_is_refused() -> None:
 def test_everything_in_a_script_works_on_a_published_worker(form: str) -> None:
     found = journey(form, sys.executable, PUBLISHED, "published")
     others = {name: text for name, text in found.items() if text != "right" and not text.startswith("refused: ")}
-    # It gets there and runs; that worker cannot send an enum of a script to anybody.
-    assert others.keys() == ENUMS_BACK
-    assert all("Data serialization strategy DillDataBase64 failed" in text for text in others.values())
+    # It gets there and runs; that worker cannot send an enum or a type variable of a script to anybody.
+    assert others.keys() == NOT_BACK | KNOWN
+    assert all("Data serialization strategy DillDataBase64 failed" in others[name] for name in NOT_BACK)
+    assert all(others[name] == "wrong: False" for name in KNOWN)
 
 
 PAIRS = [
@@ -99,3 +105,28 @@ def test_other_pythons_are_right_or_say_why(form: str, script: tuple[int, int], 
         assert right == {"of a module"}
     if form == "portable":
         assert right == found.keys() - REFUSED.keys() - OF_THE_SCRIPT
+
+
+NEWER = """
+class Box[T]:
+    def __init__(self, value: T): self.value = value
+    def get(self) -> T: return self.value
+type Numbers = list[int]
+def first[T: int](of: list[T], box: Box[T], numbers: Numbers) -> T:
+    return [type(box) is Box, Box[int](of[0]).get(), str(Numbers.__value__)]
+
+import json, sys
+from afield.serialize import ComputeSerializer
+serializer = ComputeSerializer()
+parts = [serializer.serialize(each) for each in (first, ([3], Box(1), []), {})]
+json.dump({"first": [serializer.pack_buffers(parts[:1]), serializer.pack_buffers(parts[1:])]}, sys.stdout)
+"""
+
+
+@pytest.mark.parametrize("python", [path for version, path in sorted(there.pythons().items()) if version >= (3, 12)])
+def test_parameters_of_types_and_other_names_for_them_travel(python: str, tmp_path: Path) -> None:
+    script = tmp_path / "newer.py"
+    script.write_text(NEWER)
+    (answer,) = there.run(python, WORKER, given=there.run(python, str(script))).values()
+    assert answer["error"] is None, answer["data"]
+    assert ComputeSerializer().deserialize(answer["data"]) == [True, 3, "list[int]"]

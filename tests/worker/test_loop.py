@@ -16,7 +16,7 @@ from threading import Thread
 import msgspec
 import pytest
 
-from afield.testing.engines import Gate, echo, packed_job, value_of
+from afield.testing.jobs import Gate, echo, packed_job, value_of
 from afield.wire.jobs import JOB_VERSION, Job, encode_job
 from afield.worker.frames import PERMIT, Frames, Hello, header
 from afield.worker.loop import serve

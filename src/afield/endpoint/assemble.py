@@ -32,6 +32,7 @@ def engine(settings: EngineSettings, directory: Path) -> Engine:
     working_dir = directory / settings.working_dir
     match settings.type:
         case "ProcessPoolEngine":
+            from afield.endpoint.engines import trees
             from afield.endpoint.engines.process import ProcessPoolEngine
 
             log = directory / "workers.log"
@@ -40,6 +41,7 @@ def engine(settings: EngineSettings, directory: Path) -> Engine:
                 accelerators=_names(settings.available_accelerators),
                 working_dir=working_dir,
                 log=log,
+                environment={trees.ENDPOINT: str(directory)},
             )
         case "ThreadPoolEngine":
             from afield.endpoint.engines.thread import ThreadPoolEngine

@@ -8,6 +8,7 @@ nothing yet, then its endpoint was asked, and a result or a notice comes by the 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import islice
@@ -21,6 +22,8 @@ from afield.states import TaskState
 from afield.wire.rest import CancelAnswer, CancelRequest
 
 __all__ = ["Cancelling"]
+
+_log = logging.getLogger(__name__)
 
 #: Wishes in one request.
 _AT_ONCE: Final = 1000
@@ -92,8 +95,10 @@ class Cancelling:
                 self._waiting |= dict.fromkeys(futures, running)
                 raise
             except ServiceError as error:
-                for future in futures:
-                    future.refused(str(error))
+                _refuse_all(futures, str(error))
+            except Exception as error:  # noqa: BLE001 - a mistake of ours; nobody must wait for ever because of it
+                _log.exception("a request to cancel failed")
+                _refuse_all(futures, f"the request failed unexpectedly: {type(error).__name__}: {error}")
             else:
                 self._take(futures, answer)
 
@@ -115,6 +120,11 @@ class Cancelling:
                 self._confirmed(future)
             elif told.reason:
                 future.refused(told.reason)
+
+
+def _refuse_all(futures: list[ComputeFuture[Any]], why: str) -> None:
+    for future in futures:
+        future.refused(why)
 
 
 def _request(futures: list[ComputeFuture[Any]], *, running: bool) -> CancelRequest:

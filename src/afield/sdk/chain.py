@@ -159,8 +159,8 @@ class _Waiting:
             return
         try:
             self._deliver(*arguments.filled(lambda future: future.result()))
-        except Exception as failure:  # noqa: BLE001 - objects raise what they like when they are pickled
-            self._fail(failure)
+        except BaseException as failure:  # noqa: BLE001 - objects raise what they like when they are pickled, and the
+            self._fail(failure)  # thread must go on, even if that is SystemExit
         self.over()
 
     def over(self, _: object = None) -> None:
@@ -223,8 +223,8 @@ class _Helper:
         error: BaseException | None
         try:
             error = ended.exception()
-        except CancelledError as cancelled:
-            error = cancelled
+        except BaseException as failure:  # noqa: BLE001 - it was cancelled; or reading its result raised SystemExit
+            error = failure
         for call in calls:
             call.one_ended(ended, error)
 

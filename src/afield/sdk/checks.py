@@ -101,16 +101,18 @@ def json_object(value: dict[str, Any] | None, name: str) -> bytes:
         raise TypeError(f"{name} should be a dictionary or None, and is a {type(value).__name__}")
     try:
         _check_part(value, name)
+    except RecursionError:
+        raise ValueError(f"{name} cannot be written as JSON: it holds itself, or is too deep") from None
+    try:
         return msgspec.json.encode(value, order="sorted") if value else b""
     except (TypeError, msgspec.MsgspecError) as error:
         raise TypeError(f"{name} cannot be written as JSON: {error}") from error
-    except RecursionError:
-        raise ValueError(f"{name} cannot be written as JSON: it holds itself, or is too deep") from None
 
 
 def said(value: object) -> str:
     """A value for the end of a message, with its type, for ``1`` and ``"1"`` look alike in some."""
-    return f"{value!r} (a {type(value).__name__})"
+    kind = type(value).__name__
+    return f"{value!r} (a{'n' if kind[0] in 'aeioAEIO' else ''} {kind})"
 
 
 def _check_part(value: object, place: str) -> None:

@@ -79,10 +79,7 @@ class Client(TaskCalls, FunctionCalls, EndpointCalls):
         self.functions: dict[bytes, Function] = {}
         self._do_version_check = do_version_check
         self._transport, self._connector = transport, connector
-        if not isinstance(pace, Pace | None):
-            raise TypeError(f"pace should be an afield.sdk.retry.Pace or None, and is {said(pace)}")
-        if connector is not None and not callable(getattr(connector, "connect", None)):
-            raise TypeError(f"connector should have a method connect(), and is {said(connector)}")
+        _check_parts(connector, pace)
         self._pace = pace or pace_from_environment()
         self._url = _address(
             transport, service_url or older.get("funcx_service_address"), environment, local=local_compute_services
@@ -201,6 +198,14 @@ def _amqp() -> Connector:
     from afield.broker.amqp import AmqpConnector
 
     return AmqpConnector()
+
+
+def _check_parts(connector: object, pace: object) -> None:
+    """Of the transport, its address is asked for."""
+    if not isinstance(pace, Pace | None):
+        raise TypeError(f"pace should be an afield.sdk.retry.Pace or None, and is {said(pace)}")
+    if connector is not None and not callable(getattr(connector, "connect", None)):
+        raise TypeError(f"connector should have a method connect(), and is {said(connector)}")
 
 
 def _address(transport: Transport | None, given: str | None, environment: str | None, *, local: bool) -> str:

@@ -190,16 +190,18 @@ class Executor(Settings, Submitting, concurrent.futures.Executor):
         :param task_group_id: use this group from now on; None: the Executor's
         :return: in the order in which the tasks were submitted; a task that this process waits for already keeps its
             future
+        :raises InvalidId: ``task_group_id`` is none
         :raises ValueError: there is no group
         :raises ServiceError: the service refused, or cannot be reached
         """
         self._usable()
-        if task_group_id is not None:
-            self.task_group_id = task_group_id
-        if self._group.id is None:
+        group_id = self._group.id if task_group_id is None else parse_id(task_group_id, "task group")
+        if group_id is None:
             raise ValueError("this Executor has no task group yet; say which one to reload")
         session = self._attached()
-        found: list[ComputeFuture[Any]] = session.run(session.pump.reload, self._group.id, self._origin)
+        found: list[ComputeFuture[Any]] = session.run(session.pump.reload, group_id, self._origin)
+        if group_id != self._group.id:  # not before it is known that there is such a group
+            self.task_group_id = group_id
         return found
 
     def get_worker_hardware_details(self) -> str:
@@ -361,7 +363,9 @@ class Executor(Settings, Submitting, concurrent.futures.Executor):
                 self._origin = Origin(old.serializer, old.batch_size, old.port)
                 # In a forked child another group: of one queue, parent and child would each get some of the results.
                 # (And a group that had no name yet will get it in the parent.)
-                self._group, self._lane = Group(self._group.id if self._life is portal.life else None), None
+                same = self._life is portal.life
+                self._group, self._lane = Group(self._group.id if same else None), None
+                self._origin.accepted = old.accepted if same else 0
             self._session, self._life = session, portal.life
             self._origin.keeps = self._client
             weakref.finalize(self, session.retire_soon, self._origin).atexit = False

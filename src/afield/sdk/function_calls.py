@@ -110,8 +110,11 @@ class FunctionCalls(ABC):
         :param limit: how many at most; None: all
         :return: for each ``function_uuid``, ``function_name``, ``description``, ``created_at`` (unix time in seconds),
             ``public``, ``group``
+        :raises TypeError: ``search`` is no text
         :raises ValueError: ``limit`` is less than 1
         """
+        if search is not None:
+            text("search", search)
 
         def page(before: str | None, most: int) -> tuple[list[Any], str | None]:
             answer = self.session().call(

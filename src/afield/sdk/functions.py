@@ -141,7 +141,8 @@ class FunctionCache:
         function = self._by_text.setdefault(digest, Function(registration.function_name, None, registration))
         function.remember(fn)
         if len(self._by_text) > _MOST_KNOWN:
-            self._by_text.pop(next(iter(self._by_text)), None)
+            with suppress(RuntimeError, StopIteration):  # another thread is at it
+                self._by_text.pop(next(iter(self._by_text)), None)
         self.put(fn, function, serializer)
         return function
 
@@ -185,7 +186,7 @@ def describe(
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         raise TypeError(
             f"{name} is a generator function: what it returns is a generator, which lives on the worker only and "
-            f"cannot come back. Return a list instead, for instance lambda *args: list({name}(*args))"
+            "cannot come back. Return a list instead"
         )
     try:
         code = serializer.serialize(fn)

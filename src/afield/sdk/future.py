@@ -150,6 +150,11 @@ class ComputeFuture(LazyFuture[T]):
         """
         self._change(lambda: self._move(state, since, heard))
 
+    def tried(self, attempt: int) -> None:
+        """It ended with this try; of quick ones nothing may have been heard."""
+        if attempt > self._heard[0]:
+            self._heard = (attempt, self._heard[1])
+
     def refused(self, why: str) -> None:
         """A wish to cancel it cannot be fulfilled.
 

@@ -59,7 +59,7 @@ class Arrived:
     :param error_code: None if and only if it went well
     :param completion_t: unix time in seconds, as text
     :param exception: the original exception, serialized, where it came along
-    :param details: the worker's environment
+    :param details: the worker's environment, and the tries before this one
     """
 
     __slots__ = ("completion_t", "data", "details", "error_code", "exception", "place", "serializer")
@@ -112,6 +112,12 @@ class Arrived:
     def failed(self) -> bool:
         """Whether it is known to be a failure, without opening it."""
         return self.error_code is not None
+
+    @property
+    def attempt(self) -> int:
+        """Which try ended so; those before it are in its details."""
+        earlier = None if self.details is None else self.details.get("attempts")
+        return len(earlier) + 1 if isinstance(earlier, list) else 1
 
     @property
     def cancelled(self) -> bool:

@@ -102,6 +102,8 @@ class EndpointCalls(ABC):
         """
         if role not in {None, "owner", "any"}:
             raise ValueError(f'role should be "owner" or "any", not {role!r}')
+        if search is not None:
+            text("search", search)
         found = self.session().call(lambda service: service.endpoints(role, search))
         return [msgspec.structs.asdict(each) for each in found]
 

@@ -22,6 +22,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -170,6 +171,8 @@ class Stream:
 
     def _end(self, future: ComputeFuture[Any], arrived: Arrived) -> None:
         self._heard = True
+        if (attempt := arrived.attempt) > 1:
+            future.tried(attempt)
         if arrived.error_code is None:
             arrived.serializer = future.origin.serializer
         elif arrived.cancelled:
@@ -263,7 +266,9 @@ class Stream:
         pause = _ASK_SOON_S
         while self.matcher.expected and pause < self._pace.check_s:
             await self._pace.sleep(pause)
-            await self._recheck()
+            # If nobody answers now, nothing is lost: results come by the queue, and what does not is asked for later.
+            with suppress(TryAgain, ServiceError):
+                await self.catch_up()
             pause *= 2
 
     def _aside(self, work: Coroutine[Any, Any, None]) -> None:

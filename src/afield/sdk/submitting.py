@@ -12,6 +12,7 @@ from types import EllipsisType
 from typing import Any, ParamSpec, TypeVar
 
 from afield.ids import parse_id
+from afield.sdk import chain
 from afield.sdk.checks import flag, seconds, whole
 from afield.sdk.chunks import in_chunks
 from afield.sdk.coalesce import Lane
@@ -45,11 +46,16 @@ class Submitting(ABC):
 
         :return: at once; the future gets its ``task_id`` when the service has accepted the task
         :raises SerializationError: the function, or the argument that the message names, cannot be sent
+        :raises TypeError: ``fn`` cannot be called, or is a generator function; or it is a ShellFunction, and a value
+            has no place in its command
+        :raises ValueError: a value cannot be written where it stands in a ShellFunction's command
         :raises NoEndpoint: nothing says where
         :raises RuntimeError: after ``shutdown``
         """
         self._usable()
-        return self._send(self._taken(fn), args, kwargs)
+        function = self._taken(fn)
+        _check_call(fn, args, kwargs)
+        return self._send(function, args, kwargs)
 
     def submit_to_registered_function(
         self, function_id: uuid.UUID | str, args: tuple[Any, ...] | None = None, kwargs: dict[str, Any] | None = None
@@ -237,6 +243,8 @@ class Submitting(ABC):
             return lanes[0]
 
         def submit(chunk: list[tuple[Any, ...]]) -> ComputeFuture[Any]:
+            for call in chunk:
+                _check_call(fn, call, {})
             if chunksize == 1:
                 return self._send(function, chunk[0], {}, narrowed=first)
             search = any(isinstance(each, Future) for call in chunk for each in call)
@@ -257,6 +265,14 @@ class Submitting(ABC):
 
     def _bar(self, fn: Callable[..., Any], total: int | None) -> Bar:
         return Bar(total, self._asked.call.label or str(getattr(fn, "__name__", type(fn).__name__)))
+
+
+def _check_call(fn: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Have a function that knows beforehand which calls must fail, as a ShellFunction does, say so here."""
+    check = getattr(type(fn), "check_call", None)
+    # What a future will be is not known yet; then the worker says it.
+    if check is not None and chain.search(args, kwargs) is None:
+        check(fn, *args, **kwargs)
 
 
 def _is_named(kwargs: object) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 from afield.errors import ComputeAPIError, SerdeError, TaskPending, VersionMismatch
 from afield.ids import new_id, parse_id
 from afield.sdk.batch import Batch, UserRuntime
-from afield.sdk.checks import said
+from afield.sdk.checks import said, text
 from afield.sdk.older import also, deprecated
 from afield.sdk.outcome import Arrived
 from afield.sdk.pages import paged
@@ -193,6 +193,8 @@ class TaskCalls(ABC):
         states = {_PENDING, *TaskState} - {TaskState.UNSENT}
         if status is not None and status not in states:
             raise ValueError(f"status should be one of {', '.join(sorted(states))}, not {status!r}")
+        if search is not None:
+            text("search", search)
         endpoint = None if endpoint_id is None else parse_id(endpoint_id, "endpoint")
         function = None if function_id is None else parse_id(function_id, "function")
         group = None if task_group_id is None else parse_id(task_group_id, "task group")

@@ -25,6 +25,7 @@ import threading
 import typing
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from operator import is_
 from types import CellType, FunctionType, ModuleType
@@ -232,7 +233,9 @@ class _Writer(Pickler):
         # dill's copies of locks may come out locked, for ever.
         type(_thread.allocate_lock()): lambda self, obj: _lock(obj, self._root, _thread.allocate_lock),
         type(threading.RLock()): lambda self, obj: _lock(obj, self._root, threading.RLock),
-        typing.TypeVar: lambda _, obj: classes.type_variable(obj) if is_main(obj.__module__) else NotImplemented,
+        **dict.fromkeys((typing.TypeVar, typing.ParamSpec, typing.TypeVarTuple), lambda _, obj: _variable(obj)),
+        # from Python 3.12 on: ``type Names = list[str]``
+        getattr(typing, "TypeAliasType", typing.NewType): lambda _, obj: _alias(obj),
         typing.NewType: lambda _, obj: (typing.NewType, (obj.__name__, obj.__supertype__)),
     }
 
@@ -240,6 +243,22 @@ class _Writer(Pickler):
 def _in_steps(make: Any, arguments: tuple[Any, ...], steps: list[_Call]) -> tuple[Any, ...]:
     """In a pickle: make it, then do something more with it. ``is_`` is there to throw away what the steps return."""
     return (make, arguments, tuple(steps), None, None, is_) if steps else (make, arguments)
+
+
+def _variable(variable: Any) -> Any:
+    # Those of ``def f[T](x: T)`` are said to be of typing, and are not there.
+    module = variable.__module__
+    if not is_main(module) and getattr(sys.modules.get(module), variable.__name__, None) is variable:
+        return NotImplemented
+    make, arguments, calls = classes.type_variable(variable)
+    return _in_steps(make, arguments, [_Call(*call) for call in calls])
+
+
+def _alias(alias: Any) -> Any:
+    if not is_main(alias.__module__):
+        return NotImplemented
+    kind: Any = type(alias)
+    return partial(kind, type_params=alias.__type_params__), (alias.__name__, alias.__value__)
 
 
 def _lock(lock: Any, root: Any, make: Callable[[], Any]) -> Any:

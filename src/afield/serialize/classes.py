@@ -27,6 +27,10 @@ _Call: TypeAlias = tuple[Any, ...]
 #: How to make a class without what is in it, and the calls that fill it.
 Parts: TypeAlias = tuple[Callable[..., type], tuple[Any, ...], list[_Call]]
 
+#: What a class must have at the end only, for it is called when another is derived from it. Those that it knows by then
+#: were told of at home.
+_LAST: Final = "__init_subclass__"
+
 #: What a class must have from the beginning.
 _FIRST: Final = ("__module__", "__doc__", "__slots__", "__orig_bases__")
 
@@ -42,6 +46,9 @@ _MADE: Final = {
     MARK,
 }
 
+#: Of a type variable.
+_VARIANCES: Final = ("covariant", "contravariant", "infer_variance")
+
 #: Of an enum: how its members were made, which they are by then.
 _MAKERS: Final = {"__new__", "__new_member__", "_new_member_"}
 
@@ -55,6 +62,8 @@ def parts(kind: type) -> Parts:
         return _enum_parts(kind)
     if kind.__bases__ == (tuple,) and hasattr(kind, "_fields") and hasattr(kind, "_field_defaults"):
         return _named_tuple_parts(kind)
+    if typing.is_typeddict(kind):
+        return _typed_dict_parts(kind)
     own = {name: value for name, value in vars(kind).items() if not _is_made(kind, name, value)}
     first: dict[str, Any] = {"__qualname__": kind.__qualname__, MARK: identity_of(kind)}
     first |= {name: own.pop(name) for name in _FIRST if name in own}
@@ -62,6 +71,8 @@ def parts(kind: type) -> Parts:
         del first["__doc__"]
     if noted := notes(kind):
         own["__annotations__"] = noted
+    if _LAST in own:
+        own[_LAST] = own.pop(_LAST)
     calls: list[_Call] = [(setattr, kind, name, value) for name, value in own.items()]
     if isinstance(kind, abc.ABCMeta):
         calls += [(abc.ABCMeta.register, kind, each) for each in _registered(kind)]
@@ -79,14 +90,17 @@ def notes(thing: Any) -> dict[str, Any]:
         return {}
 
 
-def type_variable(variable: typing.TypeVar) -> tuple[Any, ...]:
-    """How to make a type variable again."""
-    named: dict[str, Any] = {
-        name: value for name in ("covariant", "contravariant") if (value := getattr(variable, f"__{name}__"))
-    }
-    if variable.__bound__ is not None:
-        named["bound"] = variable.__bound__
-    return partial(typing.TypeVar, variable.__name__, *variable.__constraints__, **named), ()
+def type_variable(variable: Any) -> tuple[Callable[..., Any], tuple[Any, ...], list[_Call]]:
+    """A type variable of the script in parts."""
+    named = {name: True for name in _VARIANCES if getattr(variable, f"__{name}__", False)}
+    if (bound := getattr(variable, "__bound__", None)) is not None:
+        named["bound"] = bound
+    if getattr(variable, "has_default", bool)():  # from Python 3.13 on
+        named["default"] = variable.__default__
+    kind: Any = type(variable)
+    make = partial(kind, variable.__name__, *getattr(variable, "__constraints__", ()), **named)
+    # Who makes it is where it is, unless somebody says so; then it could go no further.
+    return make, (), [(setattr, variable, "__module__", "__main__")]
 
 
 def sentinel(obj: Any) -> Any:
@@ -113,6 +127,17 @@ def _named_tuple_parts(kind: Any) -> Parts:
     calls: list[_Call] = [(setattr, kind, name, value) for name, value in _added(kind, plain)]
     calls += [(setattr, kind, name, getattr(kind, name)) for name in ("__module__", "__qualname__")]
     return _create_namedtuple, (kind.__name__, kind._fields, module_with("__main__", kind), defaults), calls
+
+
+def _typed_dict_parts(kind: Any) -> Parts:
+    # Nobody is an instance of it, so it needs no identity.
+    calls: list[_Call] = [
+        (setattr, kind, name, value)
+        for name, value in vars(kind).items()
+        if name in {"__module__", "__qualname__", "__doc__", "__orig_bases__"} or name.endswith("_keys__")
+    ]
+    make: Any = typing.TypedDict
+    return partial(make, total=kind.__total__), (kind.__name__, notes(kind)), calls
 
 
 def _enum_parts(kind: enum.EnumMeta) -> Parts:

@@ -14,8 +14,8 @@ The published reader knows nothing of it, and is not disturbed.
 from __future__ import annotations
 
 import threading
-from typing import Any, Final, Self
-from uuid import uuid4
+from os import urandom
+from typing import Any, Final
 from weakref import WeakValueDictionary, ref
 
 __all__ = [
@@ -40,22 +40,15 @@ MARKS: Final = "__afield_classes__"
 _IN_MODULE: Final = ".afield:"
 
 
-class _Known(ref[type]):
-    """A class that has an identity."""
+class _Known:
+    """A class that has an identity, as long as somebody has the class."""
 
-    __slots__ = ("identity", "is_born_here", "number")
+    __slots__ = ("identity", "is_born_here", "kind")
 
-    identity: str
-    is_born_here: bool
-    number: int
-
-    def __new__(cls, kind: type, identity: str, *, is_born_here: bool) -> Self:
-        made = super().__new__(cls, kind, _forget)
-        made.identity, made.is_born_here, made.number = identity, is_born_here, id(kind)
-        return made
-
-    def __init__(self, kind: type, identity: str, *, is_born_here: bool) -> None:  # noqa: ARG002 - as above
-        super().__init__(kind, _forget)
+    def __init__(self, kind: type, identity: str, *, is_born_here: bool) -> None:
+        number = id(kind)
+        self.identity, self.is_born_here = identity, is_born_here
+        self.kind = ref(kind, lambda _: _forget(number, self))
 
 
 class _Task(threading.local):
@@ -77,7 +70,7 @@ def identity_of(kind: type) -> str:
     """The identity of a class that is written; it gets one when somebody first asks."""
     known = _known.get(id(kind))
     if known is None:
-        known = _known.setdefault(id(kind), _Known(kind, uuid4().hex, is_born_here=True))
+        known = _known.setdefault(id(kind), _Known(kind, urandom(16).hex(), is_born_here=True))
     _written[known.identity] = known
     return known.identity
 
@@ -90,7 +83,7 @@ def begin_task() -> None:
 def class_at_home(identity: Any) -> type | None:
     """The class of that identity, if it was written here; between tasks also one that came from elsewhere before."""
     known = _written.get(identity) if isinstance(identity, str) else None
-    return known() if known is not None and (known.is_born_here or _task.classes is None) else None
+    return known.kind() if known is not None and (known.is_born_here or _task.classes is None) else None
 
 
 def class_of_task(identity: Any) -> type | None:
@@ -123,8 +116,8 @@ def split_module(name: Any) -> tuple[Any, str | None]:
     return module, identity
 
 
-def _forget(known: Any) -> None:
-    if _known.get(known.number) is known:
-        del _known[known.number]
+def _forget(number: int, known: _Known) -> None:
+    if _known.get(number) is known:
+        del _known[number]
     if _written.get(known.identity) is known:
         del _written[known.identity]

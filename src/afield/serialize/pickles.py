@@ -27,6 +27,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
+from types import FunctionType
 from typing import Any, Final, Self
 from weakref import WeakSet
 
@@ -173,6 +174,9 @@ def _without_code(pickled: bytes, maker: str) -> Any:
 # ---- classes that are here already -----------------------------------------------------------------------------------
 
 
+_METHODS: Final = (FunctionType, classmethod, property, staticmethod)
+
+
 class _Here:
     """Which classes of a pickle are here and need not be made.
 
@@ -183,6 +187,8 @@ class _Here:
         self._fills = fills
         #: those that stay as they are, by number
         self._settled: dict[int, type] = {}
+        #: those that are filled again
+        self._again: dict[int, type] = {}
 
     def find(self, identity: Any, module: Any, name: Any) -> type | None:
         """The class that is about to be made."""
@@ -191,7 +197,10 @@ class _Here:
             found = _own_class(module, name)
         if found is None:
             found = class_of_task(identity)
-            if found is None or self._fills:
+            if found is None:
+                return None
+            if self._fills:
+                self._again[id(found)] = found
                 return found
         self._settled[id(found)] = found
         return found
@@ -200,6 +209,17 @@ class _Here:
         """Whether nothing is to be done to this class, or member of an enum."""
         kind = thing if isinstance(thing, type) else type(thing)
         return id(kind) in self._settled and (kind is thing or isinstance(thing, Enum))
+
+    def has(self, kind: Any, name: str, value: Any) -> bool:
+        """Whether a class that came with the task has just that method under that name.
+
+        Then it keeps its own, which came with the function, and changes the globals that the function sees.
+        """
+        if id(kind) not in self._again or name not in vars(kind) or not isinstance(value, _METHODS):
+            return False
+        from afield.serialize.same import Comparison
+
+        return not Comparison().difference(vars(kind)[name], value, name)
 
 
 def _making_classes(create_type: Callable[..., Any], here: _Here) -> Callable[..., Any]:
@@ -239,9 +259,9 @@ def _making_named_tuples(create: Callable[..., Any], here: _Here) -> Callable[..
 
 
 def _filling_classes(set_attribute: Callable[..., Any], here: _Here) -> Callable[..., Any]:
-    def fill(thing: Any, *rest: Any) -> None:
-        if not here.is_settled(thing):
-            set_attribute(thing, *rest)
+    def fill(thing: Any, name: str, value: Any) -> None:
+        if not here.is_settled(thing) and not here.has(thing, name, value):
+            set_attribute(thing, name, value)
 
     return fill
 

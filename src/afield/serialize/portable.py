@@ -258,6 +258,8 @@ def _made_by_call(value: Any) -> str:
     if isinstance(value, typing.TypeVar) and not value.__constraints__ and value.__bound__ is None:
         variance = f"covariant={value.__covariant__}, contravariant={value.__contravariant__}"
         return f"__import__('typing').TypeVar({value.__name__!r}, {variance})"
+    if isinstance(value, typing.ParamSpec) and value.__bound__ in (None, type(None)):  # the second from 3.12 on
+        return f"__import__('typing').ParamSpec({value.__name__!r})"
     if (
         isinstance(value, typing.NewType)
         and getattr(builtins, value.__supertype__.__name__, None) is value.__supertype__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import typing
 from types import CellType, CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Final
 
@@ -70,6 +71,8 @@ class Comparison:
             return self._class(old, new, path)
         if isinstance(old, MemberDescriptorType | GetSetDescriptorType):
             return "" if old.__name__ == new.__name__ else path
+        if isinstance(old, typing.ParamSpec):
+            return "" if old.__name__ == new.__name__ else path
         if isinstance(old, tuple | list):
             return self._all(list(enumerate(old)), list(enumerate(new)), path)
         if isinstance(old, dict):
@@ -107,10 +110,10 @@ class Comparison:
 
     def _cell(self, old: CellType, new: CellType, path: str) -> str:
         try:
-            contents = old.cell_contents
+            contents = old.cell_contents, new.cell_contents
         except ValueError:
             return path
-        return self.difference(contents, new.cell_contents, path)
+        return self.difference(*contents, path)
 
     def _class(self, old: type, new: type, path: str) -> str:
         if not _same_class(old, new):

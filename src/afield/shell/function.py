@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import math
+import os
 from typing import Any
 
 from afield.shell.quoting import fill
@@ -35,7 +36,7 @@ class ShellFunction:
     :param quote: False: values are put in as they are, as the published one does. Then whoever gives the values decides
         what is run
     :raises ValueError: ``name`` is none, or a number is out of range
-    :raises TypeError: ``cmd`` is no text
+    :raises TypeError: ``cmd`` is no text, or a file's name is none
     """
 
     #: for those that the published SDK has pickled: they know nothing of it
@@ -44,8 +45,8 @@ class ShellFunction:
     def __init__(  # noqa: PLR0917 - as published
         self,
         cmd: str,
-        stdout: str | None = None,
-        stderr: str | None = None,
+        stdout: str | os.PathLike[str] | None = None,
+        stderr: str | os.PathLike[str] | None = None,
         walltime: float | None = None,
         snippet_lines: int = 1000,
         name: str | None = None,
@@ -56,8 +57,8 @@ class ShellFunction:
         name = type(self).__name__ if name is None else name
         _check(cmd, walltime, snippet_lines, name)
         self.cmd = cmd
-        self.stdout = stdout
-        self.stderr = stderr
+        self.stdout = _file("stdout", stdout)
+        self.stderr = _file("stderr", stderr)
         self.walltime = walltime
         self.snippet_lines = snippet_lines
         self.return_dict = return_dict
@@ -72,14 +73,25 @@ class ShellFunction:
         """
         return fill(self.cmd, values, quote=self.quote)
 
+    def check_call(self, *args: Any, **kwargs: Any) -> None:
+        """Make sure that a call with these arguments will run a command; ``submit`` does so, before anything is sent.
+
+        :raises TypeError: values are given by position, or one has no place in the command
+        :raises ValueError: a value cannot be written where it stands
+        """
+        if args:
+            raise TypeError(f"{self.__name__} takes its values by keyword, as in submit({self.__name__}, name=value)")
+        self.command(**kwargs)
+
     def __call__(self, *args: Any, **kwargs: Any) -> ShellResult | dict[str, Any]:
         """Run it here and wait for its end; a worker does so.
 
         :raises TypeError: values were given by position, or one has no place in the command
+        :raises ValueError: a value cannot be written where it stands
         :raises OSError: the command could not be started
         """
         if args:
-            raise TypeError(f"{self.__name__} takes its values by keyword, as in submit({self.__name__}, name=value)")
+            self.check_call(*args)
         from afield.shell.running import run
 
         result = run(
@@ -114,9 +126,21 @@ class MPIFunction(ShellFunction):
 def _check(cmd: Any, walltime: Any, snippet_lines: Any, name: Any) -> None:
     if not isinstance(cmd, str):
         raise TypeError(f"cmd should be the command as one text, and is a {type(cmd).__name__}")
-    if walltime is not None and not (isinstance(walltime, int | float) and 0 < walltime < math.inf):
+    if "\0" in cmd:
+        raise ValueError(f"cmd holds a NUL character, which no command can hold: {cmd!r}")
+    right = isinstance(walltime, int | float) and not isinstance(walltime, bool) and 0 < walltime < math.inf
+    if walltime is not None and not right:
         raise ValueError(f"walltime should be a number of seconds above 0, or None for no limit; not {walltime!r}")
-    if not isinstance(snippet_lines, int) or snippet_lines < 0:
+    if not isinstance(snippet_lines, int) or isinstance(snippet_lines, bool) or snippet_lines < 0:
         raise ValueError(f"snippet_lines should be a number of lines from 0 up, not {snippet_lines!r}")
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise ValueError(f"name should be a Python identifier like count_words, not {name!r}")
+
+
+def _file(name: str, path: Any) -> str | None:
+    """The name of a file on the endpoint. Paths are this machine's objects, so they travel as text."""
+    if isinstance(path, os.PathLike):
+        path = os.fspath(path)
+    if not isinstance(path, str | None):
+        raise TypeError(f"{name} should be the name of a file on the endpoint, or None; and is {path!r}")
+    return path

@@ -138,6 +138,13 @@ def test_what_somebody_wants_cancelled_is_not_tried_again():
     assert publish.results[0].details["attempts"][0]["error"] == "WorkerLost: gone"
 
 
+def test_a_wish_only_for_what_has_not_begun_is_answered_when_it_began_and_is_tried_again():
+    core = started()
+    core.handle(on.TasksArrived(1, [task("a", RETRIES)]))
+    assert core.handle(on.CancelsArrived(6, [Cancel("a", running=False)])) == [do.CancelJob("a", running=False)]
+    assert core.handle(on.TasksFinished([lost("a")])) == [do.StartPause("a", 1, 4.0), do.AcknowledgeCancels([6])]
+
+
 def test_what_could_not_be_cancelled_may_be_tried_again():
     core = started()
     core.handle(on.TasksArrived(1, [task("a", RETRIES)]))

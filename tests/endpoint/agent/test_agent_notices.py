@@ -7,7 +7,7 @@ from afield.endpoint.agent import events as on
 from afield.endpoint.agent.core import AgentCore
 from afield.endpoint.agent.looks import EVERY_S, MOST
 from afield.endpoint.agent.tasks import History, Policy
-from afield.states import TaskState
+from afield.states import TaskState, may_move
 from afield.wire.messages import CallOptions, ErrorDetails, Notice, Result, Task
 
 LOOK = do.StartLook(EVERY_S)
@@ -134,7 +134,29 @@ def test_another_attempt_is_told():
     assert core.handle(on.NoticesGone()) == []
     assert core.handle(on.PauseOver("a", 1)) == [do.Run([again]), LOOK]
     core.handle(on.LookDue(["a"], 50))
-    assert told(core.handle(on.LookDue(["a"], 60))) == [("a", RUNS, 50, 2)]
+    assert told(core.handle(on.LookDue(["a"], 60)))[-1] == ("a", RUNS, 50, 2)
+
+
+def test_another_attempt_that_begins_at_once_is_news_to_whoever_heard_that_it_runs():
+    assert not may_move(RUNS, RUNS), "so it has to be told to wait in between"
+    core = started()
+    core.handle(on.TasksArrived(1, [task("a", retries=1)]))
+    core.handle(on.LookDue(["a"], 10))
+    assert told(core.handle(on.LookDue(["a"], 20))) == [("a", RUNS, 10, 1)]
+    core.handle(on.NoticesGone())
+    core.handle(on.TasksFinished([Result("a", b"gone", ErrorDetails("WorkerLost", "gone"))]))
+    core.handle(on.PauseOver("a", 1))
+    core.handle(on.LookDue(["a"], 30))
+    assert told(core.handle(on.LookDue(["a"], 40))) == [("a", WAITS, 30, 2), ("a", RUNS, 30, 2)]
+
+
+def test_so_is_one_in_a_later_life():
+    core = AgentCore(Policy(notices=True), History(begun={"a": 1}))
+    core.handle(on.CapacityIs(1))
+    core.handle(on.ConnectionUp())
+    core.handle(on.TasksArrived(1, [task("a", retries=1)]))
+    core.handle(on.LookDue(["a"], 10))
+    assert told(core.handle(on.LookDue(["a"], 20))) == [("a", WAITS, 10, 2), ("a", RUNS, 10, 2)]
 
 
 def test_an_end_is_never_told():

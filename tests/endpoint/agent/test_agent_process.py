@@ -265,6 +265,80 @@ async def test_what_its_tasks_started_ends_with_it_even_if_it_is_killed(live, pa
     os.close(pipe)
 
 
+ESCAPE = """
+def f(path, ends):
+    import os, signal, subprocess
+    if os.path.exists(path + ".ran"):
+        return "again"
+    open(path + ".ran", "w").close()
+    lives = f"exec 9>{path}; printf x >&9; exec sleep 1000"
+    server = subprocess.Popen(["sh", "-c", lives], start_new_session=True)
+    if ends:
+        server.returncode = 0  # nobody waits for it
+        return server.pid
+    if not os.fork():
+        os.setsid()
+        with open(path, "wb", buffering=0) as pipe:
+            pipe.write(b"x")
+            signal.pause()
+    signal.pause()
+"""
+
+
+class Escaped:
+    """What a task started that left its worker's session: knows how many of them live."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    async def said(self, count):
+        while count:
+            await self._readable()
+            count -= len(os.read(self._file, count))
+
+    async def ended(self):
+        await self._readable()
+        assert os.read(self._file, 1) == b""
+
+    def some(self):
+        try:
+            return os.read(self._file, 1) != b""
+        except BlockingIOError:
+            return True
+
+    async def _readable(self):
+        loop, read = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._file, read.set)
+        await read.wait()
+        loop.remove_reader(self._file)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds these by what Linux tells of environments")
+async def test_what_escaped_from_a_task_ends_before_the_task_runs_again(live, parts, tmp_path):
+    cut, well = tmp_path / "cut", tmp_path / "well"
+    of_cut, of_well = Escaped(cut), Escaped(well)
+    async with parts.over_sockets() as service:
+        async with live(service) as child:
+            await service.send(parts.call("well", ESCAPE, str(well), True))
+            await service.until(lambda: "well" in service.results)
+            await of_well.said(1)
+            await service.send(replace(parts.call("cut", ESCAPE, str(cut), False), options=CallOptions(retries=1)))
+            await of_cut.said(2)
+            os.kill(child.pid, signal.SIGKILL)
+            assert await child.work == -signal.SIGKILL
+            assert of_cut.some()
+        async with live(service) as child:
+            await service.until(lambda: "cut" in service.results)
+            await of_cut.ended()
+            child.stop("the test is over", 5.0)
+            assert await child.work == 0
+    assert parts.value(service.results["cut"]) == "again"
+    assert of_well.some(), "its task had ended well, so it may be meant to stay"
+    os.kill(parts.value(service.results["well"]), signal.SIGKILL)
+    await of_well.ended()
+
+
 async def test_it_ends_with_its_manager(live, parts):
     async with parts.over_sockets() as service, live(service) as child:
         child._process.stdin.close()

@@ -7,7 +7,8 @@ import pytest
 from afield.endpoint.engines.process import ProcessPoolEngine
 from afield.endpoint.engines.thread import ThreadPoolEngine
 from afield.errors import TaskCancelled
-from afield.testing.engines import Gate, running
+from afield.testing.engines import running
+from afield.testing.jobs import Gate
 
 pytestmark = pytest.mark.anyio
 

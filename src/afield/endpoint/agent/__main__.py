@@ -20,6 +20,7 @@ from afield.endpoint.agent.journal import Journal
 from afield.endpoint.agent.loop import Agent
 from afield.endpoint.agent.orders import HEADER, Start, decode_order
 from afield.endpoint.agent.outbox import Outbox
+from afield.endpoint.engines import trees
 from afield.errors import ComputeError, ConfigurationError
 
 __all__ = ["main"]
@@ -141,6 +142,8 @@ async def _serve(start: Start, pipe: int) -> int:
     except OSError as error:
         raise _unusable(error) from error
     agent = Agent(start, engine, assemble.connector(), journal, outbox)
+    if agent.cut_short:
+        trees.end_left_behind(start.directory, agent.cut_short)
     orders = asyncio.create_task(_obey(agent, pipe), name="orders")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

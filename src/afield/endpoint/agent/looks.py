@@ -119,7 +119,11 @@ class Looks:
         for task_id, since in seen.items():
             if task_id in self._seen and task_id not in told:
                 told.add(task_id)
-                notices.append(Notice(task_id, TaskState.RUNNING, since, max(begun(task_id), 1)))
+                attempt = max(begun(task_id), 1)
+                if attempt > 1:
+                    # For whoever has heard that it runs, a pause too short to be told would make it no news.
+                    notices.append(Notice(task_id, TaskState.WAITING_FOR_LAUNCH, since, attempt))
+                notices.append(Notice(task_id, TaskState.RUNNING, since, attempt))
         self._seen, self.told = seen, told
         left = MOST
         while self._waiting and left:

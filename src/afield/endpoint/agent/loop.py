@@ -82,6 +82,8 @@ class Agent:
         kept, complaints = outbox.load()
         for complaint in complaints:
             logger.error(complaint)
+        #: tasks that earlier lives began, and of which they left no result
+        self.cut_short = frozenset(journal.begun).difference(*kept.values())
         policy = Policy(
             frozenset(map(str.lower, settings.allowed_functions)) if settings.allowed_functions is not None else None,
             settings.idle_heartbeats_soft,

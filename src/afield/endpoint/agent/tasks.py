@@ -258,11 +258,12 @@ class Tasks:
         if not self._retries.may_follow(result, event.kinds.get(task_id, ())):
             self._end(self._explained(result))
             return []
-        wish = self._wishes.wants(task_id)
-        if wish is not None and wish.running:
-            self._retries.failed(result, event.at)
-            self._end(cancelled(task_id, _BETWEEN))
-            return []
+        if (wish := self._wishes.wants(task_id)) is not None:
+            if wish.running:
+                self._retries.failed(result, event.at)
+                self._end(cancelled(task_id, _BETWEEN))
+                return []
+            self._wishes.answer((task_id,))  # it had begun
         if not self.accepting:
             self.ledger.give_back(task_id)  # a later life knows from the disk how often it was begun
             return []

@@ -7,8 +7,9 @@ from typing import Final
 from afield.endpoint.engines.line import Needs
 from afield.errors import ConfigurationError
 from afield.wire.jobs import Job
+from afield.worker.frames import BODY_MOST
 
-__all__ = ["needs_of", "refuse_in_thread"]
+__all__ = ["needs_of", "refuse_in_process", "refuse_in_thread"]
 
 _GIB: Final = 1 << 30
 
@@ -43,11 +44,25 @@ def needs_of(job: Job, *, workers: int, accelerators: int, memory: int) -> Needs
     return Needs(job.cores, job.gpus) if job.cores > 1 or job.gpus else None
 
 
+def refuse_in_process(job: Job, size: int) -> None:
+    """Refuse what one process cannot be given.
+
+    :param size: of its code and arguments, in bytes
+    :raises ConfigurationError: with the reason
+    """
+    if job.resource_specification:
+        raise _refusal_of_specification(job, "ProcessPoolEngine runs every task in one process on one machine")
+    if size >= BODY_MOST:
+        raise ConfigurationError(f"task {job.task_id} is {size} bytes long, more than a worker can take")
+
+
 def refuse_in_thread(job: Job) -> None:
     """Refuse what a thread cannot be given.
 
     :raises ConfigurationError: with the reason
     """
+    if job.resource_specification:
+        raise _refusal_of_specification(job, "ThreadPoolEngine runs every task in one thread")
     for asked, why in (
         (job.timeout_s is not None, "a timeout, and a thread cannot be ended from outside"),
         (job.memory is not None, "a memory limit, and threads share the memory of one process"),
@@ -59,6 +74,13 @@ def refuse_in_thread(job: Job) -> None:
                 f"task {job.task_id} asks for {why}. This endpoint runs tasks in threads (ThreadPoolEngine): leave it "
                 "out, or use an endpoint with ProcessPoolEngine"
             )
+
+
+def _refusal_of_specification(job: Job, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"task {job.task_id} has a resource_specification, and {why}: leave it out, or send the task to an endpoint "
+        "with an MPI engine"
+    )
 
 
 def _count(number: int, what: str) -> str:

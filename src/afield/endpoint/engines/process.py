@@ -28,10 +28,10 @@ from typing import Final
 
 from afield.endpoint.engines.base import EngineStatus
 from afield.endpoint.engines.births import PAUSE_S
+from afield.endpoint.engines.calls import Call
 from afield.endpoint.engines.deadlines import Deadlines
 from afield.endpoint.engines.handover import bodies
 from afield.endpoint.engines.known import KnownCode
-from afield.endpoint.engines.line import Item
 from afield.endpoint.engines.losses import (
     cancelled,
     died_under_it,
@@ -40,7 +40,7 @@ from afield.endpoint.engines.losses import (
     ran_too_long,
     stopped_under_it,
 )
-from afield.endpoint.engines.needs import needs_of
+from afield.endpoint.engines.needs import needs_of, refuse_in_process
 from afield.endpoint.engines.place import memory, open_log, processors, time_limit
 from afield.endpoint.engines.schedule import Batch, Schedule
 from afield.endpoint.engines.staff import Staff
@@ -55,27 +55,6 @@ __all__ = ["ProcessPoolEngine"]
 _VANISH_WITHIN_S: Final = 5.0
 #: More permits than any worker has.
 _ALL: Final = 1 << 14
-
-
-class _Call:
-    """A job and who waits for it."""
-
-    __slots__ = ("future", "item", "job", "limit_s", "sentence")
-
-    item: Item[_Call]
-
-    def __init__(self, job: Job, future: asyncio.Future[bytes], limit_s: float | None) -> None:
-        self.job = job
-        self.future = future
-        #: seconds that it may run
-        self.limit_s = limit_s
-        #: its worker is being killed for it: what it ends with
-        self.sentence: Exception | None = None
-
-    def fail(self, error: Exception) -> None:
-        """Unless its fate was decided before."""
-        if not self.future.done():
-            self.future.set_exception(error)
 
 
 class ProcessPoolEngine:
@@ -113,7 +92,7 @@ class ProcessPoolEngine:
         self._memory = memory()
         # GC_TASK_TIMEOUT, for all tasks
         self._limit_s: float | None = None
-        self._schedule: Schedule[_Call] = Schedule(accelerators)
+        self._schedule: Schedule[Call] = Schedule(accelerators)
         self._deadlines = Deadlines(self._time_is_over)
         self._staff = Staff(
             self,
@@ -127,7 +106,7 @@ class ProcessPoolEngine:
         self._known: dict[int, KnownCode] = {}
         # Workers that are being killed for the job that they run.
         self._condemned: set[int] = set()
-        self._calls: dict[str, _Call] = {}
+        self._calls: dict[str, Call] = {}
         self._dispatch_due = False
         self._log = -1
         self._stopping = False
@@ -148,14 +127,9 @@ class ProcessPoolEngine:
 
     def submit(self, job: Job) -> asyncio.Future[bytes]:
         """See :class:`~afield.endpoint.engines.base.Engine`."""
-        if job.resource_specification:
-            raise ConfigurationError(
-                f"task {job.task_id} has a resource_specification, and ProcessPoolEngine runs every task in one "
-                "process on one machine: leave it out, or send the task to an endpoint with an MPI engine"
-            )
         size = len(job.payload) + len(job.code or b"")
-        if size >= BODY_MOST:
-            raise ConfigurationError(f"task {job.task_id} is {size} bytes long, more than a worker can take")
+        if job.resource_specification or size >= BODY_MOST:
+            refuse_in_process(job, size)
         needs = None
         if job.cores != 1 or job.gpus or job.memory is not None:
             needs = needs_of(job, workers=self._max_workers, accelerators=self._accelerators, memory=self._memory)
@@ -163,7 +137,7 @@ class ProcessPoolEngine:
         if self._limit_s is not None and (limit_s is None or limit_s > self._limit_s):
             limit_s = self._limit_s
         future: asyncio.Future[bytes] = self._loop.create_future()
-        call = _Call(job, future, limit_s)
+        call = Call(job, future, limit_s)
         if self._stopping:
             call.fail(never_begun(job.task_id))
             return future
@@ -335,7 +309,7 @@ class ProcessPoolEngine:
             process.finish()
             self._loop.call_later(_VANISH_WITHIN_S, process.kill)
 
-    def _send(self, batch: Batch[_Call]) -> None:
+    def _send(self, batch: Batch[Call]) -> None:
         """Hand jobs to a worker, without the code that it has."""
         self._staff[batch.worker].send(batch.epoch, bodies(batch.items, self._known[batch.worker]))
         self._oldest_changed(batch.worker)
@@ -358,7 +332,7 @@ class ProcessPoolEngine:
         self._interrupt(call, ran_too_long(call.job.task_id, call.limit_s, by_endpoint=by_endpoint))
         self._dispatch()
 
-    def _interrupt(self, call: _Call, error: Exception) -> bool:
+    def _interrupt(self, call: Call, error: Exception) -> bool:
         """Stop a job that was sent to a worker. Its future fails with ``error``, unless it has just ended by itself.
 
         :returns: False: it had not begun, and waits again

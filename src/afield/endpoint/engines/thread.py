@@ -101,11 +101,6 @@ class ThreadPoolEngine:
 
     def submit(self, job: Job) -> asyncio.Future[bytes]:
         """See :class:`~afield.endpoint.engines.base.Engine`."""
-        if job.resource_specification:
-            raise ConfigurationError(
-                f"task {job.task_id} has a resource_specification, and ThreadPoolEngine runs every task in one thread: "
-                "leave it out, or send the task to an endpoint with an MPI engine"
-            )
         refuse_in_thread(job)
         future: asyncio.Future[bytes] = self._loop.create_future()
         call = _Call(job, future)
@@ -177,7 +172,8 @@ class ThreadPoolEngine:
         done = self._done
         while done:
             call, outcome, run_s = done.popleft()
-            self._pace.ran(run_s)
+            if call.begun:  # of those that were cancelled nothing can be learned
+                self._pace.ran(run_s)
             self._forget(call)
             if isinstance(outcome, BaseException):
                 call.fail(ended_its_worker(call.job.task_id, outcome))

@@ -10,14 +10,18 @@ the others be found:
   left behind by an earlier task of this worker that ended well, and may be meant to stay.
 
 A program escapes only if it left the group, its parents ended, and somebody emptied its environment.
+
+Where the endpoint's own process was killed, nobody was left to look for any. Its next life does, by the name of the
+user endpoint that all of them have in their environment too (:data:`ENDPOINT`).
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from afield.worker.sandbox import TASK_ID
@@ -25,10 +29,12 @@ from afield.worker.sandbox import TASK_ID
 if TYPE_CHECKING:
     import psutil  # takes 20 ms to import, and most engines never need it
 
-__all__ = ["MARK", "below", "end", "end_marked"]
+__all__ = ["ENDPOINT", "MARK", "below", "end", "end_left_behind", "end_marked"]
 
 #: The variable that a worker and all that comes of it have in their environment.
 MARK: Final = "AFIELD_WORKER"
+#: Likewise, for all workers of a user endpoint: its directory.
+ENDPOINT: Final = "AFIELD_USER_ENDPOINT"
 #: How often to look again, for what was started in the meantime by those that were ended the time before.
 _LOOKS: Final = 10
 
@@ -62,40 +68,46 @@ def end_marked(mark: str, task_id: str) -> None:
 
     :param mark: the worker's
     """
+    _end_all(MARK, mark, lambda environment: environment.get(TASK_ID, task_id) == task_id)
+
+
+def end_left_behind(endpoint: str, task_ids: Container[str]) -> None:
+    """Kill what is left of tasks whose endpoint's process was killed, before it begins any anew.
+
+    :param endpoint: the value of :data:`ENDPOINT`
+    :param task_ids: those that were begun and did not end. Others may have left something that is meant to stay; but
+        of what is a mere copy of a worker nobody can tell whose it is, so it ends too
+    """
+    _end_all(ENDPOINT, endpoint, lambda environment: TASK_ID not in environment or environment[TASK_ID] in task_ids)
+
+
+def _end_all(name: str, value: str, wanted: Callable[[Mapping[str, str]], bool]) -> None:
+    """Kill those that have this variable in their environment, and are wanted by the rest of it."""
     seen: set[psutil.Process] = set()
     for _ in range(_LOOKS):
-        found = set(_marked(mark, task_id)) - seen
+        found = {process for process, environment in _with(name, value) if wanted(environment)} - seen
         if not found:
             return
         end(found)
         seen |= found
 
 
-def _marked(mark: str, task_id: str) -> Iterator[psutil.Process]:
+def _with(name: str, value: str) -> Iterator[tuple[psutil.Process, Mapping[str, str]]]:
+    """The processes that began with this variable, and all that they began with."""
     import psutil
 
-    for process in _own():
-        try:
-            environment = process.environ()
-        except (psutil.Error, OSError):
-            continue
-        if environment.get(MARK) == mark and environment.get(TASK_ID, task_id) == task_id:
-            yield process
-
-
-def _own() -> Iterator[psutil.Process]:
-    """All processes of this user; nobody else's could be ended."""
-    import psutil
-
-    user = os.geteuid()
+    entry = os.fsencode(f"{name}={value}")
     for pid in psutil.pids():
         try:
-            # Most processes of a shared machine are other people's, and this is the quick way to know.
-            if sys.platform == "linux" and os.stat(f"/proc/{pid}").st_uid != user:  # noqa: PTH116 - thousands of them
+            # There may be thousands, and psutil takes several times as long for each.
+            if sys.platform == "linux" and entry not in Path(f"/proc/{pid}/environ").read_bytes():
                 continue
-            yield psutil.Process(pid)
-        except (psutil.Error, OSError):
+            process = psutil.Process(pid)  # from now on the number cannot pass to another unnoticed
+            environment = process.environ()
+        except (psutil.Error, OSError):  # it has ended, or is another user's and could not be ended either
             continue
+        if environment.get(name) == value:
+            yield process, environment
 
 
 def _is_foreign(process: psutil.Process, task_id: str) -> bool:

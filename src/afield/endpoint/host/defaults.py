@@ -77,7 +77,8 @@ _SCHEMA: Final = {
 }
 
 _ENVIRONMENT: Final = """\
-# Environment variables for user endpoints and their tasks, beside those of the process that starts them.
+# Environment variables for user endpoints and their tasks, beside those of the process that starts them. What logs its
+# owner in, as AFIELD_TOKEN and AFIELD_CLIENT_SECRET do, they do not get from that; only if it is written here.
 # EXAMPLE: value
 """
 

@@ -10,12 +10,13 @@ import base64
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Final
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from afield.errors import ComputeAPIError, ServiceError, ServiceUnreachable
+from afield.sdk.proxies import proxy_for
 from afield.sdk.retry import TryAgain
 from afield.wire.malformed import MALFORMED
 
@@ -145,7 +146,9 @@ class ClientCredentials:
             raise ServiceError(f"{self._url!r} is not the address of a service; write one like http://127.0.0.1:5000")
         # Without a handler for redirects: a secret goes where it was meant to go, and nowhere else.
         opener = urllib.request.OpenerDirector()
-        for handler in (_proxies(self._url), urllib.request.HTTPHandler(), urllib.request.HTTPSHandler()):
+        proxy = proxy_for(self._url)
+        proxies = urllib.request.ProxyHandler({request.type: proxy} if proxy else {})
+        for handler in (proxies, urllib.request.HTTPHandler(), urllib.request.HTTPSHandler()):
             opener.add_handler(handler)
         try:
             with opener.open(request, timeout=_TIMEOUT_S) as response:
@@ -173,12 +176,3 @@ def find(url: str, environ: Mapping[str, str]) -> ClientCredentials | None:
                 f"{there} is set and {absent} is not: set both to be that client, or neither to be yourself"
             )
     return None
-
-
-def _proxies(url: str) -> Any:
-    import urllib.request
-
-    host = urlsplit(url).hostname or ""
-    # This machine itself is never behind a proxy.
-    here = host in {"localhost", "::1"} or host.startswith("127.") or urllib.request.proxy_bypass(host)
-    return urllib.request.ProxyHandler({} if here else None)

@@ -12,12 +12,13 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
-from afield.errors import ConfigurationError
+from afield.errors import ConfigurationError, ServiceError
 from afield.sdk.login import client_credentials, known
 from afield.sdk.login.client_credentials import ClientCredentials
+from afield.sdk.retry import TryAgain
 
 __all__ = [
     "Authorizer",
@@ -34,6 +35,8 @@ __all__ = [
     "keep_token",
     "renewal",
 ]
+
+T = TypeVar("T")
 
 _URL_VARIABLE: Final = "AFIELD_SERVICE_URL"
 _TOKEN_VARIABLE: Final = "AFIELD_TOKEN"  # noqa: S105 - the variable's name
@@ -169,7 +172,8 @@ def find_authorizer(url: str, environ: Mapping[str, str] = os.environ) -> Author
 def authorization(token: str | None, authorizer: Authorizer | None) -> Callable[[], Awaitable[str | None]]:
     """A function that gives the Authorization header for each request.
 
-    :param authorizer: asked each time; wins over the token
+    :param authorizer: asked each time; wins over the token. Whatever it raises comes out as a ServiceError that names
+        it, for it is somebody else's code, and futures must end with what is its fault
     """
     source = BearerToken(token) if authorizer is None else authorizer
     if isinstance(source, BearerToken):
@@ -183,9 +187,20 @@ def authorization(token: str | None, authorizer: Authorizer | None) -> Callable[
     async def ask() -> str | None:
         # Most of the time client credentials need no thread to wait in.
         ready = source.ready() if isinstance(source, ClientCredentials) else None
-        return ready or await asyncio.to_thread(source.get_authorization_header)
+        return ready or await _in_thread(source.get_authorization_header)
 
     return ask
+
+
+async def _in_thread(ask: Callable[[], T]) -> T:
+    """What an authorizer's method says, which may talk to a server."""
+    try:
+        return await asyncio.to_thread(ask)
+    except (ServiceError, TryAgain):
+        raise
+    except Exception as error:
+        name = getattr(ask, "__qualname__", repr(ask))
+        raise ServiceError(f"{name}() of the authorizer failed: {type(error).__name__}: {error}") from error
 
 
 def renewal(authorizer: object) -> Callable[[], Awaitable[bool]] | None:
@@ -199,7 +214,7 @@ def renewal(authorizer: object) -> Callable[[], Awaitable[bool]] | None:
         return None
 
     async def ask() -> bool:
-        return bool(await asyncio.to_thread(renew))
+        return bool(await _in_thread(renew))
 
     return ask
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import urllib.request
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
 
 from afield.errors import ComputeAPIError, ConfigurationError, ServiceError, ServiceUnreachable
+from afield.sdk.proxies import proxy_for
 from afield.sdk.retry import TryAgain
 from afield.sdk.transport.base import Refusal
 from afield.wire.malformed import MALFORMED
@@ -87,7 +87,7 @@ class HttpTransport:
         self.url = url.rstrip("/")
         self._authorization, self._renew = authorization, renew
         self._headers = {"User-Agent": agent, WIRE_HEADER: "2", "Accept": "application/json"}
-        self._proxy = _proxy_for(self.url)
+        self._proxy = proxy_for(self.url)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -297,12 +297,3 @@ def _query(**values: str | int | None) -> str:
 def _seconds(retry_after: str | None) -> float | None:
     # The header may also hold a date; then our own pause does.
     return float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
-
-
-def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for this address. This machine itself is never behind one."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host in {"localhost", "::1"} or host.startswith("127.") or urllib.request.proxy_bypass(host):
-        return None
-    return urllib.request.getproxies().get(parts.scheme)
