@@ -63,6 +63,9 @@ with Executor() as ex:
     except CancelledError:
         print("by another: cancelled")
     ex.shutdown(wait=False, cancel_futures=True)
+    # As long as those that began hold their workers, no other can begin.
+    while not all(held[n].done() or Path(begun + str(n)).exists() for n in range(40)):
+        time.sleep(0.01)
     Path(go).write_text("")
     done, pending = wait(held, 60)
     ran = [n for n in range(2, 40) if not held[n].cancelled()]

@@ -19,6 +19,7 @@ import msgspec
 from afield.errors import DeserializationError, SerializationError
 from afield.serialize import ComputeSerializer
 from afield.serialize.buffers import unpack_buffers
+from afield.serialize.identities import begin_task
 from afield.wire.jobs import Job, Outcome, decode_job, encode_outcome
 from afield.worker.allowance import Allowance
 from afield.worker.environment import details
@@ -78,6 +79,7 @@ def _result(job: Job, functions: FunctionCache, *, alone: bool) -> str:
 
 
 def _read_and_call(job: Job, functions: FunctionCache, *, alone: bool) -> str:
+    begin_task()
     serializer = _serializer(job.allowed_serializers)
     function = functions.get(job.digest, serializer)
     args, kwargs = _arguments(job, serializer)
