@@ -366,10 +366,6 @@ def test_a_service_comes_back_to_their_client_and_their_endpoint(service, publis
         assert client.stdout.readline() == "8\n"
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="what a published endpoint has taken is forgotten at a restart, and queued for it again",
-)
 def test_what_runs_there_while_the_service_restarts_runs_once(service, published_endpoint, held):
     with service.theirs_beside(Held.script, published_endpoint.id) as client:
         _tell(client, held.place)

@@ -106,9 +106,9 @@ def routes(s: MemoryService) -> list[web.RouteDef]:
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/v2/version", lambda r: s.version()),
         ("POST", "/v3/endpoints/{id}/submit", submit),
-        ("GET", "/v2/tasks", queried(s.list_tasks)),
-        ("POST", "/v2/tasks/cancel", cancel),
-        ("GET", "/v2/functions", queried(s.list_functions)),
+        ("GET", "/afield/v1/tasks", queried(s.list_tasks)),
+        ("POST", "/afield/v1/tasks/cancel", cancel),
+        ("GET", "/afield/v1/functions", queried(s.list_functions)),
         ("GET", "/v2/tasks/{id}", lambda r: s.task(r.match_info["id"])),
         ("POST", "/v2/batch_status", tasks),
         ("GET", "/v2/taskgroup/{id}", lambda r: s.task_group(r.match_info["id"])),

@@ -185,9 +185,9 @@ async def test_what_is_looked_for_is_in_the_address(serve_routes):
         await transport.list_functions(before="8")
         await transport.close()
     assert [request.path_qs for request in seen] == [
-        "/v2/tasks?status=pending&search=a%26b%3Dc&limit=7",
-        "/v2/tasks",
-        "/v2/functions?before=8",
+        "/afield/v1/tasks?status=pending&search=a%26b%3Dc&limit=7",
+        "/afield/v1/tasks",
+        "/afield/v1/functions?before=8",
     ]
 
 

@@ -163,7 +163,7 @@ def test_a_warning_is_shown_once_for_each_place(client, function_id):
 def test_arguments_that_mean_nothing_any_more(warned):
     Client(service_url=URL, force_login=True, http_timeout=10, funcx_home="/tmp", asynchronous=False)
     assert [str(each.message).partition(":")[0] for each in warned] == [
-        "Client() takes no force_login any more",
+        "Client(force_login=...) is from an older generation",
         "Client() takes no http_timeout any more",
         "Client() takes no funcx_home any more",
         "Client() takes no asynchronous any more",

@@ -20,6 +20,7 @@ from afield.service.domain.caller import Caller
 from afield.service.domain.packing import pack_source
 from afield.service.domain.people import IdentityRecord
 from afield.service.flows.beats import Beats
+from afield.service.flows.kept import Kept
 from afield.service.flows.results import Results
 from afield.service.flows.supervisor import Supervisor
 from afield.service.settings import Limits
@@ -29,6 +30,7 @@ from afield.service.use.assemble import Uses, assemble
 from afield.service.use.in_flight import InFlight
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
+from afield.service.use.shared_flight import SharedFlight
 from afield.wire import codec, v1, v2
 from afield.wire.commands import QueueCredentials, StartCommand, decode_command
 from afield.wire.messages import Cancel, ErrorDetails, Notice, Report, Result, Task
@@ -191,6 +193,8 @@ class World:
     failure = staticmethod(failure)
     cancelled = staticmethod(cancelled)
     seen = staticmethod(seen)
+    #: seconds; then the queues are as with a broker that outlives the service
+    survive: float | None = None
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self.clock = HandClock()
@@ -208,11 +212,18 @@ class World:
         for caller in (ADA, BOB):
             await self.store.people.put_identity(caller.identity)
         self.connection = await self.broker.connect("memory://service")
-        self.queues = Queues(self.broker, self.connection, self.clock)
+        kept = self.kept = None if self.survive is None else Kept(self.store, self.clock)
+        self.queues = Queues(
+            self.broker,
+            self.connection,
+            self.clock,
+            survive=self.survive,
+            kept=(lambda _: None) if kept is None else kept.results,
+        )
         await self.queues.prepare()
         # So that whoever reported can wait until the report was taken.
         await self.broker.declare_queue(QueueSpec(names.HEARTBEATS, confirm_on_ack=True))
-        self.in_flight = InFlight(self.store)
+        self.in_flight = InFlight(self.store) if kept is None else SharedFlight(self.store)
         self.uses: Uses = assemble(
             self.store,
             self.records,
@@ -221,6 +232,7 @@ class World:
             logins=self.logins,
             clock=self.clock,
             limits=self.limits,
+            handed_over=(lambda _: None) if kept is None else kept.hand_over,
         )
         self.supervisor = Supervisor()
         self.results, self.beats = (
@@ -286,7 +298,7 @@ class World:
 
     async def watch(self, accepted: SubmitResponse, caller: Caller = ADA) -> asyncio.Queue[Delivery]:
         """Results of a group as they come."""
-        where = self.uses.watch.result_queue(caller)
+        where = await self.uses.watch.result_queue(caller)
         connection = await self.broker.connect(where.connection_url)
         queue: asyncio.Queue[Delivery] = asyncio.Queue()
         await connection.consume(where.queue_prefix + accepted.task_group_id, queue.put_nowait)

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
 from afield.service.domain.access import TABLE, Action, Role, decide
 from afield.service.domain.caller import Caller
-from afield.service.domain.people import IdentityRecord
+from afield.service.domain.people import (
+    AccountRecord,
+    ClientRecord,
+    GrantRecord,
+    GrantRole,
+    IdentityRecord,
+    MemberRecord,
+    MemberRole,
+    PolicyRecord,
+    Principal,
+    TeamRecord,
+    TokenRecord,
+)
 from afield.service.domain.records import EndpointRecord, FunctionRecord, TaskGroupRecord, TaskView
 from afield.states import TaskState
 
@@ -17,64 +30,128 @@ def person(name: str) -> IdentityRecord:
     return IdentityRecord(name, name, name, f"{name}@example.org", 0.0)
 
 
-OWNER, ADMIN, OTHER = (Caller(person(name)) for name in ("owner", "admin", "other"))
-LINKED = Caller(person("other"), linked=(person("owner"),))
+def grant(to: str, role: GrantRole, principal: Principal = Principal.IDENTITY, of: str = "e") -> GrantRecord:
+    return GrantRecord(of, principal, to, role, 0.0)
 
 
-def function(*, public: bool = False) -> FunctionRecord:
-    return FunctionRecord("f", "owner", "f", b"", 0.0, public=public)
+#: Who asks, by letter: owner, linked to the owner, admin by the endpoint's file, granted manage, run, view, member of
+#: a group, its manager, operator of the service, nobody of these.
+PEOPLE = {
+    "o": Caller(person("owner")),
+    "l": Caller(person("other"), linked=(person("owner"),)),
+    "a": Caller(person("admin")),
+    "m": Caller(person("manager")),
+    "r": Caller(person("runner")),
+    "v": Caller(person("viewer")),
+    "t": Caller(person("teammate"), teams=frozenset({"team"})),
+    "k": Caller(person("keeper"), teams=frozenset({"team"})),
+    "p": Caller(person("operator"), is_admin=True),
+    "x": Caller(person("stranger"), teams=frozenset({"another"})),
+}
+EVERYBODY = "".join(PEOPLE)
+
+#: Ties of everybody but the owner; those of other things must not lead anywhere.
+TIES = (
+    grant("manager", GrantRole.MANAGE),
+    grant("runner", GrantRole.RUN),
+    grant("viewer", GrantRole.VIEW),
+    grant("team", GrantRole.RUN, Principal.TEAM),
+    grant("stranger", GrantRole.MANAGE, of="another"),
+    grant("stranger", GrantRole.MANAGE, Principal.TEAM),  # a group of that id, not the person
+    MemberRecord("team", "keeper", MemberRole.MANAGER, 0.0),
+    MemberRecord("team", "teammate", MemberRole.MEMBER, 0.0),
+    MemberRecord("another", "stranger", MemberRole.MANAGER, 0.0),
+)
 
 
-def endpoint(*, public: bool = False, multi_user: bool = False) -> EndpointRecord:
-    return EndpointRecord("e", "owner", "e", 0.0, public=public, multi_user=multi_user, admins=["admin"])
+def function(**said: Any) -> FunctionRecord:
+    return FunctionRecord("f", "owner", "f", b"", 0.0, **said)
+
+
+def endpoint(*, wire: int = 2, **said: Any) -> EndpointRecord:
+    return EndpointRecord("e", "owner", "e", 0.0, metadata={"afield_wire": wire}, admins=["admin"], **said)
 
 
 TASK = TaskView("t", "g", "owner", "e", "u", "f", TaskState.RECEIVED, 0.0)
 GROUP = TaskGroupRecord("g", "owner", 0.0)
+TEAM = TeamRecord("team", "team", 0.0)
+POLICY = PolicyRecord("p", "owner", "p", 0.0)
+TOKEN = TokenRecord(b"digest", "owner", "label", 0.0)
+CLIENT = ClientRecord("client", "robot", "owner", 0.0)
+ACCOUNT = AccountRecord("owner", "name", 0.0)
 
-F, E = "FUNCTION_ACCESS_FORBIDDEN", "ENDPOINT_ACCESS_FORBIDDEN"
+F, E, T = "FUNCTION_ACCESS_FORBIDDEN", "ENDPOINT_ACCESS_FORBIDDEN", "TASK_NOT_FOUND"
+PUBLIC, MAPPED, OLD = endpoint(public=True), endpoint(multi_user=True), endpoint(wire=1)
+HIDDEN = {"TASK_NOT_FOUND", "GROUP_NOT_FOUND", "TOKEN_NOT_FOUND", "CLIENT_NOT_FOUND", "ACCOUNT_NOT_FOUND"}
 
-#: (action, record) -> who may, of owner (o), admin (a), other (x); and what the others are told.
-EXPECTED = [
-    (Action.READ_FUNCTION, function(), "o", F),
-    (Action.READ_FUNCTION, function(public=True), "oax", F),
-    (Action.RUN_FUNCTION, function(), "o", F),
-    (Action.RUN_FUNCTION, function(public=True), "oax", F),
-    (Action.DELETE_FUNCTION, function(), "o", F),
-    (Action.DELETE_FUNCTION, function(public=True), "o", F),
-    (Action.SEE_ENDPOINT, endpoint(), "oa", E),
-    (Action.SEE_ENDPOINT, endpoint(public=True), "oax", E),
-    (Action.SEE_ENDPOINT, endpoint(multi_user=True), "oax", E),
-    (Action.RUN_ON_ENDPOINT, endpoint(), "o", E),
-    (Action.RUN_ON_ENDPOINT, endpoint(public=True), "o", E),
-    (Action.RUN_ON_ENDPOINT, endpoint(multi_user=True), "oax", E),
-    (Action.REGISTER_ENDPOINT, endpoint(public=True, multi_user=True), "o", E),
-    (Action.LOCK_ENDPOINT, endpoint(public=True, multi_user=True), "oa", E),
-    (Action.DELETE_ENDPOINT, endpoint(public=True, multi_user=True), "oa", E),
-    (Action.READ_TASK, TASK, "o", "TASK_NOT_FOUND"),
-    (Action.CANCEL_TASK, TASK, "o", "TASK_NOT_FOUND"),
-    (Action.USE_GROUP, GROUP, "o", "TASK_GROUP_ACCESS_FORBIDDEN"),
+#: (action, record, who may, what the others are told)
+EXPECTED: list[tuple[Action, Any, str, str]] = [
+    (Action.READ_FUNCTION, function(), "ol", F),
+    (Action.READ_FUNCTION, function(group_id="team"), "oltk", F),
+    (Action.READ_FUNCTION, function(public=True), EVERYBODY, F),
+    (Action.RUN_FUNCTION, function(), "ol", F),
+    (Action.RUN_FUNCTION, function(group_id="team"), "oltk", F),
+    (Action.RUN_FUNCTION, function(public=True), EVERYBODY, F),
+    (Action.DELETE_FUNCTION, function(), "ol", F),
+    (Action.DELETE_FUNCTION, function(public=True, group_id="team"), "ol", F),
+    (Action.SEE_ENDPOINT, endpoint(), "olamrvtk", E),
+    (Action.SEE_ENDPOINT, OLD, "olamrvtk", E),
+    (Action.SEE_ENDPOINT, PUBLIC, EVERYBODY, E),
+    (Action.SEE_ENDPOINT, MAPPED, EVERYBODY, E),
+    (Action.RUN_ON_ENDPOINT, endpoint(), "olmrtk", E),
+    (Action.RUN_ON_ENDPOINT, PUBLIC, "olmrtk", E),
+    (Action.RUN_ON_ENDPOINT, MAPPED, EVERYBODY, E),
+    (Action.RUN_ON_ENDPOINT, endpoint(multi_user=True, wire=1), EVERYBODY, E),
+    (Action.RUN_ON_ENDPOINT, OLD, "ol", E),
+    (Action.REGISTER_ENDPOINT, endpoint(public=True, multi_user=True), "ol", E),
+    (Action.LOCK_ENDPOINT, endpoint(public=True, multi_user=True), "olam", E),
+    (Action.DELETE_ENDPOINT, endpoint(public=True, multi_user=True), "olam", E),
+    (Action.SEE_GRANTS, endpoint(public=True, multi_user=True), "olam", E),
+    (Action.SHARE_ENDPOINT, endpoint(public=True, multi_user=True), "olm", E),
+    (Action.READ_TASK, TASK, "ol", T),
+    (Action.CANCEL_TASK, TASK, "ol", T),
+    (Action.USE_GROUP, GROUP, "ol", "TASK_GROUP_ACCESS_FORBIDDEN"),
+    (Action.SEE_TEAM, TEAM, "tkp", "GROUP_NOT_FOUND"),
+    (Action.MANAGE_TEAM, TEAM, "kp", "GROUP_NOT_FOUND"),
+    (Action.SEE_POLICY, POLICY, EVERYBODY, ""),
+    (Action.CHANGE_POLICY, POLICY, "olp", "POLICY_ACCESS_FORBIDDEN"),
+    (Action.USE_TOKEN, TOKEN, "ol", "TOKEN_NOT_FOUND"),
+    (Action.USE_CLIENT, CLIENT, "olp", "CLIENT_NOT_FOUND"),
+    (Action.USE_ACCOUNT, ACCOUNT, "olp", "ACCOUNT_NOT_FOUND"),
+    (Action.MANAGE_ACCOUNT, ACCOUNT, "p", "OPERATORS_ONLY"),
 ]
 
 
 @pytest.mark.parametrize(("action", "record", "may", "code"), EXPECTED)
 def test_who_may(action, record, may, code):
-    for letter, caller in (("o", OWNER), ("a", ADMIN), ("x", OTHER), ("o", LINKED)):
-        refusal = decide(action, caller, record)
-        if letter in may:
-            assert refusal is None, (letter, caller)
-        else:
-            assert refusal is not None, (letter, caller)
-            assert refusal.code == code
-            assert refusal.status == (404 if code == "TASK_NOT_FOUND" else 403)
-            assert record.id in refusal.message
+    told = {letter: decide(action, caller, record, TIES) for letter, caller in PEOPLE.items()}
+    assert [letter for letter in EVERYBODY if told[letter] is None] == [each for each in EVERYBODY if each in may]
+    for letter, refusal in told.items():
+        if refusal is None:
+            continue
+        if (action, letter) == (Action.MANAGE_TEAM, "t"):
+            assert (refusal.status, refusal.code) == (403, "GROUP_ACCESS_FORBIDDEN")
+            continue
+        assert (refusal.status, refusal.code) == (404 if code in HIDDEN else 403, code)
+
+
+def test_a_guest_of_a_published_endpoint_is_told_why_and_what_would_help():
+    refusal = decide(Action.RUN_ON_ENDPOINT, PEOPLE["r"], OLD, TIES)
+    assert refusal is not None
+    assert "published endpoint software" in refusal.message
+    assert "afield endpoint start" in refusal.message
+    stranger = decide(Action.RUN_ON_ENDPOINT, PEOPLE["x"], OLD, TIES)
+    assert stranger is not None
+    assert "is shared with you" not in stranger.message
 
 
 def test_the_expectations_cover_every_action():
     assert {action for action, *_ in EXPECTED} == set(Action) == set(TABLE)
 
 
-def test_only_owners_and_admins_get_anything_from_a_record_that_is_neither_public_nor_mapped():
-    for action, record in itertools.product(Action, (function(), endpoint(), TASK, GROUP)):
-        assert decide(action, OTHER, record) is not None
+def test_nobody_gets_anything_from_what_they_have_no_tie_to():
+    records = (function(), endpoint(), TASK, GROUP, TEAM, TOKEN, CLIENT, ACCOUNT)
+    for action, record in itertools.product(set(Action) - {Action.SEE_POLICY}, records):
+        assert decide(action, PEOPLE["x"], record, TIES) is not None
+        assert decide(action, PEOPLE["x"], record) is not None
     assert all(roles <= set(Role) for roles in TABLE.values())

@@ -120,7 +120,7 @@ class TestWhoIsAsking:
             ("DELETE", f"/v2/endpoints/{NOWHERE}"), ("POST", f"/v3/endpoints/{NOWHERE}/submit"),
             ("POST", "/v3/functions"), ("GET", f"/v2/functions/{NOWHERE}"), ("DELETE", f"/v2/functions/{NOWHERE}"),
             ("GET", f"/v2/tasks/{NOWHERE}"), ("POST", "/v2/batch_status"), ("GET", f"/v2/taskgroup/{NOWHERE}"),
-            ("POST", "/v2/tasks/cancel"), ("GET", "/v2/tasks"), ("GET", "/v2/functions"),
+            ("POST", "/afield/v1/tasks/cancel"), ("GET", "/afield/v1/tasks"), ("GET", "/afield/v1/functions"),
             ("GET", "/v2/get_amqp_result_connection_url"), ("GET", "/nowhere"), ("GET", "/openapi.json"),
         ],
     )  # fmt: skip
@@ -362,7 +362,7 @@ async def test_every_route_is_described(http):
         ("POST", "/v3/functions"), ("GET", "/v2/functions/{function_id}"), ("DELETE", "/v2/functions/{function_id}"),
         ("GET", "/v2/endpoints"), ("GET", "/v2/endpoints/{endpoint_id}"), ("GET", "/v2/endpoints/{endpoint_id}/status"),
         ("DELETE", "/v2/endpoints/{endpoint_id}"), ("GET", "/v2/version"),
-        ("GET", "/v2/get_amqp_result_connection_url"), ("POST", "/v2/tasks/cancel"), ("GET", "/v2/tasks"),
-        ("GET", "/v2/functions"),
+        ("GET", "/v2/get_amqp_result_connection_url"), ("POST", "/afield/v1/tasks/cancel"), ("GET", "/afield/v1/tasks"),
+        ("GET", "/afield/v1/functions"),
     } <= described  # fmt: skip
     assert "submit" in json.dumps(document["paths"]["/v3/endpoints/{endpoint_id}/submit"]["post"]).lower()

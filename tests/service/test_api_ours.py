@@ -64,7 +64,7 @@ class TestCancel:
         function_id, endpoint_id = await make(http, metadata={"afield_wire": 2})
         accepted = await submit(http, endpoint_id, {function_id: [PAYLOAD]})
         [task_id] = accepted["tasks"][function_id]
-        answer = await http.post("/v2/tasks/cancel", json={"task_ids": [task_id, NOWHERE, "x"]}, headers=OURS)
+        answer = await http.post("/afield/v1/tasks/cancel", json={"task_ids": [task_id, NOWHERE, "x"]}, headers=OURS)
         assert answer.json() == {
             "results": {task_id: {"status": "cancelled"}, NOWHERE: {"status": "unknown"}, "x": {"status": "unknown"}}
         }
@@ -78,7 +78,7 @@ class TestCancel:
 
     async def test_a_body_that_is_none(self, http):
         for body in ({}, {"task_ids": "x"}, {"task_ids": [], "running": "perhaps"}):
-            check_refusal(await http.post("/v2/tasks/cancel", json=body), 400, "REQUEST_MALFORMED")
+            check_refusal(await http.post("/afield/v1/tasks/cancel", json=body), 400, "REQUEST_MALFORMED")
 
 
 class TestLists:
@@ -87,23 +87,23 @@ class TestLists:
         said = {"options": {"label": "Night run"}}
         accepted = await submit(http, endpoint_id, {function_id: [PAYLOAD] * 3}, **said)
         old, middle, new = accepted["tasks"][function_id]
-        page = (await http.get("/v2/tasks", params={"limit": 2})).json()
+        page = (await http.get("/afield/v1/tasks", params={"limit": 2})).json()
         assert [task["task_id"] for task in page["tasks"]] == [new, middle]
         one = page["tasks"][0]
         assert (one["status"], one["label"], one["function_name"]) == ("waiting-for-ep", "Night run", "f")
         assert (one["function_id"], one["task_group_id"]) == (function_id, accepted["task_group_id"])
-        rest = (await http.get("/v2/tasks", params={"limit": 2, "before": page["next"]})).json()
+        rest = (await http.get("/afield/v1/tasks", params={"limit": 2, "before": page["next"]})).json()
         assert [task["task_id"] for task in rest["tasks"]] == [old]
         assert rest["next"] is None
         narrow = {"status": "pending", "endpoint_id": endpoint_id, "function_id": function_id, "search": "NIGHT",
                   "task_group_id": accepted["task_group_id"]}  # fmt: skip
-        assert len((await http.get("/v2/tasks", params=narrow)).json()["tasks"]) == 3
-        assert (await http.get("/v2/tasks?status=failed")).json() == {"tasks": [], "next": None}
-        assert len((await http.get("/v2/tasks?status=&search=&before=&limit=")).json()["tasks"]) == 3
+        assert len((await http.get("/afield/v1/tasks", params=narrow)).json()["tasks"]) == 3
+        assert (await http.get("/afield/v1/tasks?status=failed")).json() == {"tasks": [], "next": None}
+        assert len((await http.get("/afield/v1/tasks?status=&search=&before=&limit=")).json()["tasks"]) == 3
 
     async def test_functions_and_endpoints(self, http):
         function_id, endpoint_id = await make(http)
-        listed = (await http.get("/v2/functions", params={"search": "f"})).json()
+        listed = (await http.get("/afield/v1/functions", params={"search": "f"})).json()
         assert [each["function_uuid"] for each in listed["functions"]] == [function_id]
         assert listed["next"] is None
         assert "function_code" not in listed["functions"][0]
@@ -111,17 +111,17 @@ class TestLists:
             answer = await http.get("/v2/endpoints", params={"search": search, "role": "any"})
             assert [each["uuid"] for each in answer.json()] == found
 
-    @pytest.mark.parametrize("path", ["/v2/tasks", "/v2/functions"])
+    @pytest.mark.parametrize("path", ["/afield/v1/tasks", "/afield/v1/functions"])
     @pytest.mark.parametrize("limit", ["0", "1001", "-1", "many", "1.5", "²", "9" * 5000])
     async def test_a_limit_that_is_none(self, http, path, limit):
         said = check_refusal(await http.get(path, params={"limit": limit}), 400, "REQUEST_MALFORMED")
         assert "from 1 to 1,000" in said
 
     async def test_other_values_that_cannot_be(self, http):
-        check_refusal(await http.get("/v2/tasks?status=done"), 400, "REQUEST_MALFORMED")
+        check_refusal(await http.get("/afield/v1/tasks?status=done"), 400, "REQUEST_MALFORMED")
         for name in ("before", "endpoint_id", "function_id", "task_group_id"):
-            check_refusal(await http.get(f"/v2/tasks?{name}=x"), 400, "INVALID_UUID")
-        check_refusal(await http.get("/v2/functions?before=x"), 400, "INVALID_UUID")
+            check_refusal(await http.get(f"/afield/v1/tasks?{name}=x"), 400, "INVALID_UUID")
+        check_refusal(await http.get("/afield/v1/functions?before=x"), 400, "INVALID_UUID")
 
 
 async def test_the_queue_of_a_group_is_made_ready_for_who_asks(http):
@@ -136,8 +136,8 @@ async def test_the_queue_of_a_group_is_made_ready_for_who_asks(http):
 
 async def test_they_are_described(http):
     paths = (await http.get("/openapi.json")).json()["paths"]
-    tasks = {one["name"] for one in paths["/v2/tasks"]["get"]["parameters"]}
+    tasks = {one["name"] for one in paths["/afield/v1/tasks"]["get"]["parameters"]}
     assert tasks == {"status", "endpoint_id", "function_id", "task_group_id", "search", "before", "limit"}
-    assert paths["/v2/tasks/cancel"]["post"]["requestBody"]
-    assert {one["name"] for one in paths["/v2/functions"]["get"]["parameters"]} == {"search", "before", "limit"}
+    assert paths["/afield/v1/tasks/cancel"]["post"]["requestBody"]
+    assert {one["name"] for one in paths["/afield/v1/functions"]["get"]["parameters"]} == {"search", "before", "limit"}
     assert {one["name"] for one in paths["/v2/endpoints"]["get"]["parameters"]} == {"role", "search"}

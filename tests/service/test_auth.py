@@ -95,6 +95,7 @@ class TestTokens:
 class TestQueueLogins:
     core = EndpointRecord("c0000000-0000-4000-8000-000000000000", ADA.id, "e", 0.0, generation=3)
     user = UserEndpointRecord("d0000000-0000-4000-8000-000000000000", core.id, ADA.id, 0.0, generation=2)
+    core_login, user_login, client_login = CoreLogin(core.id, 3), UserLogin(user.id, 2), ClientLogin(ADA.id, 1010)
 
     @pytest.fixture
     async def store(self) -> MemoryStore:
@@ -119,7 +120,7 @@ class TestQueueLogins:
         return name, password
 
     async def test_all_kinds_get_in(self, logins):
-        for url in (logins.core_url(self.core), logins.user_url(self.user), logins.client_url(ADA.id, 10)):
+        for url in (logins.url(self.core_login), logins.url(self.user_login), logins.url(self.client_login)):
             name, password = self.parts(url)
             assert url == f"amqp://{name}:{password}@[::1]:5672/%2F"
             permissions = await logins.authenticate(name, password)
@@ -127,8 +128,8 @@ class TestQueueLogins:
             assert permissions.name == name
 
     async def test_a_password_is_for_one_name(self, logins):
-        name, password = self.parts(logins.core_url(self.core))
-        other, _ = self.parts(logins.user_url(self.user))
+        name, password = self.parts(logins.url(self.core_login))
+        other, _ = self.parts(logins.url(self.user_login))
         assert await logins.authenticate(other, password) is None
         for wrong in ("", password[:-1], password.upper(), "ä€\udc80"):
             assert await logins.authenticate(name, wrong) is None
@@ -136,7 +137,7 @@ class TestQueueLogins:
 
     async def test_a_service_with_another_secret_lets_nobody_in(self, logins, store, clock):
         stranger = QueueLogins(b"x" * 32, store, clock)
-        assert await stranger.authenticate(*self.parts(logins.core_url(self.core))) is None
+        assert await stranger.authenticate(*self.parts(logins.url(self.core_login))) is None
 
     @pytest.mark.parametrize(
         "login",
@@ -148,10 +149,10 @@ class TestQueueLogins:
     async def test_a_user_endpoint_goes_with_its_core_endpoint(self, logins, store):
         await store.delete_endpoint(self.core.id)
         await store.put_user_endpoint(self.user)  # left behind
-        assert await logins.authenticate(*self.parts(logins.user_url(self.user))) is None
+        assert await logins.authenticate(*self.parts(logins.url(self.user_login))) is None
 
     async def test_a_client_connects_until_its_time_is_over(self, logins, clock):
-        name, password = self.parts(logins.client_url(ADA.id, 10))
+        name, password = self.parts(logins.url(self.client_login))
         assert name == ClientLogin(ADA.id, 1010).name
         clock.advance(9)
         assert await logins.authenticate(name, password)

@@ -18,6 +18,7 @@ from afield.service.flows.supervisor import Supervisor
 from afield.service.flows.sweep import every
 from afield.service.store.memory import MemoryStore
 from afield.service.use.in_flight import InFlight
+from afield.service.use.records import Records
 from afield.wire import v1, v2
 from afield.wire.messages import Report, Result
 
@@ -39,6 +40,7 @@ class RecordingStore(MemoryStore):
 class Acked:
     body: bytes
     properties: Properties = field(default_factory=Properties)
+    reader: object = None
 
 
 def messages(*bodies: bytes) -> list[Acked]:
@@ -111,9 +113,13 @@ class TestInbox:
 
 
 class TestSettled:
+    def settled(self, store: MemoryStore, clock: HandClock | None = None, in_flight: InFlight | None = None) -> Settled:
+        clock = clock or HandClock()
+        return Settled(store, Records(store, clock), in_flight or InFlight(store), clock)
+
     async def test_the_store_hears_of_many_at_once_a_second_later(self):
         store, clock = RecordingStore(), HandClock()
-        settled = Settled(store, InFlight(store), clock)
+        settled = self.settled(store, clock)
         running = asyncio.ensure_future(settled.run())
         queue = group_queue(ONE, TWO)
         settled.taken(queue, messages(v1.encode_result(Result("a", b"x"))))
@@ -132,14 +138,14 @@ class TestSettled:
 
     async def test_without_results_there_is_nothing_to_wait_for(self):
         clock = HandClock()
-        running = asyncio.ensure_future(Settled(RecordingStore(), InFlight(RecordingStore()), clock).run())
+        running = asyncio.ensure_future(self.settled(RecordingStore(), clock).run())
         await turn()
         assert clock.sleepers == 0
         running.cancel()
 
     async def test_other_queues_and_other_messages_are_not_results(self):
         store = RecordingStore()
-        settled = Settled(store, InFlight(store), HandClock())
+        settled = self.settled(store)
         settled.taken(task_queue(ONE), messages(v2.encode_results([Result("a", b"x")])))
         settled.taken("results", messages(v2.encode_results([Result("a", b"x")])))
         settled.taken(group_queue(ONE, TWO), messages(b"", b"junk", v1.encode_report(Report(ONE, {}))))
@@ -148,7 +154,7 @@ class TestSettled:
 
     async def test_what_is_left_is_told_at_the_end(self):
         store = RecordingStore()
-        settled = Settled(store, InFlight(store), HandClock())
+        settled = self.settled(store)
         settled.taken(group_queue(ONE, TWO), messages(v1.encode_result(Result("a", b"x"))))
         await settled.flush()
         assert store.delivered == [["a"]]
@@ -157,7 +163,7 @@ class TestSettled:
         store, clock = RecordingStore(), HandClock()
         in_flight = InFlight(store)
         in_flight.holding.begin([("a", ONE), ("b", ONE), ("c", TWO)])
-        settled = Settled(store, in_flight, clock)
+        settled = self.settled(store, clock, in_flight)
         settled.taken(task_queue(ONE), [Acked(b"", Properties(headers={"task_uuid": one})) for one in ("a", "c")])
         settled.taken(task_queue(ONE), messages(b""))
         assert (in_flight.holding.queued(ONE), in_flight.holding.queued(TWO)) == (1, 1)

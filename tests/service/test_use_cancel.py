@@ -21,7 +21,7 @@ DAY = 86_400.0
 
 @pytest.fixture
 def limits() -> Limits:
-    return Limits(status_tasks=10, retention_s=10 * DAY)
+    return Limits(status_tasks=10, retention_s=10 * DAY, waiting_s=10 * DAY)
 
 
 async def cancel(world, *task_ids: str, running: bool = True, caller=None) -> dict[str, Cancelled]:
@@ -124,7 +124,7 @@ class TestOurs:
 
     async def test_nobody_else_may_read_along(self, world):
         _, user, _, _ = await one_task(world)
-        other = await world.broker.connect(world.uses.watch.result_queue(world.ada).connection_url)
+        other = await world.broker.connect((await world.uses.watch.result_queue(world.ada)).connection_url)
         with pytest.raises(BrokerRefused):
             await other.consume(user.credentials.control_queue_info.queue, print)
 

@@ -20,7 +20,7 @@ DAY = 86_400.0
 
 @pytest.fixture
 def limits() -> Limits:
-    return Limits(retention_s=10 * DAY)
+    return Limits(retention_s=10 * DAY, waiting_s=10 * DAY)
 
 
 async def reborn(world):

@@ -37,10 +37,11 @@ class GatedStore(MemoryStore):
         tasks: Sequence[TaskRecord],
         submit: SubmitRecord | None = None,
         functions: Sequence[FunctionRecord] = (),
+        **options: bool,
     ) -> None:
         self.reached.set()
         await self.gate.wait()
-        await super().add_tasks(tasks, submit, functions)
+        await super().add_tasks(tasks, submit, functions, **options)
 
 
 def later(awaitable) -> asyncio.Task:

@@ -298,6 +298,7 @@ class StoreWithoutRoom(MemoryStore):
         tasks: Sequence[TaskRecord],
         submit: SubmitRecord | None = None,
         functions: Sequence[FunctionRecord] = (),
+        **options: bool,
     ) -> None:
         raise OSError("no space left on device")
 

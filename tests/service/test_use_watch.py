@@ -87,7 +87,7 @@ async def test_a_group_of_a_client_that_only_asked_can_be_watched_later(world):
 async def test_a_client_connects_within_its_time_and_to_its_own(world):
     core, _, function_id = await world.ready()
     accepted = await world.submit(core, function_id)
-    mine, theirs = (world.uses.watch.result_queue(caller) for caller in (world.ada, world.bob))
+    mine, theirs = [await world.uses.watch.result_queue(caller) for caller in (world.ada, world.bob)]
     assert mine.queue_prefix == f"{world.ada.id}."
     connection = await world.broker.connect(theirs.connection_url)
     with pytest.raises(BrokerRefused):

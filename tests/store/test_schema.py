@@ -15,6 +15,14 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from afield.ids import new_ids
+from afield.service.domain.people import (
+    AccountRecord,
+    GrantRole,
+    IdentityRecord,
+    Principal,
+    TokenKind,
+    TokenRecord,
+)
 from afield.service.domain.records import CancelRecord, TaskMove, TaskOptions
 from afield.service.store.base import Store
 from afield.service.store.factory import open_store
@@ -69,48 +77,104 @@ async def test_both_ways_to_the_tables_lead_to_the_same_on_postgres(postgres_url
     assert found[0] == found[1]
 
 
-#: what a service of the first version left behind: keys, and rows by table
-GROUP, OWNER, CORE, USER, FUNCTION, OPEN, PLAIN, ENDED, EMPTY = new_ids(9)
-FIRST_VERSION: dict[str, list[dict[str, Any]]] = {
-    "functions": [
-        {"id": key(FUNCTION), "owner_id": key(OWNER), "name": "fit", "code": b"code", "created_at": 5.0,
-         "description": "old", "metadata": '{"a":1}', "public": False, "group_id": None, "deleted": False},
-    ],
-    "task_groups": [
-        {"id": key(one), "owner_id": key(OWNER), "created_at": 5.0, "wire": 2} for one in (GROUP, EMPTY)
-    ],
-    "tasks": [
-        {"id": key(one), "group_id": key(GROUP), "owner_id": key(OWNER), "endpoint_id": key(CORE),
-         "user_endpoint_id": key(USER), "function_id": key(FUNCTION), "state": "waiting-for-ep", "created_at": 10.0,
-         "options": options, "payload_file": None, "payload": b"payload"}
-        for one, options in (
-            (OPEN, '{"resource_specification":{"num_nodes":2},"result_serializers":["a.B"]}'),
-            (PLAIN, None),
-            (ENDED, None),
-        )
-    ],
-    "waiting": [{"user_endpoint_id": key(USER), "id": key(one), "created_at": 10.0} for one in (OPEN, PLAIN)],
-    "ends": [
-        {"id": key(ENDED), "state": "success", "completed_at": 20.0, "error": None, "details": None,
-         "transitions": None, "data_file": None, "exception_file": None, "exception": None, "data": b"value"},
-    ],
-    "undelivered": [{"id": key(ENDED)}],
-    "submits": [{"key": b"key", "response": b"answer", "created_at": 10.0}],
+#: what services left behind: rows by table, by the version that wrote them
+GROUP, OWNER, CORE, USER, FUNCTION, OPEN, PLAIN, ENDED, EMPTY, CLIENT, TEAM = new_ids(11)
+LEFT_BEHIND: dict[str, dict[str, list[dict[str, Any]]]] = {
+    "0001": {
+        "identities": [
+            {"id": key(OWNER), "username": "Zoé@Example.org", "name": "Zoé", "email": "zoe@example.org",
+             "created_at": 1.0},
+        ],
+        "tokens": [
+            {"digest": b"1" * 32, "identity_id": key(OWNER), "label": "laptop", "created_at": 2.0, "expires_at": None},
+            {"digest": b"2" * 32, "identity_id": key(OWNER), "label": "desk", "created_at": 3.0, "expires_at": 4.0},
+        ],
+        "functions": [
+            {"id": key(FUNCTION), "owner_id": key(OWNER), "name": "fit", "code": b"code", "created_at": 5.0,
+             "description": "old", "metadata": '{"a":1}', "public": False, "group_id": None, "deleted": False},
+        ],
+        "endpoints": [
+            {"id": key(CORE), "owner_id": key(OWNER), "name": "cluster", "created_at": 5.0, "display_name": None,
+             "metadata": "{}", "multi_user": True, "public": False, "high_assurance": False,
+             "allowed_functions": None, "admins": "[]", "generation": 3, "registered_at": 6.0, "last_report_at": 7.0,
+             "heartbeat_period": 30.0, "locked_until": 0.0},
+        ],
+        "user_endpoints": [
+            {"id": key(USER), "endpoint_id": key(CORE), "identity_id": key(OWNER), "created_at": 5.0,
+             "user_opts": "{}", "user_runtime": "{}", "wire": 2, "generation": 1, "last_report_at": 7.0,
+             "heartbeat_period": 30.0, "active": True, "state": "{}"},
+        ],
+        "task_groups": [
+            {"id": key(one), "owner_id": key(OWNER), "created_at": 5.0, "wire": 2} for one in (GROUP, EMPTY)
+        ],
+        "tasks": [
+            {"id": key(one), "group_id": key(GROUP), "owner_id": key(OWNER), "endpoint_id": key(CORE),
+             "user_endpoint_id": key(USER), "function_id": key(FUNCTION), "state": "waiting-for-ep",
+             "created_at": 10.0, "options": options, "payload_file": None, "payload": b"payload"}
+            for one, options in (
+                (OPEN, '{"resource_specification":{"num_nodes":2},"result_serializers":["a.B"]}'),
+                (PLAIN, None),
+                (ENDED, None),
+            )
+        ],
+        "waiting": [{"user_endpoint_id": key(USER), "id": key(one), "created_at": 10.0} for one in (OPEN, PLAIN)],
+        "ends": [
+            {"id": key(ENDED), "state": "success", "completed_at": 20.0, "error": None, "details": None,
+             "transitions": None, "data_file": None, "exception_file": None, "exception": None, "data": b"value"},
+        ],
+        "undelivered": [{"id": key(ENDED)}],
+        "submits": [{"key": b"key", "response": b"answer", "created_at": 10.0}],
+    },
+    "0002": {
+        "labels": [{"id": key(PLAIN), "label": "named"}],
+        "cancels": [{"task_id": key(PLAIN), "user_endpoint_id": key(USER), "asked_at": 11.0, "running": True}],
+    },
+    "0003": {
+        "accounts": [
+            {"identity_id": key(OWNER), "username": "Zoé", "created_at": 1.0, "password": None, "disabled_at": None,
+             "is_admin": True, "handle": "zoé"},
+        ],
+        "clients": [
+            {"id": key(CLIENT), "name": "Portal", "owner_id": key(OWNER), "created_at": 1.0, "secret_digest": b"3",
+             "redirect_uris": '["https://portal.example.org"]', "disabled_at": None},
+        ],
+        "tokens": [
+            {"digest": b"3" * 32, "identity_id": key(OWNER), "label": "portal", "created_at": 5.0, "expires_at": 6.0,
+             "kind": "refresh", "client_id": key(CLIENT), "scopes": '["openid"]', "family": "f", "session": None},
+        ],
+        "teams": [{"id": key(TEAM), "name": "Lab", "created_at": 1.0, "description": ""}],
+        "grants": [
+            {"object_id": key(CORE), "principal": "group", "principal_id": key(TEAM), "role": "run",
+             "created_at": 1.0},
+        ],
+    },
 }  # fmt: skip
 
 
-def leave_behind(connection: Connection) -> None:
-    schema.migrate(connection, "0001")
-    for name, rows in FIRST_VERSION.items():
-        names = list(rows[0])
-        insert = f"INSERT INTO {name} ({', '.join(names)}) VALUES ({', '.join(':' + n for n in names)})"
-        connection.execute(text(insert), rows)
+def leave_behind(connection: Connection, last: str) -> None:
+    """What is there when a service was of each version in turn, up to this one."""
+    for version in schema.KNOWN[: schema.KNOWN.index(last) + 1]:
+        schema.migrate(connection, version)
+        for name, rows in LEFT_BEHIND.get(version, {}).items():
+            names = list(rows[0])
+            insert = f"INSERT INTO {name} ({', '.join(names)}) VALUES ({', '.join(':' + n for n in names)})"
+            connection.execute(text(insert), rows)
 
 
-async def all_of_it_is_there_and_goes_on(store: Store) -> None:
+async def all_of_it_is_there_and_goes_on(store: Store, last: str) -> None:
+    await tasks_are_there_and_go_on(store, last)
+    await people_are_there(store, last)
+
+
+async def tasks_are_there_and_go_on(store: Store, last: str) -> None:
+    named = "named" if last >= "0002" else None
     views = await store.tasks([OPEN, PLAIN, ENDED])
     seen = [(v.state.value, v.since, v.label, v.finished and v.finished.data) for v in views.values()]
-    assert seen == [("waiting-for-ep", 10.0, None, None)] * 2 + [("success", 20.0, None, b"value")]
+    assert seen == [
+        ("waiting-for-ep", 10.0, None, None),
+        ("waiting-for-ep", 10.0, named, None),
+        ("success", 20.0, None, b"value"),
+    ]
     waiting = await store.waiting_tasks(USER)
     assert [(t.id, t.payload, t.options) for t in waiting] == [
         (OPEN, b"payload", TaskOptions({"num_nodes": 2}, ("a.B",))),
@@ -118,7 +182,7 @@ async def all_of_it_is_there_and_goes_on(store: Store) -> None:
     ]
     assert [v.id for v in await store.undelivered()] == [ENDED]
     assert await store.submit(b"key", since=0) is not None
-    assert await store.cancels() == []
+    assert await store.cancels() == ([CancelRecord(PLAIN, USER, 11.0, running=True)] if named else [])
     assert [t.id for t in await store.list_tasks(OWNER, search="FIT")] == [ENDED, PLAIN, OPEN]
     assert [f.id for f in await store.list_functions(OWNER)] == [FUNCTION]
     assert await store.move_tasks([TaskMove(OPEN, TaskState.RUNNING, 11.0)]) == [OPEN]
@@ -126,32 +190,83 @@ async def all_of_it_is_there_and_goes_on(store: Store) -> None:
     labelled = some_tasks(1, options=TaskOptions(call=CallOptions(label="new")))
     await store.add_tasks(labelled)
     ended = await store.finish_tasks([an_end(i) for i in (OPEN, PLAIN, ENDED, labelled[0].id)])
-    assert [(v.id, v.label) for v in ended] == [(OPEN, None), (PLAIN, None), (labelled[0].id, "new")]
+    assert [(v.id, v.label) for v in ended] == [(OPEN, None), (PLAIN, named), (labelled[0].id, "new")]
     assert await store.delete_before(9e9) == 4
     assert [await store.task_group(one) for one in (GROUP, EMPTY)] == [None, None]
     assert await store.cancels() == []
+    assert [(e.id, e.name, e.generation, e.multi_user) for e in await store.endpoints(OWNER)] == [
+        (CORE, "cluster", 3, True)
+    ]
+    assert [u.id for u in await store.user_endpoints(CORE)] == [USER]
 
 
-async def test_the_first_version_is_brought_to_today_on_sqlite(tmp_path: Path) -> None:
+async def people_are_there(store: Store, last: str) -> None:
+    people = store.people
+    zoe = IdentityRecord(OWNER, "Zoé@Example.org", "Zoé", "zoe@example.org", 1.0, provider="local")
+    assert await people.identity(OWNER) == zoe
+    assert await people.identities_named(["ZOÉ@EXAMPLE.ORG"]) == [zoe]
+    old = [
+        TokenRecord(b"1" * 32, OWNER, "laptop", 2.0, kind=TokenKind.SERVICE),
+        TokenRecord(b"2" * 32, OWNER, "desk", 3.0, expires_at=4.0, kind=TokenKind.SERVICE),
+    ]
+    of_portal = TokenRecord(b"3" * 32, OWNER, "portal", 5.0, 6.0, TokenKind.REFRESH, CLIENT, ("openid",), "f")
+    assert await people.tokens_of(OWNER) == old + ([of_portal] if last >= "0003" else [])
+    if last >= "0003":
+        assert await people.account("zoé") == AccountRecord(OWNER, "Zoé", 1.0, is_admin=True)
+        assert [client.redirect_uris for client in await people.clients_of(OWNER)] == [("https://portal.example.org",)]
+        assert [grant.role for grant in await people.grants_to([(Principal.TEAM, TEAM)])] == [GrantRole.RUN]
+    else:
+        await people.put_account(AccountRecord(OWNER, "zoe", 5.0))
+    assert await people.forget_expired(9.0) == (2 if last >= "0003" else 1)
+    assert await people.delete_tokens(identity_id=OWNER) == 1
+
+
+EARLIER = schema.KNOWN[:-1]
+
+
+@pytest.mark.parametrize("version", EARLIER)
+async def test_an_earlier_version_is_brought_to_today_on_sqlite(version: str, tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/afield.db")
     with engine.begin() as connection:
-        leave_behind(connection)
+        leave_behind(connection, version)
     engine.dispose()
     store = open_store(tmp_path)
     await store.open()
-    await all_of_it_is_there_and_goes_on(store)
+    await all_of_it_is_there_and_goes_on(store, version)
     await store.close()
 
 
 @pytest.mark.postgres
-async def test_the_first_version_is_brought_to_today_on_postgres(postgres_url: str) -> None:
+@pytest.mark.parametrize("version", EARLIER)
+async def test_an_earlier_version_is_brought_to_today_on_postgres(version: str, postgres_url: str) -> None:
     engine = create_async_engine(make_url(postgres_url).set(drivername="postgresql+asyncpg"))
     async with engine.begin() as connection:
-        await connection.run_sync(leave_behind)
+        await connection.run_sync(leave_behind, version)
     await engine.dispose()
     store = open_store(postgres_url)
     await store.open()
-    await all_of_it_is_there_and_goes_on(store)
+    await all_of_it_is_there_and_goes_on(store, version)
+    await store.close()
+
+
+async def test_what_an_older_service_writes_meanwhile_is_understood(tmp_path: Path) -> None:
+    """It knows nothing of the new columns, and goes on for a while beside those that do."""
+    store = open_store(tmp_path)
+    await store.open()
+    await store.close()
+    engine = create_engine(f"sqlite:///{tmp_path}/afield.db")
+    with engine.begin() as connection:
+        for name in ("identities", "tokens"):
+            rows = LEFT_BEHIND["0001"][name]
+            names = list(rows[0])
+            insert = f"INSERT INTO {name} ({', '.join(names)}) VALUES ({', '.join(':' + n for n in names)})"
+            connection.execute(text(insert), rows)
+    engine.dispose()
+    await store.open()
+    found = await store.people.identity(OWNER)
+    assert found is not None
+    assert found.provider == "local"
+    assert [token.kind for token in await store.people.tokens_of(OWNER)] == [TokenKind.SERVICE] * 2
     await store.close()
 
 

@@ -22,6 +22,7 @@ from afield.service.domain.records import SubmitRecord
 from afield.service.store.base import AlreadyStored
 from afield.service.store.sql import lists
 from afield.service.store.sql.runner import Work
+from afield.service.store.sql.schema import HEAD
 from afield.service.store.sql.sqlite import SqliteRunner, sqlite_store
 from afield.service.store.sql.store import SqlStore
 from afield.testing.store import an_end, some_tasks
@@ -315,7 +316,7 @@ async def test_a_newer_version_is_refused(store: SqlStore, tmp_path: Path) -> No
     with sqlite3.connect(tmp_path / "afield.db") as connection:
         connection.execute("UPDATE afield_version SET version_num = '0999'")
     connection.close()
-    with pytest.raises(DataDirectoryError, match=r"newer Afield.*version 0999.*up to 0002"):
+    with pytest.raises(DataDirectoryError, match=rf"newer Afield.*version 0999.*up to {HEAD}"):
         await store.open()
 
 

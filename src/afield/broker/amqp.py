@@ -182,12 +182,12 @@ class AmqpConnection:
         async def subscribe(channel: Channel) -> None:
             nonlocal consumer
             if prefetch:
-                await self._ask(channel, lambda done: channel.basic_qos(prefetch_count=prefetch, callback=done))
+                await self.ask(channel, lambda done: channel.basic_qos(prefetch_count=prefetch, callback=done))
             consumer = AmqpConsumer(channel, queue, on_delivery, self._loop, self._consumers.discard)
             begin = consumer.begin
-            await self._ask(channel, lambda done: begin(done, exclusive=exclusive))
+            await self.ask(channel, lambda done: begin(done, exclusive=exclusive))
 
-        await self._on_a_channel(subscribe, keep=True)
+        await self.on_a_channel(subscribe, keep=True)
         assert consumer is not None
         self._consumers.add(consumer)
         consumer.release()
@@ -202,11 +202,11 @@ class AmqpConnection:
 
         async def declare(channel: Channel) -> None:
             if exchange is not None:
-                await self._ask(channel, lambda done: channel.exchange_declare(exchange, passive=True, callback=done))
+                await self.ask(channel, lambda done: channel.exchange_declare(exchange, passive=True, callback=done))
             if queue is not None:
-                await self._ask(channel, lambda done: channel.queue_declare(queue, passive=True, callback=done))
+                await self.ask(channel, lambda done: channel.queue_declare(queue, passive=True, callback=done))
 
-        await self._on_a_channel(declare, keep=False)
+        await self.on_a_channel(declare, keep=False)
 
     async def waiting(self, queue: str) -> int:
         """How many messages wait in a queue, not counting delivered ones.
@@ -218,10 +218,10 @@ class AmqpConnection:
 
         async def declare(channel: Channel) -> None:
             nonlocal count
-            answer = await self._ask(channel, lambda done: channel.queue_declare(queue, passive=True, callback=done))
+            answer = await self.ask(channel, lambda done: channel.queue_declare(queue, passive=True, callback=done))
             count = answer.method.message_count
 
-        await self._on_a_channel(declare, keep=False)
+        await self.on_a_channel(declare, keep=False)
         return count
 
     async def close(self) -> None:
@@ -241,28 +241,13 @@ class AmqpConnection:
             raw._terminate_stream(exceptions.ConnectionClosedByClient(200, "no answer"))  # noqa: SLF001
             await self.closed
 
-    # Inside
+    # For whoever administers a broker (broker/rabbitmq/admin.py)
 
-    def _ended(self, _raw: object, error: BaseException) -> None:
-        reason = "closed by its owner" if self._closing else _text(error)
-        if not self._closing:
-            logger.info("the connection to the broker at %s ended: %s", self._url, reason)
-        self._publisher.lost(reason)
-        for consumer in self._consumers:
-            consumer.end(reason)
-        self._consumers.clear()
-        if not self.closed.done():
-            self.closed.set_result(reason)
+    async def on_a_channel(self, work: Callable[[Channel], Awaitable[None]], *, keep: bool) -> None:
+        """Do something on a new channel, which is closed afterwards, at least when that failed.
 
-    def _usable(self) -> None:
-        if self.closed.done() or self._closing:
-            reason = self.closed.result() if self.closed.done() else "it is closing"
-            raise BrokerUnreachable(f"the connection to {self._url} is over: {reason}")
-        if not self._raw.is_open:
-            raise BrokerUnreachable(f"the connection to {self._url} is closing")
-
-    async def _on_a_channel(self, work: Callable[[Channel], Awaitable[None]], *, keep: bool) -> None:
-        """Do something on a new channel, which is closed afterwards, at least when that failed."""
+        :raises BrokerError: what :meth:`ask` raises
+        """
         self._usable()
         opening: asyncio.Future[Channel] = self._loop.create_future()
 
@@ -283,8 +268,14 @@ class AmqpConnection:
             if not (done and keep) and channel.is_open:
                 channel.close()
 
-    async def _ask(self, channel: Channel, request: Callable[[Callable[[Any], None]], object]) -> Any:
-        """Send a request and wait for its answer, or for what ends the channel instead; the frame that answered."""
+    async def ask(self, channel: Channel, request: Callable[[Callable[[Any], None]], object]) -> Any:
+        """Send a request on a channel and wait for its answer, or for what ends the channel instead.
+
+        :param request: given what is to be called with the answer
+        :return: the frame that answered
+        :raises BrokerRefused: the broker closed the channel instead
+        :raises BrokerUnreachable: the connection went
+        """
         answer: asyncio.Future[Any] = self._loop.create_future()
 
         def on_answer(frame: Any) -> None:
@@ -297,6 +288,26 @@ class AmqpConnection:
         except exceptions.AMQPError as error:
             raise refusal(error) from error
         return await answer
+
+    # Inside
+
+    def _ended(self, _raw: object, error: BaseException) -> None:
+        reason = "closed by its owner" if self._closing else _text(error)
+        if not self._closing:
+            logger.info("the connection to the broker at %s ended: %s", self._url, reason)
+        self._publisher.lost(reason)
+        for consumer in self._consumers:
+            consumer.end(reason)
+        self._consumers.clear()
+        if not self.closed.done():
+            self.closed.set_result(reason)
+
+    def _usable(self) -> None:
+        if self.closed.done() or self._closing:
+            reason = self.closed.result() if self.closed.done() else "it is closing"
+            raise BrokerUnreachable(f"the connection to {self._url} is over: {reason}")
+        if not self._raw.is_open:
+            raise BrokerUnreachable(f"the connection to {self._url} is closing")
 
 
 def _fail(waiting: asyncio.Future[Any], error: BaseException) -> None:

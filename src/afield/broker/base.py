@@ -23,6 +23,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from afield.errors import BrokerUnreachable
+
 __all__ = [
     "Authenticate",
     "Binding",
@@ -32,12 +34,18 @@ __all__ = [
     "Consumer",
     "Delivery",
     "ExchangeKind",
+    "NotSent",
     "OnDelivery",
     "Permissions",
     "Properties",
     "Publication",
     "QueueSpec",
 ]
+
+
+class NotSent(BrokerUnreachable):
+    """There was no connection: nothing of it has left. (A plain BrokerUnreachable says that nobody knows.)"""
+
 
 ExchangeKind = Literal["direct", "topic", "fanout"]
 
@@ -201,11 +209,18 @@ class QueueSpec:
     """A queue that should exist.
 
     :param confirm_on_ack: a publisher's confirm waits until a consumer has acknowledged the message. For a queue that
-        does not survive its broker, this is what makes a confirm mean "safe".
+        does not survive its broker, this is what makes a confirm mean "safe". A broker with a disk may confirm when
+        the message is on it.
+    :param one_reader: of several that consume it, one gets everything for as long as it lives, so that order holds. To
+        a broker that lives in its only reader's process this means nothing
+    :param expires_s: seconds without a reader after which the broker may remove it with what it holds; None: never.
+        Not every broker does
     """
 
     name: str
     confirm_on_ack: bool = False
+    one_reader: bool = False
+    expires_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

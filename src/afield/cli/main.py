@@ -15,6 +15,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from afield.cli.admin import admin
+from afield.cli.clients import clients
+from afield.cli.groups import groups
+from afield.cli.login import login, logout, whoami
+from afield.cli.tokens import tokens
 from afield.errors import ComputeError
 
 __all__ = ["build", "main"]
@@ -23,7 +28,9 @@ __all__ = ["build", "main"]
 _EXTRAS: Final = {"up": "all", "demo": "all", "serve": "service", "endpoint": "endpoint"}
 
 #: The order in `afield --help`: what a newcomer needs first. Others follow by name.
-_ORDER: Final = ("demo", "up", "endpoint", "serve")
+_ORDER: Final = (
+    "demo", "up", "login", "logout", "whoami", "serve", "endpoint", "group", "token", "client", "admin",
+)  # fmt: skip
 
 _EPILOG: Final = "New here? Start with: afield demo"
 
@@ -50,23 +57,35 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for entry in sorted(entry_points(group="afield.commands"), key=_place):
+    for command in (login, logout, whoami):
+        app.command(command.__name__)(command)
+    for name, group in (("group", groups), ("token", tokens), ("client", clients), ("admin", admin)):
+        app.add_typer(group(), name=name)
+    for entry in entry_points(group="afield.commands"):
         _hang_in(app, entry)
+    app.registered_commands.sort(key=lambda one: _place(one.name))
+    app.registered_groups.sort(key=lambda one: _place(one.name))
     return app
 
 
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         from afield import __version__
 
         typer.echo(f"afield {__version__}")
         raise typer.Exit
 
 
-def _place(entry: EntryPoint) -> tuple[int, str]:
-    return (_ORDER.index(entry.name) if entry.name in _ORDER else len(_ORDER), entry.name)
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Run by Typer before each command."""
+
+
+def _place(name: object) -> tuple[int, str]:
+    return (_ORDER.index(str(name)) if name in _ORDER else len(_ORDER), str(name))
 
 
 def _hang_in(app: typer.Typer, entry: EntryPoint) -> None:
@@ -75,16 +94,28 @@ def _hang_in(app: typer.Typer, entry: EntryPoint) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("afield"):
             raise
-        _hang_in_excuse(app, entry.name, error.name or "a package")
+        _hang_in_excuse(app, entry.name.partition(".")[0], error.name or "a package")
         return
     if isinstance(found, typer.Typer):
-        app.add_typer(found, name=entry.name)
+        _add_group(app, found, entry.name.partition(".")[0])
     else:
         app.command(entry.name)(found)
 
 
+def _add_group(app: typer.Typer, found: typer.Typer, name: str) -> None:
+    """A group of commands; of two entries ``name`` and ``name.more``, one group with the commands of both."""
+    for group in app.registered_groups:
+        if group.name == name and group.typer_instance is not None:
+            group.typer_instance.registered_commands += found.registered_commands
+            group.typer_instance.registered_groups += found.registered_groups
+            return
+    app.add_typer(found, name=name)
+
+
 def _hang_in_excuse(app: typer.Typer, name: str, missing: str) -> None:
     """A command whose packages are not installed is listed, and says what to install."""
+    if any(group.name == name for group in app.registered_groups):
+        return  # what of it needs no more is there
     extra = _EXTRAS.get(name, "all")
     settings = {"ignore_unknown_options": True, "allow_extra_args": True}
 

@@ -64,6 +64,10 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     public: _Flag = False
     #: identity ids of those who may manage it beside the owner
     admins: _Ids = ()
+    #: the id of the authentication policy, at the service, that everybody who runs tasks here must satisfy
+    authentication_policy: _Id | None = None
+    #: results are not streamed, but given only to who satisfies the policy when they ask for them
+    high_assurance: _Flag = False
     #: log everything
     debug: _Flag = False
     #: where logs go; the default is the endpoint's directory
@@ -120,9 +124,9 @@ class UserSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 #: Keys of the published endpoint that have no effect here.
 _UNUSED_MANAGER: Final = frozenset({
-    "amqp_credentials", "audit_log_path", "authentication_policy", "detach_endpoint", "email", "environment",
-    "force_mt_allow_same_user", "heartbeat_threshold", "high_assurance", "identity_mapping_config_path",
-    "local_compute_services", "multi_user", "pam", "stderr", "stdout", "subscription_id",
+    "amqp_credentials", "audit_log_path", "detach_endpoint", "email", "environment", "force_mt_allow_same_user",
+    "heartbeat_threshold", "identity_mapping_config_path", "local_compute_services", "multi_user", "pam", "stderr",
+    "stdout", "subscription_id",
 })  # fmt: skip
 _UNUSED_USER: Final = frozenset({
     "amqp_port", "detach_endpoint", "environment", "heartbeat_threshold", "high_assurance", "local_compute_services",

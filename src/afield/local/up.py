@@ -7,7 +7,9 @@
           ├ worker
           └ worker
 
-The endpoint is an endpoint like any other: it registers over HTTP and reads its commands over AMQP.
+The endpoint is an endpoint like any other: it registers over HTTP and reads its commands over AMQP. So it can be stopped
+from elsewhere like any other (``Client.stop_endpoint``): then the service stays, for others may use it, and says so; the
+next `afield up` starts the endpoint again at once, for whoever starts it wants it, lock or no lock.
 """
 
 from __future__ import annotations
@@ -20,13 +22,17 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from afield.endpoint.host.directory import EndpointDirectory
+from afield.errors import BrokerRefused
 from afield.sdk.login import known
 from afield.service.foreground import announced, log_to_stderr, stop_signal, until, write_ready_file
+
+if TYPE_CHECKING:
+    from afield.service.app import Running, Service
 
 __all__ = ["Ready", "UpOptions", "run_up", "running"]
 
@@ -85,7 +91,7 @@ def running(options: UpOptions) -> Iterator[Ready]:
     thread.start()
     local = _local(options)
     try:
-        ready, _ = asyncio.run_coroutine_threadsafe(local.__aenter__(), loop).result()
+        ready, _, _ = asyncio.run_coroutine_threadsafe(local.__aenter__(), loop).result()
         try:
             yield ready
         finally:
@@ -98,16 +104,19 @@ def running(options: UpOptions) -> Iterator[Ready]:
 
 async def _until_signal(options: UpOptions, console: Console) -> None:
     asked_to_stop = stop_signal()
-    async with _local(options) as (ready, failed):
+    async with _local(options) as (ready, endpoint, failed):
         _tell(console, ready)
+        endpoint.add_done_callback(lambda ended: _tell_thrown_out(console, ended))
         await until(asked_to_stop, failed())
         console.print("Stopping ...")
     console.print("Stopped. Start again with `afield up`: it finds everything again.")
 
 
 @asynccontextmanager
-async def _local(options: UpOptions) -> AsyncGenerator[tuple[Ready, Callable[[], Coroutine[Any, Any, None]]]]:
-    """Start both, give what is running and a coroutine that raises when a part fails, and stop both."""
+async def _local(
+    options: UpOptions,
+) -> AsyncGenerator[tuple[Ready, asyncio.Task[None], Callable[[], Coroutine[Any, Any, None]]]]:
+    """Start both, give what is running, the endpoint, and a coroutine that raises when a part fails; and stop both."""
     from afield.service.app import Service
     from afield.service.settings import Settings
 
@@ -122,10 +131,13 @@ async def _local(options: UpOptions) -> AsyncGenerator[tuple[Ready, Callable[[],
     up = await service.start(settings)
     try:
         stop = asyncio.Event()
-        endpoint_id, endpoint = await _start_endpoint(options.data_dir, up.service_url, up.token, stop)
+        endpoint_id, endpoint = await _start_endpoint(service, up, stop)
 
         async def endpoint_ended() -> None:
-            await asyncio.shield(endpoint)
+            try:
+                await asyncio.shield(endpoint)
+            except BrokerRefused:
+                await asyncio.Event().wait()  # somebody stopped it, and nobody the service
 
         async def failed() -> None:
             await until(stop, service.failed(), endpoint_ended())
@@ -141,28 +153,36 @@ async def _local(options: UpOptions) -> AsyncGenerator[tuple[Ready, Callable[[],
                 stepped_over=up.stepped_over,
             )
             with _shown(options, ready):
-                yield ready, failed
+                yield ready, endpoint, failed
         finally:
             stop.set()
             await asyncio.wait((endpoint,))
-        endpoint.result()
+        if not _thrown_out(endpoint):
+            endpoint.result()
     finally:
         await service.stop()
 
 
-async def _start_endpoint(
-    data_dir: Path, service_url: str, token: str, stop: asyncio.Event
-) -> tuple[str, asyncio.Task[None]]:
+def _thrown_out(endpoint: asyncio.Task[None]) -> BrokerRefused | None:
+    """How an endpoint that has ended was told that it is not wanted any more; None: it was not."""
+    error = None if endpoint.cancelled() else endpoint.exception()
+    return error if isinstance(error, BrokerRefused) else None
+
+
+async def _start_endpoint(service: Service, up: Running, stop: asyncio.Event) -> tuple[str, asyncio.Task[None]]:
     """An endpoint whose files are below the data directory; its id, and the task that ends when it has ended."""
     from afield.endpoint import assemble
     from afield.endpoint.host.defaults import write_defaults
     from afield.endpoint.manager.owner import read_settings
 
-    directory = EndpointDirectory("local", data_dir / "endpoint")
+    directory = EndpointDirectory("local", up.data_dir / "endpoint")
     if not directory.configured:
         write_defaults(directory, display_name="local", service_url=None)
     settings, _ = read_settings(directory)
-    manager = await assemble.manager(directory, settings, service_url=service_url, token=token)
+    before = directory.identity()
+    if before is not None:
+        await service.unlock(before.endpoint_id)
+    manager = await assemble.manager(directory, settings, service_url=up.service_url, token=up.token)
     ended = asyncio.create_task(manager.run(stop), name="local-endpoint")
     ready = asyncio.create_task(manager.ready.wait())
     await asyncio.wait((ended, ready), return_when=asyncio.FIRST_COMPLETED)
@@ -196,6 +216,14 @@ def _shown(options: UpOptions, ready: Ready) -> Iterator[None]:
                 },
             )
         yield
+
+
+def _tell_thrown_out(console: Console, endpoint: asyncio.Task[None]) -> None:
+    if _thrown_out(endpoint) is not None:
+        console.print(
+            "The endpoint was stopped from elsewhere, or deleted. The service goes on; tasks for the endpoint wait. "
+            "To start it again: Ctrl-C, then `afield up`."
+        )
 
 
 def _tell(console: Console, ready: Ready) -> None:

@@ -17,6 +17,7 @@ from afield.sdk.login.client_credentials import COMPUTE_SCOPE
 from afield.sdk.older import authorizer_of, client_arguments
 from afield.sdk.places import EndpointCalls
 from afield.sdk.retry import Pace, pace_from_environment
+from afield.sdk.sharing_calls import SharingCalls
 from afield.sdk.task_calls import TaskCalls
 from afield.sdk.version import check, sdk_version
 from afield.serialize import ComputeSerializer
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 
-class Client(TaskCalls, FunctionCalls, EndpointCalls):
+class Client(TaskCalls, FunctionCalls, EndpointCalls, SharingCalls):
     """One service, and one identity towards it. Making one asks nothing of the service yet.
 
     :param environment: published; ``"local"`` means port 5000 of this machine
@@ -95,6 +96,8 @@ class Client(TaskCalls, FunctionCalls, EndpointCalls):
             fx_authorizer=older.get("fx_authorizer"),
             login_manager=older.get("login_manager"),
         )
+        if self._authorizer is None and older.get("force_login"):
+            self._authorizer = _logged_in_anew(self._url)
         if self._authorizer is None and transport is None:
             _say_of_half_a_client(self._url)
         # Chosen here, so that it can be noted down before anything is sent; the service takes it with the first batch.
@@ -160,9 +163,11 @@ class Client(TaskCalls, FunctionCalls, EndpointCalls):
         check(self.session().call(lambda service: service.version()), endpoint_version)
 
     def logout(self) -> None:
-        """Forget the token that was kept for this service on this machine; or have ``app`` log out, if it was given.
+        """End the login that is kept for this service on this machine: the service revokes its tokens, and it is
+        forgotten. Where ``app`` was given, have that log out.
 
-        What else the program brought along itself stays as it is, with a warning.
+        What else the program brought along itself stays as it is, with a warning; and so warns a service that could not
+        be told.
         """
         if self._logins is not None and callable(getattr(self._logins, "logout", None)):
             self._logins.logout()
@@ -170,9 +175,13 @@ class Client(TaskCalls, FunctionCalls, EndpointCalls):
         if self._authorizer is not None:
             warnings.warn("the credentials came from the program; there is nothing to forget", stacklevel=2)
             return
-        from afield.sdk.login.source import forget_token
+        from afield.sdk.login.ending import log_out
 
-        forget_token(self._url)
+        ended = log_out(self._url)
+        if ended is not None and ended.trouble is not None:
+            warnings.warn(
+                f"the login is forgotten here, and its tokens could not be revoked: {ended.trouble}", stacklevel=2
+            )
 
     def get_result_amqp_url(self) -> dict[str, str]:
         """Fresh credentials for the result stream: ``queue_prefix`` and ``connection_url``."""
@@ -182,11 +191,11 @@ class Client(TaskCalls, FunctionCalls, EndpointCalls):
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _http(self) -> Transport:
-        from afield.sdk.login.source import authorization, find_authorizer, renewal
+        from afield.sdk.login.source import authorization, find_authorizer, relogin, renewal
         from afield.sdk.transport.http import HttpTransport
 
-        found = self._authorizer or find_authorizer(self._url)
-        return HttpTransport(self._url, authorization(None, found), f"afield-sdk/{sdk_version()}", renewal(found))
+        found, agent = self._authorizer or find_authorizer(self._url), f"afield-sdk/{sdk_version()}"
+        return HttpTransport(self._url, authorization(None, found), agent, renewal(found), relogin(found))
 
 
 def _let_go(sessions: dict[object, Session]) -> None:
@@ -234,6 +243,18 @@ def _given(url: str, **ways: Any) -> Authorizer | None:
     if name == "app":
         return authorizer_of_app(value)
     return as_authorizer(authorizer_of(value, url) if name == "login_manager" else value)
+
+
+def _logged_in_anew(url: str) -> Authorizer | None:
+    """Somebody logs in, if anybody is there."""
+    from afield.sdk.login.interactive import Attended, log_in
+    from afield.sdk.login.person import Terminal, is_attended
+
+    if not is_attended():
+        return None
+    person = Terminal()
+    log_in(url, person)
+    return Attended(url, person)
 
 
 def _say_of_half_a_client(url: str) -> None:

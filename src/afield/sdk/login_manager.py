@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol, runtime_checkable
 
 from afield.sdk.login.client_credentials import COMPUTE_SCOPE
-from afield.sdk.login.source import BearerToken, find_authorizer, find_url, forget_token
+from afield.sdk.login.ending import log_out
+from afield.sdk.login.person import Person, Terminal, is_attended
+from afield.sdk.login.renewing import StoredAuthorizer
+from afield.sdk.login.source import BearerToken, find_authorizer, find_url
 from afield.sdk.web_client import WebClient
 
 __all__ = ["AuthorizerLoginManager", "ComputeScopeBuilder", "LoginManager", "LoginManagerProtocol"]
@@ -40,13 +43,17 @@ class LoginManagerProtocol(Protocol):
 
 
 class LoginManager:
-    """The one for programs that bring none: it finds what a ``Client`` would find.
+    """The one for programs that bring none: it finds what a ``Client`` would find. Where that is nothing, and somebody
+    is at the terminal or the notebook, it has them log in, and again when a service asks for another login.
 
     :param environment: as for ``Client``
+    :param person: who logs in; None: whoever is at the terminal, if anybody is
     """
 
-    def __init__(self, *, environment: str | None = None) -> None:
+    def __init__(self, *, environment: str | None = None, person: Person | None = None) -> None:
         self._environment = environment
+        self._url: str | None = None
+        self._person = person or (Terminal() if is_attended() else None)
 
     def get_auth_client(self) -> Any:
         """Not there.
@@ -56,15 +63,26 @@ class LoginManager:
         raise NotImplementedError("Afield asks no identity provider: what opens its service is a token")
 
     def get_web_client(self, *, base_url: str) -> WebClient:
-        """With what opens the service at this address."""
-        return WebClient(base_url=base_url, authorizer=find_authorizer(base_url) or BearerToken(None))
+        """With what opens the service at this address.
+
+        :raises ServiceError: somebody was to log in, and did not
+        """
+        self._url = base_url
+        found = find_authorizer(base_url)
+        if self._person is None or not isinstance(found, StoredAuthorizer | None):
+            return WebClient(base_url=base_url, authorizer=found or BearerToken(None))
+        from afield.sdk.login.interactive import Attended, log_in
+
+        if found is None:
+            log_in(base_url, self._person)
+        return WebClient(base_url=base_url, authorizer=Attended(base_url, self._person))
 
     def ensure_logged_in(self) -> None:
-        """Nothing to do: tokens are found when they are needed."""
+        """Nothing to do yet: who asks for a web client says for which service."""
 
     def logout(self) -> bool:
-        """Forget the token that was kept for the service; whether there was one."""
-        return forget_token(find_url(self._environment))
+        """End the login that is kept for the service; whether there was one."""
+        return log_out(self._url or find_url(self._environment)) is not None
 
 
 class AuthorizerLoginManager:

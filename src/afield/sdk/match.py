@@ -109,6 +109,14 @@ class Matcher(Generic[W, R, N]):
                 self.spilled = True
         return waiter
 
+    def told(self, task_id: str) -> bool:
+        """A task's end was told of, and not brought: it has to be asked for. Whether somebody waits for it."""
+        if task_id in self.expected:
+            return True
+        # It may be an early one; then ids that are announced later have to be asked for, too.
+        self.spilled = self.spilled or self._unanswered > 0
+        return False
+
     def noticed(self, task_id: str, notice: N) -> W | None:
         """A notice came: who waits for that task, or None."""
         waiter = self.expected.get(task_id)

@@ -81,7 +81,6 @@ _OWN: Final = "Afield asks nothing but its own service, which authorizer= or tok
 #: What has no effect, and what to know or to write instead.
 LEFT_OUT: Final[dict[str, str]] = {
     "check_endpoint_version": "endpoints are checked by the service",
-    "force_login": "no login is cached; another token is taken from AFIELD_TOKEN or Client(token=...)",
     "funcx_home": "the directory for a person's files is AFIELD_USER_DIR",
     "http_timeout": _REPEATED,
     "loop": "there is one background thread, and futures can be awaited in any loop",
@@ -97,6 +96,7 @@ LEFT_OUT: Final[dict[str, str]] = {
 #: What has another name now.
 _RENAMED: Final = {
     "funcx_service_address": "service_url",
+    "force_login": "login_manager=LoginManager(), or run `afield login --force` once for all programs,",
     "fx_authorizer": "authorizer",
     "login_manager": "authorizer",
     "task_group_id": "create_batch(task_group_id=...) or Executor(task_group_id=...)",

@@ -56,10 +56,10 @@ class EndpointCalls(ABC):
         :param metadata: versions, hostname, template: what endpoints say of themselves
         :param multi_user: whether it maps identities to accounts of its machine
         :param allowed_functions: None: all may run there
-        :param auth_policy: under which policy others may use it
+        :param auth_policy: the authentication policy that whoever runs tasks there must satisfy
         :param subscription_id: published; kept
         :param public: whether everybody may see it
-        :param high_assurance: published; kept
+        :param high_assurance: whether results are only given to who satisfies the policy; it must be a strict one
         :param admins: identities who may change it beside its owner
         :return: its ``endpoint_id`` and the credentials of its queues
         :raises InvalidId: one of the ids is none

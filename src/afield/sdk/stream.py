@@ -41,6 +41,7 @@ from afield.states import TERMINAL, TaskState
 from afield.wire.codec import decode
 from afield.wire.messages import Notice, Result
 from afield.wire.rest import ResultQueue
+from afield.wire.v1 import HIGH_ASSURANCE
 
 __all__ = ["Stream", "fail"]
 
@@ -101,6 +102,9 @@ class Stream:
         #: whether anything of ours has ended since it was looked at last
         self._heard = False
         self._interrupted = False
+        #: results are there that were not brought, and have to be asked for
+        self._unfetched = False
+        self._fetching: asyncio.Task[None] | None = None
         self._place = (portal.life, group_id)
 
     def watch(self, where: ResultQueue | None = None, *, recheck: bool = False) -> None:
@@ -125,8 +129,8 @@ class Stream:
             kin.remove(self)
         if not kin:
             _together.pop(self._place, None)
-        under_way = [task for task in (self._task, self._asking) if task is not None]
-        self._task = self._asking = None
+        under_way = [task for task in (self._task, self._asking, self._fetching) if task is not None]
+        self._task = self._asking = self._fetching = None
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
@@ -262,6 +266,17 @@ class Stream:
         except ServiceError as error:
             self._give_up(error)
 
+    def _fetch(self) -> None:
+        """Ask for results that are not brought. Those told of while one question is under way share the next."""
+        self._unfetched = True
+        if self._fetching is None or self._fetching.done():
+            self._fetching = asyncio.get_running_loop().create_task(self._fetch_all())
+
+    async def _fetch_all(self) -> None:
+        while self._unfetched:
+            self._unfetched = False
+            await self._recheck()
+
     async def _ask_soon(self) -> None:
         pause = _ASK_SOON_S
         while self.matcher.expected and pause < self._pace.check_s:
@@ -333,7 +348,10 @@ class Stream:
             return None
         stray = None
         for message in messages:
-            if isinstance(message, Result):
+            if isinstance(message, Result) and properties.headers.get(HIGH_ASSURANCE):
+                if not self._told(message.task_id):
+                    stray = stray or message.task_id
+            elif isinstance(message, Result):
                 arrived = Arrived.from_result(message, properties.timestamp)
                 if not self.arrived(message.task_id, arrived):
                     stray = stray or message.task_id
@@ -351,6 +369,13 @@ class Stream:
                 stream._end(future, arrived)  # noqa: SLF001 - one of us
                 stream._leave_if_idle()  # noqa: SLF001 - likewise
         return found
+
+    def _told(self, task_id: str) -> bool:
+        """An end is there to be asked for, by whoever is let in to it; whether somebody here expects it."""
+        waiting = [one for one in _together.get(self._place) or (self,) if one.matcher.told(task_id)]
+        for stream in waiting:
+            stream._fetch()  # noqa: SLF001 - one of us
+        return bool(waiting)
 
     def _noticed(self, notice: Notice) -> None:
         """Where a task is. One for nobody here is not put back: a later one, or the end, says more."""

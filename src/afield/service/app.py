@@ -12,31 +12,42 @@ import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
+from urllib.parse import urlsplit
 
 from afield.broker.base import Connection
-from afield.broker.embedded.server import EmbeddedBroker
+from afield.errors import ConfigurationError
 from afield.service.api.edge import Edge
 from afield.service.api.server import HttpServer
 from afield.service.auth.local import local_owner, service_secret
-from afield.service.auth.queue_logins import QueueLogins
+from afield.service.auth.oauth.keys import SigningKeys
+from afield.service.auth.oauth.server import OAuth
 from afield.service.auth.tokens import BearerTokens
+from afield.service.broker import Broker, OwnBroker, RabbitBroker, check_broker
 from afield.service.clock import Clock, SystemClock
 from afield.service.domain.people import IdentityRecord
 from afield.service.flows.beats import Beats
+from afield.service.flows.duty import Duty, in_peace, on_duty
 from afield.service.flows.results import Results
-from afield.service.flows.settled import Settled
 from afield.service.flows.supervisor import Supervisor
 from afield.service.flows.sweep import every
-from afield.service.ports import bind, cannot_listen, is_everywhere, listen_for_queues
-from afield.service.settings import Settings
+from afield.service.operate.health import Readiness
+from afield.service.operate.meter import Meter
+from afield.service.operate.operate import Operate
+from afield.service.operate.parts import broker_part, loops_part, store_part
+from afield.service.ports import bind, cannot_listen, is_everywhere
+from afield.service.settings import EMBEDDED, Settings
 from afield.service.store.base import Store
-from afield.service.store.factory import open_store
+from afield.service.store.factory import is_postgres, open_store
+from afield.service.together.base import Together
+from afield.service.together.single import Single
 from afield.service.use.assemble import Uses, assemble
-from afield.service.use.in_flight import InFlight
-from afield.service.use.queues import Queues
 from afield.service.use.records import Records
+
+if TYPE_CHECKING:
+    from afield.service.operate.metrics import Metrics
 
 __all__ = ["Running", "Service"]
 
@@ -86,8 +97,10 @@ class Service:
     def __init__(self, clock: Clock | None = None, store: Store | None = None) -> None:
         self._clock = clock or SystemClock()
         self._store = store
+        self._meter = Meter(self._clock)
         self._stack: AsyncExitStack | None = None
         self._supervisor: Supervisor | None = None
+        self._uses: Uses | None = None
 
     async def start(self, settings: Settings) -> Running:
         """Be up when this returns.
@@ -105,6 +118,11 @@ class Service:
         assert self._supervisor is not None
         raise await asyncio.shield(self._supervisor.failed)
 
+    async def unlock(self, endpoint_id: str) -> None:
+        """Let an endpoint that was stopped from afar come back at once: whoever runs this service starts it again."""
+        assert self._uses is not None
+        await self._uses.endpoints.let_in(endpoint_id)
+
     async def stop(self) -> None:
         """Let nobody in any more, finish what is under way, close everything. Stopping twice is fine."""
         stack, self._stack = self._stack, None
@@ -115,78 +133,160 @@ class Service:
         # First of all, so that a port that is taken is told before anything is touched.
         bound = bind(settings.host, settings.port)
         stack.callback(bound.close)
+        check_broker(settings)
         store = await self._open_store(settings, stack)
         secret = service_secret(settings.data_dir)
-        records = Records(store, self._clock)
-        logins = QueueLogins(secret, records, self._clock)
+        together = await self._join(settings, stack)
+        records = Records(store, self._clock, together)
         tokens = BearerTokens(store, self._clock)
         owner = local_owner(secret, self._clock.now())
         await store.people.put_identity(owner)
         token = await tokens.issue(owner.id, "the person who runs this service", _TOKEN_LIFE_S)
+        oauth = self._oauth(settings, store, tokens, secret)
+        duty = Duty(together, self._clock, settings.limits.watch_s)
 
-        in_flight = InFlight(store)
-        settled = Settled(store, in_flight, self._clock)
-        stack.push_async_callback(settled.flush)
-        broker = EmbeddedBroker(logins.authenticate, on_settled=settled.taken)
+        broker = await self._broker(settings, store, records, secret)
         stack.push_async_callback(broker.close)
-        connection = broker.connect_local()
-        queues = Queues(broker, connection, self._clock)
-        await queues.prepare()
-        uses = assemble(store, records, queues, in_flight, logins=logins, clock=self._clock, limits=settings.limits)
-        await uses.refill.everything()
+        await broker.open()
+        await broker.queues.prepare()
+        uses = assemble(
+            store, records, broker.queues, broker.in_flight, logins=broker.logins, clock=self._clock,
+            limits=settings.limits, oauth=oauth, together=together,
+            handed_over=broker.kept.hand_over if broker.kept else lambda _: None,
+        )  # fmt: skip
+        self._uses = uses
+        if not broker.queues.survive:
+            await uses.refill.everything()
         supervisor = self._supervisor = Supervisor()
         stack.push_async_callback(supervisor.stop)
-        await self._start_loops(supervisor, connection, uses)
-        supervisor.start("settled", settled.run())
+        await self._start_loops(supervisor, broker, uses, duty)
         prolong = partial(tokens.prolong, token, _TOKEN_LIFE_S)
-        supervisor.start("sweep", every(settings.limits.sweep_s, self._clock, uses.expire, prolong))
+        # In this order: what the service made for whoever runs it is prolonged before anything is forgotten.
+        steps = (on_duty(together, uses.expire), prolong, on_duty(together, uses.forget_expired))
+        supervisor.start("sweep", every(settings.limits.sweep_s, self._clock, *steps))
 
-        amqp_port = await listen_for_queues(broker, settings.host, settings.amqp_port, settings.data_dir)
-        logins.reach(_public_host(settings), amqp_port)
-        http = HttpServer(Edge(uses, tokens), bound, settings.limits.goodbye_s)
+        await broker.let_in()
+        operate = self._operate(settings, store, broker.connection)
+        http = HttpServer(Edge(uses, tokens, operate), bound, settings.limits)
         stack.push_async_callback(http.stop)
         # Called before the above when it stops: an endpoint that is let in and then cut off would give up for good.
-        stack.push_async_callback(broker.stop_listening)
+        stack.push_async_callback(broker.let_nobody_in)
         try:
             await http.start()
         except OSError as error:  # another service bound the port at the same moment, and was the first to listen
             raise cannot_listen(settings.host, settings.port, "--port", error) from error
-        return _running(settings, bound, amqp_port, token, owner)
+        return _running(settings, bound, broker.url, token, owner)
+
+    async def _join(self, settings: Settings, stack: AsyncExitStack) -> Together:
+        """The other services on the same database, where the queues are elsewhere too."""
+        if settings.broker == EMBEDDED or not is_postgres(settings.database):
+            return Single()
+        from afield.service.together.postgres import PostgresReplica
+
+        assert settings.database is not None
+        together = PostgresReplica(settings.database)
+        stack.push_async_callback(together.close)
+        await together.open()
+        return together
+
+    async def _broker(self, settings: Settings, store: Store, records: Records, secret: bytes) -> Broker:
+        if settings.broker == EMBEDDED:
+            return OwnBroker(settings, store, records, secret, self._clock)
+        keys = SigningKeys(store.people, self._clock, secret)
+        listed = await keys.listed()
+        if len(await store.people.keys()) > len(listed["keys"]):
+            raise ConfigurationError(
+                f"{settings.data_dir} holds another secret than the other services on this database have: copy the "
+                "file named secret from theirs"
+            )
+        return RabbitBroker(settings, store, records, secret, self._clock, sign=keys.sign)
+
+    def _oauth(self, settings: Settings, store: Store, tokens: BearerTokens, secret: bytes) -> OAuth:
+        return OAuth(
+            store,
+            self._clock,
+            tokens,
+            secret=secret,
+            times=settings.sign_in,
+            public_url=settings.public_url,
+            proxies=settings.proxies,
+        )
+
+    def _operate(self, settings: Settings, store: Store, connection: Connection) -> Operate:
+        assert self._supervisor is not None
+
+        def metrics() -> Metrics:
+            from afield.service.operate.metrics import Metrics
+
+            return Metrics(metadata.version("afield"), store, connection, meter=self._meter, clock=self._clock)
+
+        parts = [store_part(store), broker_part(connection), loops_part(self._supervisor.ended)]
+        return Operate(
+            Readiness(parts),
+            self._meter,
+            metrics=metrics,
+            metrics_for=settings.metrics,
+            proxies=settings.proxies,
+        )
 
     async def _open_store(self, settings: Settings, stack: AsyncExitStack) -> Store:
-        store = self._store or open_store(settings.database or settings.data_dir, data_dir=settings.data_dir)
+        # Services that share a database share no directory, unless somebody says so.
+        files = settings.data_dir
+        in_files = settings.broker == EMBEDDED or settings.data_dir_is_shared or not is_postgres(settings.database)
+        store = self._store or open_store(
+            settings.database or settings.data_dir,
+            data_dir=files if in_files else None,
+            connections=settings.database_connections,
+        )
         await store.open()
         stack.push_async_callback(store.close)
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # a database elsewhere makes none
         return store
 
-    async def _start_loops(self, supervisor: Supervisor, connection: Connection, uses: Uses) -> None:
-        results, beats = Results(connection, uses.finish, uses.notice), Beats(connection, uses.beat)
+    async def _start_loops(self, supervisor: Supervisor, broker: Broker, uses: Uses, duty: Duty) -> None:
+        connection = broker.connection
+        results = Results(connection, self._meter.counting(uses.finish), uses.notice)
+        beats = Beats(connection, uses.beat)
         await results.inbox.open()
         await beats.inbox.open()
         supervisor.start("results", results.run(), results.inbox.close)
         supervisor.start("beats", beats.run(), beats.inbox.close)
-        looks = (uses.revive.look_around, uses.lose, uses.cancel.look_around)
-        supervisor.start("revive", every(uses.limits.watch_s, self._clock, *looks))
+        if broker.settled is not None:
+            supervisor.start("settled", broker.settled.run())
+            supervisor.start("taken", broker.settled.run_tasks())
+        if broker.kept is None:
+            looks = (uses.revive.look_around, uses.lose, uses.cancel.look_around)
+            supervisor.start("revive", every(uses.limits.watch_s, self._clock, *looks))
+            return
+        uses.revive.look = duty.ask
+
+        def came_back() -> None:
+            uses.rounds.came_back()
+            duty.ask()
+
+        broker.came_back = came_back
+        supervisor.start("kept", broker.kept.run())
+        supervisor.start(
+            "stale",
+            every(uses.limits.watch_s, self._clock, in_peace(uses.starter.forget_stale), in_peace(uses.rounds.retry)),
+        )
+        rounds = (uses.rounds, in_peace(uses.cancel.look_around), in_peace(broker.tidy))
+        supervisor.start("duty", duty.run(*rounds))
 
 
-def _public_host(settings: Settings) -> str:
-    if settings.public_host:
-        return settings.public_host
-    return socket.gethostname() if is_everywhere(settings.host) else settings.host
-
-
-def _running(settings: Settings, bound: socket.socket, amqp_port: int, token: str, owner: IdentityRecord) -> Running:
+def _running(settings: Settings, bound: socket.socket, broker_url: str, token: str, owner: IdentityRecord) -> Running:
     port = bound.getsockname()[1]
     here = "127.0.0.1" if is_everywhere(settings.host) else settings.host
     here = f"[{here}]" if ":" in here else here
+    amqp_port = urlsplit(broker_url).port or 5672
+    is_other = settings.broker == EMBEDDED and settings.amqp_port not in {0, amqp_port}
     return Running(
         service_url=f"http://{here}:{port}",
-        broker_url=f"amqp://{here}:{amqp_port}",
+        broker_url=broker_url,
         token=token,
         owner=owner,
         data_dir=settings.data_dir,
         port=port,
         amqp_port=amqp_port,
-        stepped_over=settings.amqp_port if settings.amqp_port not in {0, amqp_port} else None,
+        stepped_over=settings.amqp_port if is_other else None,
     )

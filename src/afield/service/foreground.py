@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import signal
-import sys
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from afield.errors import ConfigurationError
 from afield.sdk.login import known
+from afield.service.operate.logs import log_to_stderr
 
 __all__ = ["announced", "log_to_stderr", "stop_signal", "until", "write_ready_file"]
-
-_LEVELS: Final = ("debug", "info", "warning", "error")
-
-
-def log_to_stderr(level: str) -> None:
-    """Log from this level up.
-
-    :raises ConfigurationError: there is no such level
-    """
-    if level not in _LEVELS:
-        raise ConfigurationError(f"--log-level {level} is not one of {', '.join(_LEVELS)}")
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
 
 
 def stop_signal() -> asyncio.Event:

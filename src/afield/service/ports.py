@@ -13,7 +13,7 @@ import msgspec
 from afield.broker.embedded.server import EmbeddedBroker
 from afield.errors import ConfigurationError
 
-__all__ = ["bind", "cannot_listen", "is_everywhere", "listen_for_queues"]
+__all__ = ["bind", "cannot_listen", "is_everywhere", "listen_for_queues", "public_host"]
 
 #: How many ports above a taken one are tried.
 _STEPS: Final = 100
@@ -75,6 +75,13 @@ async def listen_for_queues(broker: EmbeddedBroker, host: str, wanted: int, data
 def is_everywhere(host: str) -> bool:
     """Whether listening on this host means on all addresses of the machine."""
     return host in {"", "0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
+
+
+def public_host(said: str | None, host: str) -> str:
+    """The host by which others reach what listens on ``host``; ``said``: what somebody chose."""
+    if said:
+        return said
+    return socket.gethostname() if is_everywhere(host) else host
 
 
 def _candidates(wanted: int, data_dir: Path) -> Iterator[int]:

@@ -78,6 +78,9 @@ class StartCommand(msgspec.Struct, frozen=True):
     globus_username: str
     globus_effective_identity: str
     globus_identity_set: list[dict[str, Any]]
+    #: ours: where this identity is a guest, the one who let it in: the endpoint's owner, by what they granted. A
+    #: published endpoint never sees this key
+    shared_by: str | msgspec.UnsetType = msgspec.UNSET
     command: str = START
     args: list[Any] = []
 

@@ -33,6 +33,7 @@ __all__ = [
     "FunctionSummary",
     "GroupTask",
     "LockResponse",
+    "Ready",
     "ResultQueue",
     "SubmitRequest",
     "SubmitResponse",
@@ -41,6 +42,7 @@ __all__ = [
     "TaskList",
     "TaskSummary",
     "VersionInfo",
+    "VersionLimits",
 ]
 
 
@@ -124,7 +126,7 @@ class FunctionDocument(msgspec.Struct):
 
 
 class FunctionSummary(msgspec.Struct):
-    """Ours: one of the caller's functions, as GET /v2/functions lists them."""
+    """Ours: one of the caller's functions, as GET /afield/v1/functions lists them."""
 
     function_uuid: str
     function_name: str
@@ -135,7 +137,7 @@ class FunctionSummary(msgspec.Struct):
 
 
 class FunctionList(msgspec.Struct):
-    """Ours: GET /v2/functions?search=&before=&limit=, the newest first."""
+    """Ours: GET /afield/v1/functions?search=&before=&limit=, the newest first."""
 
     functions: list[FunctionSummary]
     #: for ``before``, to get the next ones; None: there are no more
@@ -203,6 +205,8 @@ class EndpointDocument(msgspec.Struct):
     sdk_version: str | None = None
     python_version: str | None = None
     subscription_uuid: str | None = None
+    #: how one must have logged in to run there
+    authentication_policy: str | None = None
 
 
 class EndpointStatus(msgspec.Struct):
@@ -251,7 +255,7 @@ class TaskDocument(msgspec.Struct, omit_defaults=True):
 
 
 class TaskSummary(msgspec.Struct, omit_defaults=True):
-    """Ours: one of the caller's tasks, as GET /v2/tasks lists them."""
+    """Ours: one of the caller's tasks, as GET /afield/v1/tasks lists them."""
 
     task_id: str
     status: str
@@ -266,7 +270,7 @@ class TaskSummary(msgspec.Struct, omit_defaults=True):
 
 
 class TaskList(msgspec.Struct):
-    """Ours: GET /v2/tasks, the newest first.
+    """Ours: GET /afield/v1/tasks, the newest first.
 
     Query: ``status`` (a state, or ``pending`` for all that have not ended), ``endpoint_id``, ``function_id``,
     ``task_group_id``, ``search`` (part of the label or of the function's name), ``before`` (a task id), ``limit``.
@@ -278,7 +282,7 @@ class TaskList(msgspec.Struct):
 
 
 class CancelRequest(msgspec.Struct, omit_defaults=True):
-    """Ours: POST /v2/tasks/cancel."""
+    """Ours: POST /afield/v1/tasks/cancel."""
 
     task_ids: list[str]
     #: False: only those that have not begun
@@ -338,6 +342,26 @@ class VersionInfo(msgspec.Struct):
     min_endpoint_version: str
     #: ours: the version of this service, absent elsewhere
     afield: str | None = None
+    #: ours: bytes of one task's serialized arguments, of a function's code and of one request's body, and tasks in one
+    #: submit, beyond which it is refused
+    limits: VersionLimits | None = None
+
+
+class VersionLimits(msgspec.Struct):
+    """Ours: what a client need not send, for it would be refused."""
+
+    payload_bytes: int
+    function_bytes: int
+    request_bytes: int
+    submit_tasks: int
+
+
+class Ready(msgspec.Struct):
+    """Ours: GET /ready. Where a part is not well, the status is 503, and the body an error that names it."""
+
+    status: str
+    #: store, broker, loops -> ``"ok"``
+    parts: dict[str, str]
 
 
 class ErrorBody(msgspec.Struct):
@@ -349,3 +373,5 @@ class ErrorBody(msgspec.Struct):
     reason: str  #: the same as detail; the name is deprecated upstream and still read
     status: str = "Failed"
     error_args: list[Any] = []
+    #: how to log in so that the answer may be yes: with ``code``, an authorization-requirements document as published
+    authorization_parameters: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET

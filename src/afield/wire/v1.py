@@ -18,9 +18,22 @@ from afield.wire.malformed import MALFORMED
 from afield.wire.messages import ErrorDetails, Report, Result, Task, Transition
 from afield.wire.plain import is_plain
 
-__all__ = ["VERSION", "decode", "encode_report", "encode_result", "encode_task", "split_buffers", "task_headers"]
+__all__ = [
+    "HIGH_ASSURANCE",
+    "VERSION",
+    "decode",
+    "encode_report",
+    "encode_result",
+    "encode_task",
+    "split_buffers",
+    "task_headers",
+]
 
 VERSION = b"\x01"
+
+#: The header of a result that is not in the message: whoever reads it asks the service for it, and is asked who they
+#: are (reference: the published wire contract, section 5.4).
+HIGH_ASSURANCE: Final = "high_assurance"
 
 #: What a published reader knows in ``task_statuses``. One that it does not know makes it refuse the whole result, and
 #: its SDK puts a result that it refused back into the queue, to refuse it again at once, for ever (reference: the

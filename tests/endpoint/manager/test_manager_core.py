@@ -89,6 +89,18 @@ def test_only_the_owner_is_served(core, command, creds):
     assert said(core.handle(arrived(linked)))[1] == do.Spawn(linked)
 
 
+def test_whom_the_owner_let_in_is_served_and_nobody_whom_another_did(core, command):
+    guest = msgspec.structs.replace(
+        command, globus_effective_identity=OTHER, globus_identity_set=[{"sub": OTHER}], shared_by=OWNER.upper()
+    )
+    assert said(core.handle(arrived(guest)))[1] == do.Spawn(guest)
+    by_another = msgspec.structs.replace(
+        guest, shared_by=OTHER, kwargs=msgspec.structs.replace(guest.kwargs, name="uep.c.v")
+    )
+    [_, report] = said(core.handle(arrived(by_another)))
+    assert "whom its owner shares it with" in report.text
+
+
 def test_one_that_ends_by_itself_is_not_started_again(core, command):
     core.handle(arrived(command))
     assert said(core.handle(on.ChildExited(NAME, 0, "", NOW + 31))) == []

@@ -69,12 +69,13 @@ class Routed(Enum):
 class Broker:
     """Exchanges, queues and sessions.
 
-    :param on_settled: told what peers acknowledged: the queue's name and the messages, in the order of the queue. Must
-        not call back into the broker.
+    :param on_settled: told what peers acknowledged: the queue's name, the messages in the order of the queue, and by
+        whom. Must not call back into the broker.
     """
 
-    def __init__(self, on_settled: Callable[[str, list[Message]], None] | None = None) -> None:
+    def __init__(self, on_settled: Callable[[str, list[Message], Session], None] | None = None) -> None:
         self.on_settled = on_settled
+        self._hushed = False
         # The nameless exchange leads to every queue by its name (AMQP 0-9-1, section 2.1.2.4).
         self.exchanges: dict[str, Exchange[Queue]] = {"": Exchange("", "direct")}
         self.queues: dict[str, Queue] = {}
@@ -178,6 +179,14 @@ class Broker:
             session.outbox.append(Dropped(reason))
             session.wake()
         return len(dropped)
+
+    def hush(self) -> None:
+        """Deliver nothing more. Acknowledgements of what was delivered are still taken."""
+        self._hushed = True
+
+    def owed(self) -> bool:
+        """Whether a peer has deliveries that it has not acknowledged."""
+        return any(channel.unacked for session in self.sessions if session.peer for channel in session.channels)
 
     def performed(self, session: Session) -> None:
         """What was in the outbox has been handed over: more may come, unless ``session.paused``."""
@@ -291,7 +300,7 @@ class Broker:
             done.setdefault(held.queue, []).append(held.entry.message)
         for queue, messages in done.items():
             if self.on_settled is not None and channel.session.peer:
-                self.on_settled(queue.name, messages)
+                self.on_settled(queue.name, messages, channel.session)
             self._pump(queue)
 
     def nack(self, channel: Channel, tag: int, *, multiple: bool = False, requeue: bool = True) -> None:
@@ -379,7 +388,7 @@ class Broker:
             receipt.session.emit(Confirmed(receipt.token, receipt.ok))
 
     def _pump(self, queue: Queue) -> None:
-        while queue.fresh or queue.returned:
+        while (queue.fresh or queue.returned) and not self._hushed:
             consumer = queue.able()
             if consumer is None:
                 return

@@ -7,7 +7,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from afield.broker.base import Authenticate, Permissions, Properties
 from afield.broker.embedded import properties
@@ -16,11 +16,11 @@ from afield.broker.embedded.connection import Peer
 from afield.broker.embedded.core import Broker
 from afield.broker.embedded.local import EVERYTHING, LocalConnection
 from afield.broker.embedded.offer import Settings
-from afield.broker.embedded.queues import Message
+from afield.broker.embedded.queues import Message, Session
 from afield.broker.embedded.replies import Reply
 from afield.errors import WireError
 
-__all__ = ["EmbeddedBroker", "Settled"]
+__all__ = ["EmbeddedBroker", "Reader", "Settled"]
 
 logger = logging.getLogger("afield.broker")
 
@@ -31,14 +31,30 @@ _TICK_S: Final = 1.0
 _DEAF_BYTES: Final = 8 * 1024 * 1024
 #: How long peers may take to agree to a Close when the broker closes.
 _FAREWELL_S: Final = 2.0
+#: How long, when the broker closes, peers are given to acknowledge what they have. The published ones look twice a
+#: second for what is to be acknowledged, and take a connection that ends in between badly: clients stumble over what
+#: they could not acknowledge, endpoints run it again.
+_LAST_ACKS_S: Final = 1.0
+
+
+class Reader(Protocol):
+    """A peer's connection, as others may look at it."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A message that a peer has acknowledged."""
+    """A message that a peer has acknowledged.
+
+    :param reader: the peer's connection
+    """
 
     body: bytes
     properties: Properties
+    reader: Reader | None = None
 
 
 class EmbeddedBroker(CoreAdmin):
@@ -113,10 +129,12 @@ class EmbeddedBroker(CoreAdmin):
         """Stop listening, then end all connections in good order. Twice is fine.
 
         Peers that are just logging in are let in first: an end in that moment would read as a wrong password, which is
-        final for them.
+        final for them. And whoever has something to acknowledge may do so.
         """
         await self.stop_listening()
         await self._wait_until(lambda: not any(s.peer.in_handshake for s in self._sockets))
+        self._core.hush()
+        await self._wait_until(lambda: not self._core.owed(), _LAST_ACKS_S)
         for socket in list(self._sockets):
             socket.say_goodbye()
         await self._wait_until(lambda: not self._sockets)
@@ -159,6 +177,10 @@ class EmbeddedBroker(CoreAdmin):
         """A peer has gone, or got further."""
         if socket.gone:
             self._sockets.discard(socket)
+        self.heard()
+
+    def heard(self) -> None:
+        """A peer said something."""
         if self._waiting is not None:
             self._waiting.set()
 
@@ -169,24 +191,24 @@ class EmbeddedBroker(CoreAdmin):
         if self._sockets:
             self._ticking = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
-    async def _wait_until(self, condition: Callable[[], bool]) -> None:
+    async def _wait_until(self, condition: Callable[[], bool], seconds: float = _FAREWELL_S) -> None:
         try:
-            async with asyncio.timeout(_FAREWELL_S):
+            async with asyncio.timeout(seconds):
                 while not condition():
                     self._waiting = asyncio.Event()
                     await self._waiting.wait()
         except TimeoutError:
-            logger.info("some peers did not hang up in time; their connections are cut")
+            logger.info("some peers took longer than %g s, and are not waited for", seconds)
 
-    def _settled(self, queue: str, messages: list[Message]) -> None:
+    def _settled(self, queue: str, messages: list[Message], reader: Session) -> None:
         assert self._on_settled is not None
         settled = []
         for message in messages:
             try:
-                settled.append(Settled(message.body, _read(message.properties)))
+                settled.append(Settled(message.body, _read(message.properties), reader))
             except WireError:
                 # Peers wrote and peers read it; it cannot be one of those that the hook is for.
-                settled.append(Settled(message.body, Properties()))
+                settled.append(Settled(message.body, Properties(), reader))
         self._on_settled(queue, settled)
 
 
@@ -215,6 +237,7 @@ class _Socket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.peer.receive(data, self._loop.time())
+        self._broker.heard()
         login = self.peer.take_login()
         if login is not None:
             self._login = self._loop.create_task(self._check(*login))

@@ -15,7 +15,7 @@ from afield.endpoint.host.directory import EndpointDirectory, Identity
 from afield.endpoint.host.report import facts
 from afield.endpoint.settings import ManagerSettings
 from afield.errors import ComputeAPIError, ConfigurationError
-from afield.sdk.login.source import Authorizer, authorization, find_authorizer, find_url
+from afield.sdk.login.source import Authorizer, authorization, find_authorizer, find_url, renewal
 from afield.sdk.retry import Pace, persist
 from afield.sdk.transport.base import Transport
 from afield.wire.rest import EndpointRegistered, EndpointRegistration
@@ -69,9 +69,8 @@ def find_service(settings: ManagerSettings) -> ServiceAccess:
         raise ConfigurationError(str(error)) from error
     if authorizer is None:
         raise ConfigurationError(
-            f"there is no token for the service {url}: set AFIELD_TOKEN to one of yours (whoever runs the service can "
-            "make one), or AFIELD_CLIENT_ID and AFIELD_CLIENT_SECRET, or start a service on this machine with "
-            "`afield up`"
+            f"there is no token for the service {url}: run `afield login --service {url}`, or set AFIELD_CLIENT_ID and "
+            "AFIELD_CLIENT_SECRET, or AFIELD_TOKEN, or start a service on this machine with `afield up`"
         )
     return ServiceAccess(url, authorizer)
 
@@ -81,7 +80,9 @@ async def open_transport(access: ServiceAccess) -> AsyncIterator[Transport]:
     """A way to the service, closed afterwards."""
     from afield.sdk.transport.http import HttpTransport  # brings aiohttp, which takes its time
 
-    transport = HttpTransport(access.url, authorization(None, access.authorizer), f"afield-endpoint/{__version__}")
+    agent = f"afield-endpoint/{__version__}"
+    who = access.authorizer
+    transport = HttpTransport(access.url, authorization(None, who), agent, renewal(who))
     try:
         yield transport
     finally:
@@ -109,6 +110,8 @@ def registration(
         public=settings.public,
         allowed_functions=list(settings.allowed_functions) if settings.allowed_functions is not None else None,
         admins=list(settings.admins) or None,
+        authentication_policy=settings.authentication_policy,
+        high_assurance=settings.high_assurance,
     )
 
 
@@ -177,5 +180,5 @@ def _explained(
 def _bad_token(error: ComputeAPIError, url: str) -> ConfigurationError:
     return ConfigurationError(
         f"the service {url} does not take the token ({error.reason}): if AFIELD_TOKEN or a client's id and secret are "
-        "set in the environment, correct or unset them; else log in again"
+        f"set in the environment, correct or unset them; else run `afield login --service {url}`"
     )

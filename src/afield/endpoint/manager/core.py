@@ -9,8 +9,8 @@ Rules (reference: published wire contract sections 5.6 and 8):
 1. A command counts only if it says that it is JSON and when it was sent, and was sent within 180 seconds of our clock:
    an old one would start what nobody waits for. One without these is nobody's, and is dropped; one that is too old is
    reported.
-2. Tasks run as the user of this process. So only the endpoint's owner may have them run here, however kindly the
-   service asks for others.
+2. Tasks run as the user of this process. So only the endpoint's owner may have them run here, and whom the owner let
+   in at the service: of a guest the command says who did. However kindly the service asks for others, they are refused.
 3. One that ends well within the grace period after its last command is started again, once for each command.
 4. One that ends badly just after its start did not start, and whoever submitted is told the end of its log. If a signal
    killed it, which says nothing about how it is configured, it is first tried once more.
@@ -124,11 +124,13 @@ class ManagerCore:
             )
         identities = {command.globus_effective_identity}
         identities.update(str(identity.get("sub")) for identity in command.globus_identity_set)
+        if isinstance(command.shared_by, str):
+            identities.add(command.shared_by)
         if self._owners.isdisjoint(identity.lower() for identity in identities):
             return (
                 f"ignoring start request for untrusted identity {command.globus_username} "
                 f"({command.globus_effective_identity}): tasks would run as the user who started this endpoint, and "
-                "only its owner may do that"
+                "only its owner may do that, and whom its owner shares it with"
             )
         return None
 

@@ -6,17 +6,16 @@ The exchange is OAuth 2.0's (RFC 6749 section 4.4): POST /v2/oauth2/token with t
 
 from __future__ import annotations
 
-import base64
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import quote, urlencode
 
 import msgspec
 
 from afield.errors import ComputeAPIError, ServiceError, ServiceUnreachable
-from afield.sdk.proxies import proxy_for
+from afield.sdk.login.plain_http import LATER, post_form
+from afield.sdk.login.tokens import TOKEN_PATH, basic
 from afield.sdk.retry import TryAgain
 from afield.wire.malformed import MALFORMED
 
@@ -37,10 +36,6 @@ _ID_MAY_BE_ALONE: Final = {"GLOBUS_COMPUTE_CLIENT_ID"}
 
 #: Seconds before its end at which a token is renewed, so that none ends on its way.
 _EARLY_S: Final = 60.0
-#: Seconds for one exchange.
-_TIMEOUT_S: Final = 30.0
-_LATER: Final = frozenset({429, 500, 502, 503, 504})
-_MOST_BYTES: Final = 1 << 20
 
 
 class _Token(msgspec.Struct):
@@ -71,9 +66,7 @@ class ClientCredentials:
     ) -> None:
         self.client_id = client_id
         self._url, self._name, self._now = url.rstrip("/"), name, now
-        # RFC 6749 section 2.3.1: both are form-encoded before they are joined.
-        pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
-        self._basic = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        self._basic = basic(client_id, secret)
         self._header, self._until = "", -1.0
         self._lock = threading.Lock()
 
@@ -107,13 +100,14 @@ class ClientCredentials:
         return True
 
     def _fetch(self) -> _Token:
-        status, answer = self._post({"grant_type": "client_credentials", "scope": COMPUTE_SCOPE})
+        form = {"grant_type": "client_credentials", "scope": COMPUTE_SCOPE}
+        status, answer = post_form(f"{self._url}{TOKEN_PATH}", form, self._basic, "for a token")
         if status == 200:
             try:
                 return msgspec.json.decode(answer, type=_Token)
             except MALFORMED as error:
                 raise ServiceError(f"{self._url} answered with something that is no token: {error}") from error
-        if status in _LATER:
+        if status in LATER:
             raise TryAgain(ServiceUnreachable(f"{self._url} answers {status} to {self._name}'s request for a token"))
         if status in {404, 405}:
             raise ServiceError(
@@ -130,34 +124,6 @@ class ClientCredentials:
             body.error or f"HTTP_{status}",
             f"{self._url} gives {self._name} {self.client_id} no token: {reason}",
         )
-
-    def _post(self, form: Mapping[str, str]) -> tuple[int, bytes]:
-        import http.client
-        import urllib.error
-        import urllib.request
-
-        request = urllib.request.Request(  # noqa: S310 - the scheme is checked
-            f"{self._url}/v2/oauth2/token",
-            data=urlencode(form).encode(),
-            headers={"Authorization": self._basic, "Accept": "application/json"},
-            method="POST",
-        )
-        if request.type not in {"http", "https"}:
-            raise ServiceError(f"{self._url!r} is not the address of a service; write one like http://127.0.0.1:5000")
-        # Without a handler for redirects: a secret goes where it was meant to go, and nowhere else.
-        opener = urllib.request.OpenerDirector()
-        proxy = proxy_for(self._url)
-        proxies = urllib.request.ProxyHandler({request.type: proxy} if proxy else {})
-        for handler in (proxies, urllib.request.HTTPHandler(), urllib.request.HTTPSHandler()):
-            opener.add_handler(handler)
-        try:
-            with opener.open(request, timeout=_TIMEOUT_S) as response:
-                return response.status, response.read(_MOST_BYTES)
-        except (OSError, http.client.HTTPException) as error:
-            why = getattr(error, "reason", None) or error
-            raise TryAgain(
-                ServiceUnreachable(f"the service at {self._url} cannot be reached for a token ({why}). Is it running?")
-            ) from error
 
 
 def find(url: str, environ: Mapping[str, str]) -> ClientCredentials | None:

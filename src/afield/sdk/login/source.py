@@ -1,23 +1,26 @@
 """Which service, and as whom.
 
-The address: what the program says, else ``AFIELD_SERVICE_URL``, else the one service that runs on this machine. As
-whom: what the program says, else ``AFIELD_TOKEN``, else the client credentials of the environment, else the token kept
-by ``afield login`` for this address, else the one in the file of the running service.
+The address: what the program says, else ``AFIELD_SERVICE_URL``, else the one service that runs on this machine, else
+the one at which this person has logged in. As whom: what the program says, else ``AFIELD_TOKEN``, else the client
+credentials of the environment, else the login kept by ``afield login`` for this address, else the token in the file of
+the running service.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
 from afield.errors import ConfigurationError, ServiceError
-from afield.sdk.login import client_credentials, known
+from afield.sdk.login import client_credentials, known, stored
 from afield.sdk.login.client_credentials import ClientCredentials
+from afield.sdk.login.renewing import StoredAuthorizer
+from afield.sdk.login.stored import StoredLogin, StoredToken
 from afield.sdk.retry import TryAgain
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "find_url",
     "forget_token",
     "keep_token",
+    "relogin",
     "renewal",
 ]
 
@@ -109,9 +113,17 @@ def find_url(environment: str | None = None, *, local: bool = False, environ: Ma
         raise ConfigurationError(
             f"several services run here ({listed}): say which one with service_url= or {_URL_VARIABLE}"
         )
+    logins = stored.all_logins(environ)
+    if len(logins) == 1:
+        return logins[0].service_url
+    if logins:
+        listed = ", ".join(login.service_url for login in logins)
+        raise ConfigurationError(
+            f"you are logged in at several services ({listed}): say which one with service_url= or {_URL_VARIABLE}"
+        )
     raise ConfigurationError(
-        "no service is known: start one on this machine with `afield up`, or say where yours is with service_url= or "
-        f"{_URL_VARIABLE}"
+        "no service is known: start one on this machine with `afield up`, log in at yours with `afield login --service "
+        f"https://…`, or say where it is with service_url= or {_URL_VARIABLE}"
     )
 
 
@@ -138,12 +150,13 @@ def find_token(url: str, environ: Mapping[str, str] = os.environ) -> str | None:
     given = environ.get(_TOKEN_VARIABLE, "").strip()
     if given:
         return given
-    try:
-        kept = _token_file(url, environ).read_text().strip()
-    except OSError:
-        kept = ""
-    if kept:
-        return kept
+    login = stored.read(url, environ)
+    if login is not None and login.compute is not None:
+        return login.compute.access_token
+    return _token_of_running(url, environ)
+
+
+def _token_of_running(url: str, environ: Mapping[str, str]) -> str | None:
     return next(
         (
             service.token
@@ -161,12 +174,25 @@ def find_authorizer(url: str, environ: Mapping[str, str] = os.environ) -> Author
     them, because it is meant for this service and no other.
 
     :raises ValueError: the environment holds half of a client's credentials
+    :raises ConfigurationError: a login is kept that cannot be read
     """
     credentials = client_credentials.find(url, environ)
-    if credentials is not None and not environ.get(_TOKEN_VARIABLE):
+    given = environ.get(_TOKEN_VARIABLE, "").strip()
+    if given:
+        return BearerToken(given)
+    if credentials is not None:
         return credentials
-    token = find_token(url, environ)
+    login = stored.read(url, environ)
+    if login is not None:
+        return _of_login(url, login, environ)
+    token = _token_of_running(url, environ)
     return None if token is None else BearerToken(token)
+
+
+def _of_login(url: str, login: StoredLogin, environ: Mapping[str, str]) -> Authorizer:
+    if login.client_secret is not None:
+        return ClientCredentials(url, login.client_id, login.client_secret, "your login")
+    return StoredAuthorizer(login, environ)
 
 
 def authorization(token: str | None, authorizer: Authorizer | None) -> Callable[[], Awaitable[str | None]]:
@@ -185,8 +211,8 @@ def authorization(token: str | None, authorizer: Authorizer | None) -> Callable[
         return constant
 
     async def ask() -> str | None:
-        # Most of the time client credentials need no thread to wait in.
-        ready = source.ready() if isinstance(source, ClientCredentials) else None
+        # Most of the time these need no thread to wait in.
+        ready = source.ready() if isinstance(source, ClientCredentials | StoredAuthorizer) else None
         return ready or await _in_thread(source.get_authorization_header)
 
     return ask
@@ -219,6 +245,42 @@ def renewal(authorizer: object) -> Callable[[], Awaitable[bool]] | None:
     return ask
 
 
+def relogin(authorizer: object) -> Callable[[Mapping[str, Any]], Awaitable[bool]] | None:
+    """A function to call when a service asks for another login (``authorization_parameters``), that says whether there
+    was one; None: nobody is there to log in.
+
+    :param authorizer: whatever gives the header
+    """
+    log_in = getattr(authorizer, "handle_authorization_parameters", None)
+    if not callable(log_in):
+        return None
+
+    async def ask(parameters: Mapping[str, Any]) -> bool:
+        return bool(await _in_thread(lambda: log_in(parameters)))
+
+    return ask
+
+
+class _OfApp:
+    """An authorizer of an application of globus-sdk, which can have its person log in again, as published."""
+
+    def __init__(self, app: Any, authorizer: Authorizer) -> None:
+        self._app, self._authorizer = app, authorizer
+
+    def get_authorization_header(self) -> str | None:
+        return self._authorizer.get_authorization_header()
+
+    def handle_missing_authorization(self) -> bool:
+        renew = getattr(self._authorizer, "handle_missing_authorization", None)
+        return bool(renew()) if callable(renew) else False
+
+    def handle_authorization_parameters(self, parameters: Mapping[str, Any]) -> bool:
+        from globus_sdk.gare import GlobusAuthorizationParameters
+
+        self._app.login(auth_params=GlobusAuthorizationParameters.from_dict(dict(parameters)))
+        return True
+
+
 def authorizer_of_app(app: Any) -> Authorizer:
     """What gives the header, of an application object of globus-sdk (``UserApp``, ``ClientApp``) or one like it.
 
@@ -231,7 +293,9 @@ def authorizer_of_app(app: Any) -> Authorizer:
     add = getattr(app, "add_scope_requirements", None)
     if callable(add):
         add({_RESOURCE_SERVER: [client_credentials.COMPUTE_SCOPE]})
-    return as_authorizer(app.get_authorizer(_RESOURCE_SERVER))
+    authorizer = as_authorizer(app.get_authorizer(_RESOURCE_SERVER))
+    is_globus = type(app).__module__.partition(".")[0] == "globus_sdk" and callable(getattr(app, "login", None))
+    return _OfApp(app, authorizer) if is_globus else authorizer
 
 
 def keep_token(url: str, token: str, environ: Mapping[str, str] = os.environ) -> Path:
@@ -240,30 +304,14 @@ def keep_token(url: str, token: str, environ: Mapping[str, str] = os.environ) ->
     :return: the file, readable by its owner only
     :raises ConfigurationError: it cannot be written
     """
-    path = _token_file(url, environ)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(handle, "w") as file:
-            file.write(token)
-        Path(name).replace(path)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
-    return path
+    now = time.time()
+    tokens = {stored.COMPUTE_SERVER: StoredToken(token, now)}
+    return stored.keep(StoredLogin(service_url=url.rstrip("/"), logged_in_at=now, tokens=tokens), environ)
 
 
 def forget_token(url: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Forget what :func:`keep_token` kept; whether there was one."""
-    try:
-        _token_file(url, environ).unlink()
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _token_file(url: str, environ: Mapping[str, str]) -> Path:
-    host, port = known.normal_url(url).rsplit("//", 1)[1].rsplit(":", 1)
-    return known.user_dir(environ) / "tokens" / f"{host}_{port}"
+    """Forget what :func:`keep_token` kept, without asking the service; whether there was something."""
+    return stored.forget(url, environ)
 
 
 def as_authorizer(given: Any) -> Authorizer:

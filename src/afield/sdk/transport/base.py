@@ -13,7 +13,7 @@ What every implementation promises, and :mod:`afield.testing.transport` checks:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from afield.errors import ComputeAPIError
 from afield.wire.rest import (
@@ -41,6 +41,8 @@ from afield.wire.rest import (
 )
 
 __all__ = ["Refusal", "Transport"]
+
+T = TypeVar("T")
 
 
 class Refusal(ComputeAPIError):  # noqa: N818 - one error, with more to say
@@ -152,6 +154,15 @@ class Transport(Protocol):
 
     async def delete_endpoint(self, endpoint_id: str) -> dict[str, Any]:
         """Remove it."""
+
+    # -- people ------------------------------------------------------------------------------------------------------
+
+    async def ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
+        """What is asked rarely, and is all ours (:mod:`afield.wire.rest_people`): by its method and path.
+
+        :param path: begins with ``/afield/v1/``
+        :param kind: of the answer
+        """
 
     async def close(self) -> None:
         """Let go of connections. Closing twice is fine."""

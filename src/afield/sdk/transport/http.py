@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from afield.errors import ComputeAPIError, ConfigurationError, ServiceError, ServiceUnreachable
+from afield.sdk.login.needed import LoginNeeded
 from afield.sdk.proxies import proxy_for
 from afield.sdk.retry import TryAgain
 from afield.sdk.transport.base import Refusal
@@ -65,6 +66,7 @@ class _Refusal(msgspec.Struct):
     detail: Any = None
     reason: Any = None
     error_args: Any = None
+    authorization_parameters: Any = None
 
 
 class HttpTransport:
@@ -75,6 +77,7 @@ class HttpTransport:
     :param agent: this program, for the service's log
     :param renew: awaited when a request was answered with 401; whether it is worth repeating, once, with what
         ``authorization`` gives then. None: never
+    :param relogin: likewise, when the service asks for another login; given what it asks for
     """
 
     def __init__(
@@ -83,9 +86,10 @@ class HttpTransport:
         authorization: Callable[[], Awaitable[str | None]],
         agent: str,
         renew: Callable[[], Awaitable[bool]] | None = None,
+        relogin: Callable[[Mapping[str, Any]], Awaitable[bool]] | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        self._authorization, self._renew = authorization, renew
+        self._authorization, self._renew, self._relogin = authorization, renew, relogin
         self._headers = {"User-Agent": agent, WIRE_HEADER: "2", "Accept": "application/json"}
         self._proxy = proxy_for(self.url)
         self._session: aiohttp.ClientSession | None = None
@@ -119,7 +123,7 @@ class HttpTransport:
 
     async def cancel(self, request: CancelRequest) -> CancelAnswer:
         """Ask that tasks are ended."""
-        return await self._send("POST", "/v2/tasks/cancel", CancelAnswer, request)
+        return await self._send("POST", "/afield/v1/tasks/cancel", CancelAnswer, request)
 
     async def list_tasks(
         self,
@@ -142,7 +146,7 @@ class HttpTransport:
             before=before,
             limit=limit,
         )
-        return await self._get(f"/v2/tasks{query}", TaskList)
+        return await self._get(f"/afield/v1/tasks{query}", TaskList)
 
     async def result_queue(self, group_id: str | None = None) -> ResultQueue:
         """Fresh credentials for the result stream."""
@@ -161,7 +165,7 @@ class HttpTransport:
         self, *, search: str | None = None, before: str | None = None, limit: int | None = None
     ) -> FunctionList:
         """The caller's functions, the newest first."""
-        return await self._get(f"/v2/functions{_query(search=search, before=before, limit=limit)}", FunctionList)
+        return await self._get(f"/afield/v1/functions{_query(search=search, before=before, limit=limit)}", FunctionList)
 
     async def delete_function(self, function_id: str) -> dict[str, Any]:
         """Remove it."""
@@ -199,6 +203,10 @@ class HttpTransport:
         """Remove it."""
         return await self._send("DELETE", f"/v2/endpoints/{endpoint_id}", dict[str, Any])
 
+    async def ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
+        """What is asked rarely, and is all ours."""
+        return await self._send(method, path, kind, body)
+
     # -- one request -------------------------------------------------------------------------------------------------
 
     async def _get(self, path: str, kind: type[T]) -> T:
@@ -215,6 +223,10 @@ class HttpTransport:
         if status == 401 and self._renew is not None and await self._renew():
             # A request that was refused for want of a login had no effect, so any may be repeated.
             status, after_s, answer = await self._authorized(method, path, headers, written)
+        if status == 403 and self._relogin is not None:
+            needed = self._refused(method, path, status, after_s, answer)
+            if isinstance(needed, LoginNeeded) and await self._relogin(needed.parameters):
+                status, after_s, answer = await self._authorized(method, path, headers, written)
         if status >= 300:
             raise self._refused(method, path, status, after_s, answer, anonymous="Authorization" not in headers)
         try:
@@ -259,7 +271,7 @@ class HttpTransport:
             raise TryAgain(ServiceUnreachable(unreachable(self.url, str(error) or type(error).__name__))) from error
 
     def _refused(
-        self, method: str, path: str, status: int, after_s: float | None, answer: bytes, *, anonymous: bool
+        self, method: str, path: str, status: int, after_s: float | None, answer: bytes, *, anonymous: bool = False
     ) -> TryAgain | ServiceError:
         try:
             body = msgspec.json.decode(answer, type=_Refusal)
@@ -273,9 +285,11 @@ class HttpTransport:
             return ServiceError(
                 f"{self.url} redirects {method} {path}, which no Afield service does: is the address complete?"
             )
-        if status == 401 and anonymous:
-            reason += f" (no token is known for {self.url}: set AFIELD_TOKEN, or pass Client(token=...))"
+        if status == 401:
+            reason += _what_to_do(self.url, anonymous=anonymous)
         code, reason = body.code or f"HTTP_{status}", reason or f"{method} {path} was refused"
+        if status == 403 and isinstance(body.authorization_parameters, dict):
+            return LoginNeeded(status, code, reason, body.authorization_parameters, self.url)
         if isinstance(body.error_args, list) and body.error_args:
             return Refusal(status, code, reason, tuple(body.error_args))
         return ComputeAPIError(status, code, reason)
@@ -287,6 +301,15 @@ def unreachable(url: str, why: str) -> str:
         f"the service at {url} cannot be reached ({why}). Is it running (afield up, afield serve), and is that its "
         "address (AFIELD_SERVICE_URL)?"
     )
+
+
+def _what_to_do(url: str, *, anonymous: bool) -> str:
+    if anonymous:
+        return (
+            f" (no login is known for {url}: run `afield login --service {url}`, set AFIELD_TOKEN, or pass "
+            "Client(token=...))"
+        )
+    return f" (the token that was sent is not taken: run `afield login --service {url}`, or give another one)"
 
 
 def _query(**values: str | int | None) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from afield.errors import InvalidId
+from afield.service.auth.oauth.problems import OAuthError
 from afield.service.domain import refusals
 from afield.service.domain.refusals import Refusal
 from afield.service.store.base import NotText
@@ -20,6 +23,8 @@ def as_refusal(error: Exception) -> Refusal | None:
     """The refusal that an error means; None: it is a mistake of ours."""
     if isinstance(error, Refusal):
         return error
+    if isinstance(error, OAuthError):
+        return Refusal(error.status, "REQUEST_MALFORMED", error.message, headers=error.headers)
     if isinstance(error, InvalidId):
         return refusals.invalid_id(str(error))
     if isinstance(error, NotText):
@@ -31,9 +36,10 @@ def as_refusal(error: Exception) -> Refusal | None:
 
 def body_of(refusal: Refusal) -> bytes:
     """Its body."""
-    return _encode(
-        ErrorBody(refusal.code, refusal.status, refusal.message, refusal.message, error_args=list(refusal.about))
-    )
+    body = ErrorBody(refusal.code, refusal.status, refusal.message, refusal.message, error_args=list(refusal.about))
+    if refusal.authorization is not None:
+        body.authorization_parameters = dict(refusal.authorization)
+    return _encode(body)
 
 
 def no_such_route(path: str) -> Refusal:
@@ -41,9 +47,10 @@ def no_such_route(path: str) -> Refusal:
     return Refusal(404, "ROUTE_NOT_FOUND", f"This service has no route {path}.")
 
 
-def no_such_method(method: str, path: str) -> Refusal:
+def no_such_method(method: str, path: str, allowed: Sequence[str]) -> Refusal:
     """Something is there, for other methods."""
-    return Refusal(405, "METHOD_NOT_ALLOWED", f"The route {path} does not take {method}.")
+    message = f"The route {path} does not take {method}; it takes {', '.join(allowed)}."
+    return Refusal(405, "METHOD_NOT_ALLOWED", message, headers={"allow": ", ".join(allowed)})
 
 
 def internal_error(request_id: str) -> Refusal:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
+from afield.service.api.unheard import Unheard, digest_of
 from afield.service.domain import refusals
 from afield.service.domain.caller import Caller
+from afield.service.operate.operate import Operate
 from afield.service.use.assemble import Uses
 from afield.service.use.lists import DEFAULT_LIMIT, MOST
 from afield.wire.v2 import WIRE_HEADER
@@ -28,17 +30,21 @@ class Ask:
     """What is asked, by whom, and of whom.
 
     :param uses: what can be asked for
+    :param operate: what operators may ask
     """
 
-    __slots__ = ("_caller", "_receive", "_scope", "method", "path", "uses")
+    __slots__ = ("_caller", "_receive", "_scope", "method", "operate", "path", "unheard", "uses")
 
-    def __init__(self, scope: Scope, receive: Receive, uses: Uses) -> None:
+    def __init__(self, scope: Scope, receive: Receive, uses: Uses, operate: Operate | None = None) -> None:
         self._scope = scope
         self._receive = receive
         self._caller: Caller | None = None
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.uses = uses
+        self.operate = operate or Operate()
+        #: set for what came without a key, and may be repeated
+        self.unheard: Unheard | None = None
 
     @property
     def caller(self) -> Caller:
@@ -51,9 +57,19 @@ class Ask:
         self._caller = caller
 
     @property
+    def known_caller(self) -> Caller | None:
+        """Who asks; None: nobody was let in."""
+        return self._caller
+
+    @property
     def wire(self) -> int:
         """The highest version of the envelope that the client reads."""
         return 2 if self.header(_WIRE) not in {None, "1"} else 1
+
+    async def expect_repetition(self, body: bytes) -> None:
+        """Whoever asks may ask once more without saying so: find out whether this is such a one, or will get one."""
+        digest = await digest_of(self.caller.id, self.path, self.wire, body)
+        self.unheard = Unheard(self.uses.repeats, digest, self._receive)
 
     def header(self, name: bytes) -> str | None:
         """A header's value; ``name`` in lower case."""
@@ -66,6 +82,22 @@ class Ask:
         """A parameter behind the question mark; the last one, if there are several."""
         found = parse_qs(str(self._scope["query_string"], "latin-1"), keep_blank_values=True).get(name)
         return found[-1] if found else None
+
+    @property
+    def query_string(self) -> str:
+        """All that is behind the question mark."""
+        return str(self._scope["query_string"], "latin-1")
+
+    def address(self, proxies: Sequence[str] = ()) -> str:
+        """Where the request came from.
+
+        :param proxies: addresses whose word is taken for where they have it from
+        """
+        client = self._scope.get("client")
+        peer = "" if client is None else str(client[0])
+        said = self.header(b"x-forwarded-for") if peer in proxies else None
+        # Each proxy writes behind what was there; the first ones may be anybody's invention.
+        return peer if said is None else said.rpartition(",")[2].strip()[:64]
 
     def cookie(self, name: str) -> str | None:
         """A cookie's value."""
@@ -103,12 +135,13 @@ class Ask:
             raise refusals.malformed(f"limit={said!r} is not a number from 1 to {MOST:,}: write one, or leave it out.")
         return int(said)
 
-    async def body(self) -> bytes:
+    async def body(self, limit: int | None = None) -> bytes:
         """All of the body.
 
+        :param limit: bytes; None: those of any request
         :raises Refusal: it is larger than any may be, or ends before its end
         """
-        limit = self.uses.limits.request_bytes
+        limit = limit or self.uses.limits.request_bytes
         length = self.header(b"content-length")
         if length is not None and length.isdigit() and int(length) > limit:
             raise refusals.body_too_large(limit)

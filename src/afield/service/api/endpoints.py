@@ -51,6 +51,11 @@ async def lock(ask: Ask, endpoint_id: str) -> LockResponse:
     return await ask.uses.endpoints.lock(ask.caller, endpoint_id)
 
 
+async def unlock(ask: Ask, endpoint_id: str) -> LockResponse:
+    """Let an endpoint that was stopped from afar start again at once."""
+    return await ask.uses.endpoints.unlock(ask.caller, endpoint_id)
+
+
 async def delete(ask: Ask, endpoint_id: str) -> dict[str, int]:
     """Forget an endpoint; tasks that wait for it fail."""
     await ask.uses.endpoints.delete(ask.caller, endpoint_id)

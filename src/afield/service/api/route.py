@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from afield.service.auth.oauth.scopes import COMPUTE
+
 __all__ = ["Route"]
+
+_COMPUTE: Final = frozenset({COMPUTE})
 
 
 class Route:
@@ -21,6 +25,10 @@ class Route:
     :param gives: the type of the answer
     :param query: the names of parameters behind the question mark
     :param is_open: no token is needed
+    :param opens: says of a request whether it needs no token, though others do
+    :param scopes: a token that is good for some things only must be good for one of these
+    :param is_listed: it is in the API's description; pages for people are not
+    :param is_repeated: asked twice it is done twice, and clients repeat it without saying so
     """
 
     def __init__(
@@ -33,9 +41,14 @@ class Route:
         gives: Any,
         query: tuple[str, ...] = (),
         is_open: bool = False,
+        opens: Callable[[Any], bool] | None = None,
+        scopes: frozenset[str] = _COMPUTE,
+        is_listed: bool = True,
+        is_repeated: bool = False,
     ) -> None:
         self.method, self.path, self.handler = method, path, handler
         self.takes, self.gives, self.query, self.is_open = takes, gives, query, is_open
+        self.opens, self.scopes, self.is_listed, self.is_repeated = opens, scopes, is_listed, is_repeated
         self.decode = None if takes is None else msgspec.json.Decoder(takes).decode
         self.parameters: list[str] = re.findall(r"{(\w+)}", path)
         #: of a path: a match whose groups are the parameters, or None

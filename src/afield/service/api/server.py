@@ -11,6 +11,8 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from afield.service.api.ask import ASGI
+from afield.service.api.connection import BoundedHttp
+from afield.service.settings import Limits
 
 __all__ = ["HttpServer"]
 
@@ -28,12 +30,12 @@ class HttpServer:
     """Serves an application on a bound socket. It speaks uvicorn's HTTP; its server is not used, for that wants to own
     the process.
 
-    :param goodbye_s: seconds that requests under way may take when it stops
+    :param limits: how much and how slowly clients may send, and how long requests under way may take when it stops
     """
 
-    def __init__(self, app: ASGI, bound: socket.socket, goodbye_s: float) -> None:
+    def __init__(self, app: ASGI, bound: socket.socket, limits: Limits) -> None:
         self._bound = bound
-        self._goodbye_s = goodbye_s
+        self._limits = limits
         self._config = Config(
             cast("Any", app),
             http="httptools",
@@ -63,7 +65,7 @@ class HttpServer:
         for connection in list(self._state.connections):
             connection.shutdown()  # those that are idle at once, the others after their answer
         if self._state.tasks:
-            _, late = await asyncio.wait(self._state.tasks, timeout=self._goodbye_s)
+            _, late = await asyncio.wait(self._state.tasks, timeout=self._limits.goodbye_s)
             for task in late:
                 task.cancel()
             if late:
@@ -82,5 +84,4 @@ class HttpServer:
             await asyncio.sleep(_LOOK_S)
 
     def _connected(self) -> asyncio.Protocol:
-        protocol = cast("Any", self._config.http_protocol_class)
-        return cast("asyncio.Protocol", protocol(config=self._config, server_state=self._state, app_state={}))
+        return BoundedHttp(self._config, self._state, self._limits)

@@ -27,7 +27,7 @@ LISTED_BY: Final = ("status", "endpoint_id", "function_id", "task_group_id", "se
 
 async def submit(ask: Ask, endpoint_id: str, body: SubmitRequest) -> msgspec.Raw:
     """Accept tasks for an endpoint, all or none. With the header Idempotency-Key it can be repeated safely."""
-    key = ask.header(b"idempotency-key")
+    key = ask.header(b"idempotency-key") if ask.unheard is None else ask.unheard.key
     return msgspec.Raw(await ask.uses.submit(ask.caller, endpoint_id, body, wire=ask.wire, key=key))
 
 
@@ -62,4 +62,4 @@ async def result_queue(ask: Ask) -> ResultQueue:
     group_id = ask.query("task_group_id")
     if group_id:
         return await ask.uses.watch.ready_queue(ask.caller, group_id, ask.wire)
-    return ask.uses.watch.result_queue(ask.caller)
+    return await ask.uses.watch.result_queue(ask.caller)

@@ -1,8 +1,16 @@
-"""Logins for the queues, without a table: the name says who and which generation, the password is a keyed hash of it.
+"""SEAM: how peers log in to the queues. And the way without a table: the name says who and which generation, the
+password is a keyed hash of it.
 
-So nothing secret is kept but the service's own key, every replica can check every login, and credentials outlive the
-service's restarts, which the published core endpoint needs: it keeps those of its registration for life. Revoking is
-raising the generation of the record; see :mod:`afield.service.domain.names`.
+What every way promises:
+
+- A login reaches what :func:`afield.service.domain.names.permissions` says, and nothing else.
+- One of an endpoint lets in until its generation is raised and its connections were dropped
+  (:meth:`afield.broker.base.BrokerAdmin.drop`), or until it expires, which takes days: a published core endpoint keeps
+  the one of its registration for life. One of a client lets in for a while; each connect asks for a new one.
+- Nothing secret is kept but the service's own key, and every replica admits the same login with the same password.
+
+Without a table every replica can check every login by itself, which a broker in the service's own process needs; other
+brokers keep users of their own, or believe tokens (:mod:`afield.service.auth.rabbit_logins`).
 """
 
 from __future__ import annotations
@@ -12,10 +20,10 @@ from typing import Protocol
 
 from afield.broker.base import Permissions
 from afield.service.clock import Clock
-from afield.service.domain.names import ClientLogin, CoreLogin, Login, UserLogin, parse_login, permissions
+from afield.service.domain.names import ClientLogin, CoreLogin, Login, parse_login, permissions
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 
-__all__ = ["Lookup", "QueueLogins"]
+__all__ = ["Logins", "Lookup", "QueueLogins", "is_good", "password_of"]
 
 
 class Lookup(Protocol):
@@ -28,8 +36,38 @@ class Lookup(Protocol):
         """By id."""
 
 
+class Logins(Protocol):
+    """Makes logins that the broker lets in."""
+
+    async def admit(self, login: Login) -> str:
+        """The broker's URL, as others reach it, with this login in it; from now on it lets in.
+
+        A client's may be good for longer than it says.
+
+        :raises BrokerUnreachable: the broker, which must be told, does not answer
+        """
+
+
+def password_of(secret: bytes, name: str) -> str:
+    """The password of a login of this name; it needs no escaping in a URL."""
+    return hmac.digest(secret, name.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+
+async def is_good(login: Login, records: Lookup, now: float) -> bool:
+    """Whether a login may let in at this moment, going by what is kept of its owner."""
+    if isinstance(login, ClientLogin):
+        return now < login.expires_at
+    if isinstance(login, CoreLogin):
+        endpoint = await records.endpoint(login.endpoint_id)
+        return endpoint is not None and endpoint.generation == login.generation
+    user_endpoint = await records.user_endpoint(login.user_endpoint_id)
+    if user_endpoint is None or user_endpoint.generation != login.generation:
+        return False
+    return await records.endpoint(user_endpoint.endpoint_id) is not None
+
+
 class QueueLogins:
-    """Makes logins, and checks them for the broker.
+    """Makes logins, and checks them for a broker that asks.
 
     :param secret: the service's key, the same in every life and every replica
     :param records: where the generations are
@@ -47,40 +85,19 @@ class QueueLogins:
 
     def url(self, login: Login) -> str:
         """The broker's URL with this login in it. Names and passwords need no escaping."""
-        return f"amqp://{login.name}:{self._password(login.name)}@{self._address}/%2F"
+        return f"amqp://{login.name}:{password_of(self._secret, login.name)}@{self._address}/%2F"
 
-    def core_url(self, endpoint: EndpointRecord) -> str:
-        """For a core endpoint; good until its generation is raised."""
-        return self.url(CoreLogin(endpoint.id, endpoint.generation))
-
-    def user_url(self, user_endpoint: UserEndpointRecord) -> str:
-        """For a user endpoint; good until its generation is raised."""
-        return self.url(UserLogin(user_endpoint.id, user_endpoint.generation))
-
-    def client_url(self, identity_id: str, lifetime_s: float) -> str:
-        """For a client; it connects within ``lifetime_s`` seconds, or asks again."""
-        return self.url(ClientLogin(identity_id, int(self._clock.now() + lifetime_s)))
+    async def admit(self, login: Login) -> str:
+        """The broker's URL with this login in it; the broker asks when somebody comes."""
+        return self.url(login)
 
     async def authenticate(self, name: str, password: str) -> Permissions | None:
         """Who is this? An :data:`afield.broker.base.Authenticate`."""
         # Both sides as bytes: compare_digest refuses text that is not ASCII, and a login may hold anything.
-        if not hmac.compare_digest(self._password(name).encode(), password.encode("utf-8", "surrogatepass")):
+        right = password_of(self._secret, name)
+        if not hmac.compare_digest(right.encode(), password.encode("utf-8", "surrogatepass")):
             return None
         login = parse_login(name)
-        if login is None or not await self._is_good(login):
+        if login is None or not await is_good(login, self._records, self._clock.now()):
             return None
         return permissions(login)
-
-    async def _is_good(self, login: Login) -> bool:
-        if isinstance(login, ClientLogin):
-            return self._clock.now() < login.expires_at
-        if isinstance(login, CoreLogin):
-            endpoint = await self._records.endpoint(login.endpoint_id)
-            return endpoint is not None and endpoint.generation == login.generation
-        user_endpoint = await self._records.user_endpoint(login.user_endpoint_id)
-        if user_endpoint is None or user_endpoint.generation != login.generation:
-            return False
-        return await self._records.endpoint(user_endpoint.endpoint_id) is not None
-
-    def _password(self, name: str) -> str:
-        return hmac.digest(self._secret, name.encode("utf-8", "surrogatepass"), "sha256").hex()

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
+import msgspec
+
+from afield.service.auth.oauth.clients import find_client
 from afield.service.clock import Clock
 from afield.service.domain.caller import Caller
-from afield.service.domain.people import TokenRecord
+from afield.service.domain.people import Session, TokenKind, TokenRecord
 from afield.service.store.base import Store
+from afield.service.use.people.callers import caller_of
 
 __all__ = ["BearerTokens", "digest_of"]
 
@@ -25,6 +30,8 @@ _BELIEVED_S: Final = 5.0
 _MOST: Final = 10_000
 
 _SCHEME: Final = "bearer "
+
+_LETS_IN: Final = frozenset({TokenKind.ACCESS, TokenKind.PERSONAL, TokenKind.SERVICE})
 
 
 def digest_of(token: str) -> bytes:
@@ -40,6 +47,8 @@ class BearerTokens:
         self._clock = clock
         # digest -> (believed until, who)
         self._believed: dict[bytes, tuple[float, Caller]] = {}
+        # How often something was revoked: a look that began before it is believed no longer than it took.
+        self._revocations = 0
 
     async def authenticate(self, authorization: str | None) -> Caller | None:
         """Who holds this token; None: nobody who is known here."""
@@ -54,30 +63,90 @@ class BearerTokens:
 
     async def _look_up(self, digest: bytes, now: float) -> Caller | None:
         self._believed.pop(digest, None)
-        token = await self._store.people.token(digest)
-        if token is None or not hmac.compare_digest(token.digest, digest):
+        before = self._revocations
+        token = await self.known(digest)
+        if token is None or token.kind not in _LETS_IN:
             return None
-        if token.expires_at is not None and now >= token.expires_at:
+        caller = await self.holder(token)
+        if caller is None:
             return None
-        identity = await self._store.people.identity(token.identity_id)
-        if identity is None:
-            return None
+        if before != self._revocations:
+            return caller
         if len(self._believed) >= _MOST:
             self._believed.clear()
         until = now + _BELIEVED_S
-        self._believed[digest] = (until if token.expires_at is None else min(until, token.expires_at), Caller(identity))
-        return Caller(identity)
+        self._believed[digest] = (until if token.expires_at is None else min(until, token.expires_at), caller)
+        return caller
 
-    async def issue(self, identity_id: str, label: str, lifetime_s: float | None = None) -> str:
+    async def known(self, digest: bytes) -> TokenRecord | None:
+        """What is kept of a token of any kind that has not expired; None: there is none."""
+        token = await self._store.people.token(digest)
+        if token is None or not hmac.compare_digest(token.digest, digest):
+            return None
+        if token.expires_at is not None and self._clock.now() >= token.expires_at:
+            return None
+        return token
+
+    async def holder(self, token: TokenRecord) -> Caller | None:
+        """Who holds it; None: nobody any more, for the account or the client is disabled."""
+        people = self._store.people
+        identity = await people.identity(token.identity_id)
+        if identity is None or not await self._is_client_in_use(token):
+            return None
+        account = await people.account_of(identity.id)
+        if account is not None and account.disabled_at is not None:
+            return None
+        caller = await caller_of(people, identity)
+        return replace(
+            caller,
+            scopes=None if token.scopes is None else frozenset(token.scopes),
+            session=token.session,
+            # Whoever runs the service holds a token that it made for them at its start.
+            is_admin=caller.is_admin or token.kind is TokenKind.SERVICE,
+        )
+
+    async def _is_client_in_use(self, token: TokenRecord) -> bool:
+        if token.client_id is None:
+            return True
+        return await find_client(self._store.people, token.client_id) is not None
+
+    async def issue(
+        self,
+        identity_id: str,
+        label: str,
+        lifetime_s: float | None = None,
+        *,
+        kind: TokenKind = TokenKind.SERVICE,
+        client_id: str | None = None,
+        scopes: tuple[str, ...] | None = None,
+        family: str | None = None,
+        session: Session | None = None,
+    ) -> str:
         """A new token for somebody. Only they get to see it.
 
         :param label: what it is for, for its owner
         :param lifetime_s: seconds; None: until it is revoked
+        :param kind: what it is for
+        :param client_id: the program for which it is
+        :param scopes: what it is good for; None: everything that its holder may
+        :param family: of the tokens that end together
+        :param session: how its holder had logged in
         """
         token = secrets.token_urlsafe(32)
         now = self._clock.now()
-        expires_at = None if lifetime_s is None else now + lifetime_s
-        await self._store.people.put_token(TokenRecord(digest_of(token), identity_id, label, now, expires_at))
+        record = TokenRecord(
+            digest_of(token),
+            identity_id,
+            label,
+            now,
+            None if lifetime_s is None else now + lifetime_s,
+            kind,
+            client_id,
+            scopes,
+            family,
+            session,
+        )
+        await self._store.people.put_token(record)
         return token
 
     async def prolong(self, token: str, lifetime_s: float) -> None:
@@ -85,12 +154,24 @@ class BearerTokens:
         record = await self._store.people.token(digest_of(token))
         if record is not None:
             until = self._clock.now() + lifetime_s
-            await self._store.people.put_token(
-                TokenRecord(record.digest, record.identity_id, record.label, record.created_at, until)
-            )
+            await self._store.people.put_token(msgspec.structs.replace(record, expires_at=until))
 
     async def revoke(self, token: str) -> None:
         """It lets nobody in any more; here at once, in other replicas within seconds."""
         digest = digest_of(token)
-        self._believed.pop(digest, None)
         await self._store.people.delete_token(digest)
+        self._revocations += 1
+        self._believed.pop(digest, None)
+
+    async def revoke_all(
+        self, *, family: str | None = None, identity_id: str | None = None, client_id: str | None = None
+    ) -> int:
+        """Nor does any that matches all that is given; how many that were."""
+        count = await self._store.people.delete_tokens(family=family, identity_id=identity_id, client_id=client_id)
+        self.doubt()
+        return count
+
+    def doubt(self) -> None:
+        """Look at every token again: something about accounts, groups or clients has changed."""
+        self._revocations += 1
+        self._believed.clear()

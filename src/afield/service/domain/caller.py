@@ -33,6 +33,11 @@ class Caller:
         """The id of the identity that they act as."""
         return self.identity.id
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all their identities, the one that they act as first."""
+        return (self.identity.id, *(other.id for other in self.linked))
+
     def is_one_of(self, *identity_ids: str) -> bool:
         """Whether one of these ids is theirs."""
         return self.identity.id in identity_ids or any(other.id in identity_ids for other in self.linked)

@@ -11,6 +11,7 @@ from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from afield.service.domain.history import SERVICE_ENDED
 from afield.service.domain.liveness import is_online
 from afield.service.domain.records import (
     EndpointRecord,
@@ -120,12 +121,14 @@ def failed_task(task_id: str, code: str, message: str, now: float) -> FinishedTa
 
     :param code: a short name of the reason
     """
-    return FinishedTask(task_id, TaskState.FAILED, now, message.encode(), ErrorDetails(code, message))
+    error = ErrorDetails(code, message)
+    return FinishedTask(task_id, TaskState.FAILED, now, message.encode(), error, dict(SERVICE_ENDED))
 
 
 def cancelled_task(task_id: str, message: str, now: float) -> FinishedTask:
     """What is kept of a task that the service itself ends because somebody wants it cancelled."""
-    return FinishedTask(task_id, TaskState.CANCELLED, now, message.encode(), ErrorDetails(_CANCELLED, message))
+    error = ErrorDetails(_CANCELLED, message)
+    return FinishedTask(task_id, TaskState.CANCELLED, now, message.encode(), error, dict(SERVICE_ENDED))
 
 
 def to_task(record: TaskRecord, code: bytes) -> Task:
@@ -234,7 +237,8 @@ def endpoint_document(endpoint: EndpointRecord) -> EndpointDocument:
         endpoint_version=_text(endpoint, "endpoint_version"),
         sdk_version=_text(endpoint, "sdk_version"),
         python_version=_text(endpoint, "python_version"),
-        subscription_uuid=_text(endpoint, "subscription_uuid"),
+        subscription_uuid=endpoint.subscription_uuid or _text(endpoint, "subscription_uuid"),
+        authentication_policy=endpoint.authentication_policy,
     )
 
 

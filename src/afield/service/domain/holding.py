@@ -1,14 +1,18 @@
 """Which user endpoint has which unfinished task, and what becomes of the tasks of one whose life has ended.
 
 Theory. An unfinished task is *queued*, or it was *taken*: acknowledged by its user endpoint. Our endpoints acknowledge
-a task when its result is safe, so whatever else they had is queued again by itself when they end. Published endpoints
-acknowledge when their engine has accepted a task (reference: wire contract section 4.4); if such a process ends, nobody
-ever says what became of what it took. So when a life ends, what was taken in it is *lost*, unless its result still
-comes within a grace period.
+a task when its result is safe, so whatever else they had is queued again by itself when they end, and what had begun
+there they know from their own journal. Published endpoints acknowledge when their engine has accepted a task
+(reference: wire contract section 4.4); if such a process ends, nobody ever says what became of what it took. So when a
+life ends, what was taken in it is *ending*, and *lost* if its result does not come within a grace period: results may
+be on their way, or in a broker's hands.
 
 How a life ends: it says goodbye; it is not heard of any more; or the next life reports, which is told by another start
-time. In that case only what was taken by the time of the last report of the old life certainly was the old one's; what
-came in between is left to the end of the new one.
+time or process id. In that last case both may have taken tasks, and which is whose is told by the connection over which
+they were taken: the connections of the old one are over. What was taken before this service started came over one that
+is over, too. Of these ends, silence alone can be taken back: who is heard of again was only out of earshot.
+
+Being lost is not the end: what then becomes of a task is decided by what its submitter allowed (:func:`runs_again`).
 """
 
 from __future__ import annotations
@@ -16,24 +20,40 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["GRACE_S", "Holding"]
+from afield.service.domain.liveness import GRACE_S
+from afield.wire.messages import CallOptions
 
-#: How long, in seconds, results of an ended life are waited for.
-GRACE_S: Final = 60.0
+__all__ = ["GONE", "GRACE_S", "Holding", "runs_again"]
+
+#: Stands for every connection that was over when this service started.
+GONE: Final = None
+
+
+def runs_again(options: CallOptions | None, lost: int) -> bool:
+    """Whether a task that was possibly begun may be queued again.
+
+    :param options: what was asked for the call
+    :param lost: how many lives it was lost with, this one included
+    """
+    return options is not None and options.retries >= lost
 
 
 class Holding:
-    """Unfinished tasks, by id. Times are unix seconds."""
+    """Unfinished tasks, by id. Times are unix seconds.
 
-    def __init__(self) -> None:
+    :param grace_s: how long, in seconds, results of an ended life are waited for
+    """
+
+    def __init__(self, grace_s: float = GRACE_S) -> None:
+        self.grace_s = grace_s
         # task -> user endpoint
         self._holders: dict[str, str] = {}
         # user endpoint -> how many unfinished tasks
         self._counts: dict[str, int] = {}
-        # user endpoint -> task -> when it was taken
-        self._taken: dict[str, dict[str, float]] = {}
-        # user endpoint -> task -> (when it was taken, when it is lost)
-        self._ending: dict[str, dict[str, tuple[float, float]]] = {}
+        # user endpoint -> task -> the connection over which it was taken
+        self._taken: dict[str, dict[str, object]] = {}
+        # user endpoint -> task -> (that connection, when it is lost, whether that can be taken back)
+        self._ending: dict[str, dict[str, tuple[object, float, bool]]] = {}
 
     def begin(self, tasks: Iterable[tuple[str, str]]) -> None:
         """Tasks were accepted: (task, user endpoint)."""
@@ -51,22 +71,30 @@ class Holding:
             self._counts[holder] -= 1
             if not self._counts[holder]:
                 del self._counts[holder]
-            for kept in (self._taken, self._ending):
-                of_holder = kept.get(holder)
-                if of_holder is not None:
-                    of_holder.pop(task_id, None)
-                    if not of_holder:
-                        del kept[holder]
+            self._forget(holder, task_id)
 
     def holder(self, task_id: str) -> str | None:
         """Whose an unfinished task is; None: it is not known here."""
         return self._holders.get(task_id)
 
-    def taken(self, holder: str, task_ids: Iterable[str], now: float) -> None:
-        """A user endpoint has acknowledged tasks. Those that have ended are of no interest."""
+    def taken(self, holder: str, task_ids: Iterable[str], by: object = GONE) -> list[str]:
+        """A user endpoint has acknowledged tasks.
+
+        :param by: its connection
+        :return: those that are its own and have not ended; others are of no interest
+        """
+        found = [task_id for task_id in task_ids if self._holders.get(task_id) == holder]
+        for task_id in found:
+            self._forget(holder, task_id)
+            self._taken.setdefault(holder, {})[task_id] = by
+        return found
+
+    def queued_again(self, task_ids: Iterable[str]) -> None:
+        """Tasks were taken, and are in their queue once more."""
         for task_id in task_ids:
-            if self._holders.get(task_id) == holder:
-                self._taken.setdefault(holder, {})[task_id] = now
+            holder = self._holders.get(task_id)
+            if holder is not None:
+                self._forget(holder, task_id)
 
     def is_taken(self, task_id: str) -> bool:
         """Whether an unfinished task was acknowledged by its user endpoint, as far as is known here."""
@@ -83,25 +111,50 @@ class Holding:
         """The user endpoints that have unfinished tasks."""
         return list(self._counts)
 
-    def life_ended(self, holder: str, now: float, *, taken_by: float | None = None) -> None:
+    def readers(self, holder: str) -> set[object]:
+        """The connections over which a user endpoint has taken what it has."""
+        return set(self._taken.get(holder, {}).values())
+
+    def life_ended(self, holder: str, now: float, *, silent: bool = False, but: Iterable[object] = ()) -> None:
         """The process of a user endpoint is gone.
 
-        :param taken_by: what was taken later is not known to be its; None: everything is
+        :param silent: nobody said so; it is not heard of
+        :param but: connections that are not its, but the next one's
         """
-        for task_id, moment in list(self._taken.get(holder, {}).items()):
-            if taken_by is None or moment <= taken_by:
+        if not silent:  # what was silent is gone for certain now
+            for task_id, (by, deadline, _) in self._ending.get(holder, {}).items():
+                self._ending[holder][task_id] = (by, deadline, False)
+        spared = frozenset(but)
+        for task_id, by in list(self._taken.get(holder, {}).items()):
+            if by not in spared:
                 del self._taken[holder][task_id]
-                self._ending.setdefault(holder, {})[task_id] = (moment, now + GRACE_S)
+                self._ending.setdefault(holder, {})[task_id] = (by, now + self.grace_s, silent)
         if not self._taken.get(holder, True):
             del self._taken[holder]
 
     def life_goes_on(self, holder: str) -> None:
-        """It was only out of earshot."""
-        for task_id, (moment, _) in self._ending.pop(holder, {}).items():
-            self._taken.setdefault(holder, {})[task_id] = moment
+        """A process of it is there: if it was taken for gone because it was silent, it was not."""
+        ending = self._ending.get(holder, {})
+        for task_id, (by, _, silent) in list(ending.items()):
+            if silent:
+                del ending[task_id]
+                self._taken.setdefault(holder, {})[task_id] = by
+        if not self._ending.get(holder, True):
+            del self._ending[holder]
 
     def lost(self, now: float) -> list[str]:
-        """Tasks that nobody will finish any more. The caller ends them."""
+        """Tasks that nobody will finish any more. The caller ends them, or queues them again."""
         return [
-            task_id for ending in self._ending.values() for task_id, (_, deadline) in ending.items() if now >= deadline
+            task_id
+            for ending in self._ending.values()
+            for task_id, (_, deadline, _) in ending.items()
+            if now >= deadline
         ]
+
+    def _forget(self, holder: str, task_id: str) -> None:
+        for kept in (self._taken, self._ending):
+            of_holder = kept.get(holder)
+            if of_holder is not None:
+                of_holder.pop(task_id, None)
+                if not of_holder:
+                    del kept[holder]

@@ -4,6 +4,11 @@ An endpoint is online while its last report is younger than :data:`PATIENCE` of 
 goodbye of a core endpoint, ``active: false`` that of a user endpoint. A report with ``error`` says that a *start*
 failed: it takes a user endpoint offline, never a core endpoint, which lives on and only passes the news (reference:
 wire contract section 8.3).
+
+That is about whether work is sent there. Whether the *life* of a process is over, and with it what it had taken, is
+asked more carefully: an error says nothing of a process that was there before it, for a command to one that runs can
+fail too; and what reported before this service started may well live, and gets as long to be heard of as if it had
+just reported (:func:`is_gone`).
 """
 
 from __future__ import annotations
@@ -17,13 +22,16 @@ from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 
 __all__ = [
     "DEFAULT_PERIOD_S",
+    "GRACE_S",
     "PATIENCE",
     "after_core_report",
     "after_user_report",
     "error_of",
     "is_another_life",
+    "is_gone",
     "is_online",
     "is_same_life",
+    "life",
     "says_goodbye",
 ]
 
@@ -33,8 +41,12 @@ PATIENCE: Final = 2.5
 #: What is assumed of an endpoint that reports without a usable period (the published default).
 DEFAULT_PERIOD_S: Final = 30.0
 
-#: In a user endpoint's report: when its process began, unix seconds.
+#: How long, in seconds, results of a life that has ended are waited for.
+GRACE_S: Final = 60.0
+
+#: In a user endpoint's report: when its process began (unix seconds), and its process id.
 _BEGAN: Final = "start_unix"
+_PROCESS: Final = "posix_pid"
 
 #: Not kept: the rendered configuration, which may hold its user's secrets.
 _NOT_KEPT: Final = frozenset({"config_raw"})
@@ -78,16 +90,34 @@ def after_user_report(user_endpoint: UserEndpointRecord, state: dict[str, Any], 
     )
 
 
+def is_gone(record: UserEndpointRecord, now: float, *, listening_since: float) -> bool:
+    """Whether the process that this user endpoint had is over, by its own word or because it is silent.
+
+    :param listening_since: when this service began to hear reports (unix seconds)
+    """
+    if says_goodbye(record.state):
+        return True
+    heard = max(record.last_report_at, listening_since)
+    return now >= heard + PATIENCE * (record.heartbeat_period or DEFAULT_PERIOD_S)
+
+
+def life(record: UserEndpointRecord) -> str:
+    """A name for the process that reported last; empty: it does not say who it is."""
+    began, process = record.state.get(_BEGAN), record.state.get(_PROCESS)
+    if began is None:
+        return ""
+    return f"{began}" if process is None else f"{began}/{process}"
+
+
 def is_another_life(before: UserEndpointRecord, after: UserEndpointRecord) -> bool:
     """Whether the report between these came from another process than the one before it."""
-    began, begins = before.state.get(_BEGAN), after.state.get(_BEGAN)
-    return began is not None and begins is not None and began != begins
+    was, is_ = life(before), life(after)
+    return bool(was and is_) and was != is_
 
 
 def is_same_life(before: UserEndpointRecord, after: UserEndpointRecord) -> bool:
     """Whether both reports certainly came from one process."""
-    began = before.state.get(_BEGAN)
-    return began is not None and began == after.state.get(_BEGAN)
+    return bool(life(before)) and life(before) == life(after)
 
 
 def _period(state: dict[str, Any]) -> float:

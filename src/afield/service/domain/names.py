@@ -55,10 +55,11 @@ EXCHANGES: Final[dict[str, ExchangeKind]] = {
     GROUPS: "direct",
 }
 
-#: What the service itself reads. A confirm of a result means that it is committed, not that it is queued.
+#: What the service itself reads. A confirm of a result means that it is committed, or on the disk of a broker that has
+#: one. Reports are read by one of several services at a time: of two that one endpoint sends, the later must win.
 SHARED_QUEUES: Final = (
     (QueueSpec(RESULTS, confirm_on_ack=True), Binding(RESULTS, RESULTS, "*.results")),
-    (QueueSpec(HEARTBEATS), Binding(HEARTBEATS, HEARTBEATS, "*.heartbeats")),
+    (QueueSpec(HEARTBEATS, one_reader=True), Binding(HEARTBEATS, HEARTBEATS, "*.heartbeats")),
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from afield.states import TaskState
+from afield.states import Actor, TaskState
 from afield.wire.messages import CallOptions, ErrorDetails
 
 __all__ = [
@@ -14,15 +14,19 @@ __all__ = [
     "EndpointRecord",
     "FinishedTask",
     "FunctionRecord",
+    "HandOver",
     "ListedFunction",
     "ListedTask",
     "SubmitRecord",
+    "TakenTask",
     "TaskGroupRecord",
     "TaskMove",
     "TaskOptions",
     "TaskRecord",
+    "TaskStep",
     "TaskView",
     "UserEndpointRecord",
+    "WaitingTasks",
 ]
 
 
@@ -38,7 +42,10 @@ class FunctionRecord(msgspec.Struct, frozen=True):
     description: str | None = None
     metadata: dict[str, Any] | None = None
     public: bool = False
+    #: the group of people who may run it too
     group_id: str | None = None
+    #: the one endpoint, of high assurance, where it may run; None: not bound
+    ha_endpoint_id: str | None = None
 
 
 class ListedFunction(msgspec.Struct, frozen=True):
@@ -77,6 +84,10 @@ class EndpointRecord(msgspec.Struct, frozen=True):
     #: seconds, from its last report; 0: it said goodbye
     heartbeat_period: float = 0.0
     locked_until: float = 0.0
+    #: how one must have logged in to run there; see :mod:`afield.service.domain.policies`
+    authentication_policy: str | None = None
+    #: kept as the endpoint says it; nothing depends on it
+    subscription_uuid: str | None = None
 
 
 class UserEndpointRecord(msgspec.Struct, frozen=True):
@@ -99,6 +110,23 @@ class UserEndpointRecord(msgspec.Struct, frozen=True):
     state: dict[str, Any] = {}
 
 
+class HandOver(msgspec.Struct, frozen=True):
+    """Tasks of one submit that are not known to be in their user endpoint's queue yet.
+
+    Kept where the queues survive the service: there it must be known, and cannot be seen, what is still to be sent.
+    """
+
+    user_endpoint_id: str
+    task_ids: tuple[str, ...]
+    #: when they were accepted
+    created_at: float
+
+    @property
+    def id(self) -> str:
+        """That of the first task."""
+        return self.task_ids[0]
+
+
 class TaskGroupRecord(msgspec.Struct, frozen=True):
     """Tasks that one Executor watches together."""
 
@@ -107,6 +135,12 @@ class TaskGroupRecord(msgspec.Struct, frozen=True):
     created_at: float
     #: highest version of the envelope that everybody who watches it reads; 0: nobody watches it, they ask instead
     wire: int = 1
+    #: True: some of its tasks are of high assurance, so what streams in says only that a result can be asked for
+    high_assurance: bool | None = None
+    #: seconds for which its tasks are kept from their end on; None: the service's
+    retention_s: float | None = None
+    #: seconds for which its tasks wait for their endpoint; None: the service's
+    waiting_s: float | None = None
 
 
 class TaskOptions(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -138,6 +172,16 @@ class TaskRecord(msgspec.Struct, frozen=True):
     state: TaskState = TaskState.WAITING_FOR_ENDPOINT
 
 
+class WaitingTasks(msgspec.Struct, frozen=True):
+    """How many tasks of a user endpoint are in one state, of those that have not ended."""
+
+    user_endpoint_id: str
+    state: TaskState
+    count: int
+    #: when the oldest of them was accepted, unix time in seconds
+    oldest_at: float
+
+
 class TaskMove(msgspec.Struct, frozen=True):
     """A task that has not ended was seen in another state."""
 
@@ -145,6 +189,35 @@ class TaskMove(msgspec.Struct, frozen=True):
     state: TaskState
     #: since when it is in it
     at: float
+    #: who says so: a value of :class:`afield.states.Actor`
+    actor: str = Actor.ENDPOINT
+    #: 1: the first try
+    attempt: int = 1
+    #: which process of its user endpoint has taken it for good: what is queued anew when the service starts does not
+    #: include it. None: as it was, or, when it waits for its endpoint, none
+    life: str | None = None
+
+
+class TaskStep(msgspec.Struct, frozen=True):
+    """A move that was made."""
+
+    state: str
+    at: float
+    actor: str
+    attempt: int = 1
+    life: str | None = None
+
+
+class TakenTask(msgspec.Struct, frozen=True):
+    """A task that has not ended, and that a process of its user endpoint has taken for good."""
+
+    id: str
+    group_id: str
+    user_endpoint_id: str
+    #: since when it is where it is
+    at: float
+    #: which process, as far as is known
+    life: str
 
 
 class FinishedTask(msgspec.Struct, frozen=True):

@@ -10,25 +10,44 @@ from collections.abc import Mapping, Sequence
 
 __all__ = [
     "Refusal",
+    "account_not_found",
+    "authorization_required",
     "batch_too_large",
     "body_too_large",
+    "client_not_found",
     "conflict",
     "endpoint_forbidden",
     "endpoint_not_found",
+    "endpoint_runs_no_guests",
+    "endpoint_unprotected",
+    "function_bound_elsewhere",
     "function_forbidden",
     "function_not_found",
     "function_not_permitted",
     "function_too_large",
+    "grant_not_found",
     "group_forbidden",
     "group_not_found",
+    "identity_not_found",
     "invalid",
     "invalid_id",
+    "invitation_not_found",
     "locked",
     "malformed",
+    "media_type_not_supported",
+    "operators_only",
     "options_not_supported",
     "payload_too_large",
+    "policy_forbidden",
+    "policy_not_found",
     "python_mismatch",
+    "scope_missing",
     "task_not_found",
+    "team_forbidden",
+    "team_not_found",
+    "token_not_found",
+    "too_many_requests",
+    "too_many_waiting",
     "unauthenticated",
 ]
 
@@ -41,6 +60,8 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
     :param message: for people: what, whose fault, what to do next
     :param about: for programs: what it is about, such as ids and versions
     :ivar headers: of the answer, names in lower case, such as ``retry-after``
+    :ivar authorization: how to log in so that the answer may be yes; the ``authorization_parameters`` of a published
+        authorization-requirements document
     """
 
     def __init__(
@@ -49,6 +70,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
         super().__init__(status, code, message, about)
         self.status, self.code, self.message, self.about = status, code, message, about
         self.headers: Mapping[str, str] = headers or {}
+        self.authorization: Mapping[str, object] | None = None
 
     def __str__(self) -> str:
         return f"{self.message} ({self.status} {self.code})"
@@ -62,12 +84,35 @@ def unauthenticated() -> Refusal:
         "This service does not know the token that came with the request, or none came. Send `Authorization: Bearer "
         "<token>`; beside a service of your own that is the token in its file below ~/.afield/services, elsewhere "
         "set AFIELD_TOKEN.",
+        headers={"www-authenticate": "Bearer"},
     )
+
+
+def scope_missing(scopes: Sequence[str]) -> Refusal:
+    """A token that is good for other things (RFC 6750 section 3.1). Published clients log in again by themselves.
+
+    :param scopes: one of these would do
+    """
+    refusal = Refusal(
+        403,
+        "ConsentRequired",
+        f"The token is good for other things only: this needs one with the scope {' or '.join(scopes)}. Log in again, "
+        "and ask for that.",
+        scopes,
+        {"www-authenticate": f'Bearer error="insufficient_scope", scope="{" ".join(scopes)}"'},
+    )
+    refusal.authorization = {"required_scopes": list(scopes[:1])}
+    return refusal
 
 
 def malformed(message: str) -> Refusal:
     """The body is not what the route takes."""
     return Refusal(400, "REQUEST_MALFORMED", message)
+
+
+def media_type_not_supported(message: str) -> Refusal:
+    """The body is of another kind than the route takes."""
+    return Refusal(415, "UNSUPPORTED_MEDIA_TYPE", message)
 
 
 def invalid_id(message: str) -> Refusal:
@@ -125,6 +170,25 @@ def batch_too_large(count: int, limit: int) -> Refusal:
     )
 
 
+def too_many_requests(seconds: int) -> Refusal:
+    """Somebody asks more often than they may (RFC 6585 section 4).
+
+    :param seconds: after which they may again; clients wait for so long
+    """
+    return Refusal(
+        429,
+        "TOO_MANY_REQUESTS",
+        f"You ask more often than this service lets one person ask. Ask again in {seconds} s; put more tasks into one "
+        "submit, and let results stream in instead of asking for them.",
+        headers={"retry-after": str(seconds)},
+    )
+
+
+def too_many_waiting(message: str) -> Refusal:
+    """A queue is full, and may have room in a while. Published clients wait for at most ten seconds at a time."""
+    return Refusal(429, "TOO_MANY_TASKS_WAITING", message, headers={"retry-after": "10"})
+
+
 def payload_too_large(size: int, limit: int) -> Refusal:
     """The arguments of one task are too large."""
     return Refusal(
@@ -168,6 +232,16 @@ def function_not_permitted(function_id: str, endpoint_id: str) -> Refusal:
     )
 
 
+def function_bound_elsewhere(function_id: str, endpoint_id: str, bound_to: str) -> Refusal:
+    """A function of high assurance, and another endpoint than its own."""
+    return Refusal(
+        403,
+        "FUNCTION_NOT_PERMITTED",
+        f"Function {function_id} was registered for endpoint {bound_to} alone, as one of high assurance, and cannot "
+        f"run on {endpoint_id}. Submit it there, or register it anew without ha_endpoint_id.",
+    )
+
+
 def endpoint_not_found(endpoint_id: str) -> Refusal:
     """No such endpoint."""
     return Refusal(
@@ -187,6 +261,27 @@ def endpoint_forbidden(endpoint_id: str, doing: str) -> Refusal:
     )
 
 
+def endpoint_runs_no_guests(endpoint_id: str) -> Refusal:
+    """A published endpoint that was shared: it would drop every task but its owner's."""
+    return Refusal(
+        403,
+        "ENDPOINT_ACCESS_FORBIDDEN",
+        f"Endpoint {endpoint_id} is shared with you, and runs the published endpoint software, which runs only its "
+        "owner's tasks. Ask its owner to run Afield's endpoint software there (`afield endpoint start`), or to set up "
+        "identity mapping.",
+    )
+
+
+def endpoint_unprotected(policy_id: str) -> Refusal:
+    """What protects an endpoint is gone: nobody gets in."""
+    return Refusal(
+        403,
+        "ENDPOINT_ACCESS_FORBIDDEN",
+        f"The endpoint is protected by authentication policy {policy_id}, which does not exist any more. Ask its owner "
+        "to start it with another one.",
+    )
+
+
 def conflict(message: str) -> Refusal:
     """Somebody else has it at this moment."""
     return Refusal(409, "RESOURCE_CONFLICT", message)
@@ -197,7 +292,8 @@ def locked(endpoint_id: str, seconds: float) -> Refusal:
     return Refusal(
         423,
         "RESOURCE_LOCKED",
-        f"Endpoint {endpoint_id} was stopped remotely and stays locked for another {seconds:.0f} s. Start it then.",
+        f"Endpoint {endpoint_id} was stopped remotely and stays locked for another {seconds:.0f} s. Start it then, "
+        f"or unlock it before: DELETE /afield/v1/endpoints/{endpoint_id}/lock.",
     )
 
 
@@ -214,3 +310,85 @@ def group_not_found(group_id: str) -> Refusal:
 def group_forbidden(group_id: str) -> Refusal:
     """Somebody else's task group."""
     return Refusal(403, "TASK_GROUP_ACCESS_FORBIDDEN", f"Task group {group_id} belongs to somebody else.")
+
+
+# -- people ----------------------------------------------------------------------------------------------------------
+
+
+def authorization_required(
+    message: str, parameters: Mapping[str, object], code: str = "AuthorizationRequired"
+) -> Refusal:
+    """The caller must log in in another way, or consent to more; clients that can, do so and ask again.
+
+    :param parameters: of a published authorization-requirements document, without ``session_message``
+    """
+    refusal = Refusal(403, code, message)
+    refusal.authorization = {"session_message": message, **parameters}
+    return refusal
+
+
+def operators_only(_name: str = "") -> Refusal:
+    """Only for those who administrate the service."""
+    return Refusal(403, "OPERATORS_ONLY", "Only those who administrate this service may do that. Ask whoever runs it.")
+
+
+def identity_not_found(named: str) -> Refusal:
+    """Nobody of that name or id."""
+    return Refusal(
+        404,
+        "IDENTITY_NOT_FOUND",
+        f"Nobody is known here as {named}. Whoever is meant logs in once first; their name is what `afield whoami` "
+        "shows them.",
+    )
+
+
+def account_not_found(named: str) -> Refusal:
+    """No such account, or not the caller's to see."""
+    return Refusal(404, "ACCOUNT_NOT_FOUND", f"There is no account {named} here.")
+
+
+def token_not_found(named: str) -> Refusal:
+    """No such token, or not the caller's."""
+    return Refusal(404, "TOKEN_NOT_FOUND", f"You have no token {named} here.")
+
+
+def client_not_found(client_id: str) -> Refusal:
+    """No such client, or not the caller's."""
+    return Refusal(404, "CLIENT_NOT_FOUND", f"You have no client {client_id} here.")
+
+
+def team_not_found(team_id: str) -> Refusal:
+    """No such group of people, or one that the caller is not in: which of the two is nobody else's business."""
+    return Refusal(404, "GROUP_NOT_FOUND", f"You are in no group {team_id}.")
+
+
+def team_forbidden(team_id: str) -> Refusal:
+    """A member wants what is its managers' to do."""
+    return Refusal(403, "GROUP_ACCESS_FORBIDDEN", f"Only a manager of group {team_id} may do that. Ask one of them.")
+
+
+def invitation_not_found() -> Refusal:
+    """Unknown, used, expired or taken back; which of these is not told."""
+    return Refusal(
+        404,
+        "INVITATION_NOT_FOUND",
+        "There is no such invitation: it was used, has expired or was taken back, or a character of it is missing. "
+        "Ask whoever invited you for another one.",
+    )
+
+
+def grant_not_found(endpoint_id: str, named: str) -> Refusal:
+    """Taking back what was never given."""
+    return Refusal(404, "GRANT_NOT_FOUND", f"Endpoint {endpoint_id} is not shared with {named}.")
+
+
+def policy_not_found(policy_id: str) -> Refusal:
+    """No such authentication policy."""
+    return Refusal(404, "POLICY_NOT_FOUND", f"There is no authentication policy {policy_id} here.")
+
+
+def policy_forbidden(policy_id: str) -> Refusal:
+    """Somebody else's authentication policy."""
+    return Refusal(
+        403, "POLICY_ACCESS_FORBIDDEN", f"Authentication policy {policy_id} belongs to somebody else. Ask its owner."
+    )

@@ -10,6 +10,7 @@ from typing import Final
 
 from afield.service.domain import refusals
 from afield.service.domain.packing import is_packed
+from afield.service.domain.records import EndpointRecord, FunctionRecord
 from afield.service.domain.refusals import Refusal
 from afield.service.domain.user_endpoints import check_options
 from afield.wire import v2
@@ -17,7 +18,7 @@ from afield.wire.messages import CallOptions
 from afield.wire.plain import is_plain
 from afield.wire.rest import SubmitRequest
 
-__all__ = ["asked_for", "check_submit"]
+__all__ = ["asked_for", "check_function", "check_submit"]
 
 #: Options as their users name them, where that is not the name of the field.
 _SPOKEN: Final = {"timeout_s": "timeout"}
@@ -65,6 +66,19 @@ def check_submit(
         or _check_functions(request, client_wire)
         or _check_payloads(request, most_bytes)
     )
+
+
+def check_function(function: FunctionRecord, endpoint: EndpointRecord, named: str) -> Refusal | None:
+    """Why a function cannot run there; None: it can, as far as the endpoint is concerned.
+
+    :param named: as the request names it
+    """
+    if endpoint.allowed_functions is not None and function.id not in endpoint.allowed_functions:
+        return refusals.function_not_permitted(named, endpoint.id)
+    bound = function.ha_endpoint_id
+    if bound is not None and not (bound == endpoint.id and endpoint.high_assurance):
+        return refusals.function_bound_elsewhere(named, endpoint.id, bound)
+    return None
 
 
 def _check_plain(request: SubmitRequest) -> Refusal | None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from afield.service.domain import refusals
 from afield.service.domain.caller import Caller
@@ -21,7 +22,7 @@ from afield.service.domain.refusals import Refusal
 from afield.wire import v2
 from afield.wire.commands import QueueCredentials, StartCommand, StartOptions, user_endpoint_name
 
-__all__ = ["RESERVED", "check_options", "endpoint_wire", "identity_set", "start_command", "user_endpoint_id"]
+__all__ = ["RESERVED", "check_options", "endpoint_wire", "host_of", "identity_set", "start_command", "user_endpoint_id"]
 
 #: Names in a template that the core endpoint fills itself (reference: wire contract section 5.6).
 RESERVED: Final = frozenset({"parent_config", "user_runtime", "mapped_identity", "_GC"})
@@ -72,8 +73,20 @@ def _identity(identity: IdentityRecord) -> dict[str, Any]:
     }
 
 
-def start_command(caller: Caller, user_endpoint: UserEndpointRecord, credentials: QueueCredentials) -> StartCommand:
-    """What the core endpoint is told, to start this user endpoint or to refresh its credentials."""
+def host_of(endpoint: EndpointRecord, caller: Caller) -> str | None:
+    """Whose guest somebody is on an endpoint of ours that runs everything as its owner's user; None: they are none."""
+    if endpoint.multi_user or endpoint_wire(endpoint) < v2.VERSION[0] or caller.is_one_of(endpoint.owner_id):
+        return None
+    return endpoint.owner_id
+
+
+def start_command(
+    caller: Caller, user_endpoint: UserEndpointRecord, credentials: QueueCredentials, host: str | None = None
+) -> StartCommand:
+    """What the core endpoint is told, to start this user endpoint or to refresh its credentials.
+
+    :param host: as :func:`host_of` says
+    """
     return StartCommand(
         kwargs=StartOptions(
             name=user_endpoint_name(user_endpoint.endpoint_id, user_endpoint.id),
@@ -84,4 +97,5 @@ def start_command(caller: Caller, user_endpoint: UserEndpointRecord, credentials
         globus_username=caller.identity.username,
         globus_effective_identity=caller.id,
         globus_identity_set=identity_set(caller),
+        shared_by=UNSET if host is None else host,
     )

@@ -8,7 +8,7 @@ from afield.broker.base import Connection
 from afield.errors import WireError
 from afield.service.domain import names
 from afield.service.flows.inbox import Inbox
-from afield.service.use.finish import Finish
+from afield.service.operate.meter import TakeResults
 from afield.service.use.notice import TakeNotice
 from afield.wire import codec
 from afield.wire.messages import Notice, Result
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class Results:
     """Reads the queue on which endpoints send results. A message is acknowledged when what it brought is committed."""
 
-    def __init__(self, connection: Connection, finish: Finish, notice: TakeNotice) -> None:
+    def __init__(self, connection: Connection, finish: TakeResults, notice: TakeNotice) -> None:
         self._finish = finish
         self._notice = notice
         self.inbox = Inbox(connection, names.RESULTS)

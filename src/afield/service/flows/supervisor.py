@@ -32,6 +32,10 @@ class Supervisor:
         task.add_done_callback(self._ended)
         self._loops.append((task, stop))
 
+    def ended(self) -> list[str]:
+        """The names of loops that are not going any more."""
+        return [task.get_name() for task, _ in self._loops if task.done()]
+
     async def stop(self) -> None:
         """End all loops."""
         for task, stop in self._loops:

@@ -26,14 +26,18 @@ from afield.service.domain.records import (
     EndpointRecord,
     FinishedTask,
     FunctionRecord,
+    HandOver,
     ListedFunction,
     ListedTask,
     SubmitRecord,
+    TakenTask,
     TaskGroupRecord,
     TaskMove,
     TaskRecord,
+    TaskStep,
     TaskView,
     UserEndpointRecord,
+    WaitingTasks,
 )
 from afield.service.store.people import People
 
@@ -45,14 +49,14 @@ class AlreadyStored(Exception):  # noqa: N818 - says what it is
 
     Seen when a submit is repeated while its first try is under way: ask :meth:`Store.submit` for the answer.
 
-    :param what: ``"task"`` or ``"submit"``
+    :param what: ``"task"``, ``"submit"``, ``"account"`` or ``"link"``
     """
 
 
 class NotText(ValueError):  # noqa: N818 - says what it is
-    """A name, description or label holds a NUL character or a lone surrogate; nothing of the call was done.
+    """A name, description or label holds a NUL character or a lone surrogate, or is too long to be looked up.
 
-    Its text is a sentence that may be shown to whoever sent it.
+    Nothing of the call was done. Its text is a sentence that may be shown to whoever sent it.
     """
 
 
@@ -103,7 +107,10 @@ class Store(Protocol):
     # -- where -------------------------------------------------------------------------------------------------------
 
     async def put_endpoint(self, endpoint: EndpointRecord) -> None:
-        """Add, or replace the one with this id."""
+        """Add, or replace the one with this id.
+
+        :raises NotText: its name or display name is no text that can be kept
+        """
 
     async def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
         """By id."""
@@ -136,13 +143,22 @@ class Store(Protocol):
         tasks: Sequence[TaskRecord],
         submit: SubmitRecord | None = None,
         functions: Sequence[FunctionRecord] = (),
+        *,
+        to_hand_over: bool = False,
     ) -> None:
         """Accept these tasks, and remember the answer under ``submit.key``, in one commit.
 
         :param functions: added in the same commit, as :meth:`put_function` does
+        :param to_hand_over: remember that they, who all belong to one user endpoint, are to be put into its queue
         :raises AlreadyStored: one of the task ids or the key is there already; nothing was added
         :raises NotText: a label, or a text of a function, is no text that can be kept
         """
+
+    async def hand_overs(self, before: float, *, limit: int = 100) -> list[HandOver]:
+        """What was accepted before this moment, and is still to be put into queues; the oldest first."""
+
+    async def handed_over(self, ids: Iterable[str]) -> None:
+        """These hand-overs are done."""
 
     async def submit(self, key: bytes, *, since: float) -> SubmitRecord | None:
         """The answer to an earlier submit under this key that is not older than ``since``."""
@@ -153,14 +169,22 @@ class Store(Protocol):
         :return: the tasks that this call ended, with their ends, in the order given
         """
 
-    async def move_tasks(self, moves: Sequence[TaskMove]) -> list[str]:
+    async def move_tasks(self, wanted: Sequence[TaskMove]) -> list[str]:
         """Tasks were seen in other states.
 
         What :func:`afield.states.may_move` does not allow changes nothing, nor do moves of tasks that are unknown or
-        have ended; and a move into a terminal state is no move, but an end (:meth:`finish_tasks`).
+        have ended; and a move into a terminal state is no move, but an end (:meth:`finish_tasks`). A move that names a
+        life says who has taken the task; one back to waiting for its endpoint says that nobody has. Every move that
+        was made can be read again (:meth:`steps`).
 
         :return: the tasks that moved, each once, in the order given
         """
+
+    async def taken_tasks(self, user_endpoint_id: str | None = None) -> list[TakenTask]:
+        """Tasks that have not ended and that somebody has taken, all or one user endpoint's; by rising id."""
+
+    async def steps(self, task_id: str) -> list[TaskStep]:
+        """The moves of a task, of an ended one too, the earliest first."""
 
     async def put_cancels(self, records: Sequence[CancelRecord]) -> None:
         """Somebody wants these tasks ended. An earlier wish for the same task is replaced."""
@@ -204,15 +228,38 @@ class Store(Protocol):
     async def waiting_counts(self) -> dict[str, int]:
         """For each user endpoint with tasks that have not ended, how many."""
 
+    async def waiting_by_state(self) -> list[WaitingTasks]:
+        """The same, apart by state, with the age of the oldest; in no certain order. It looks at all that waits."""
+
     async def undelivered(self, *, after: str = "", limit: int = 1000) -> list[TaskView]:
         """Ended tasks whose result nobody has taken from its group's queue, by rising id, ids above ``after``."""
 
     async def mark_delivered(self, task_ids: Iterable[str]) -> None:
         """Somebody took the results of these tasks."""
 
-    async def delete_before(self, moment: float) -> int:
+    async def delete_before(self, moment: float, *, group_id: str | None = None, open_too: bool = True) -> int:
         """Forget tasks that ended, or were accepted and never ended, before ``moment``; how many that were.
 
         With them go the wishes to cancel them. Answers to submits from before ``moment`` are forgotten too, and so are
         task groups made and wishes expressed before it that have no task any more.
+
+        :param group_id: only tasks of this group, and nothing but tasks. None: of those whose group does not say itself
+            for how long they are kept
+        :param open_too: False: only tasks that ended
         """
+
+    async def groups_with_times(self) -> list[TaskGroupRecord]:
+        """The task groups that say themselves how long their tasks are kept, or wait; by rising id."""
+
+    async def overdue(
+        self, moment: float, *, seen: float, group_id: str | None = None, limit: int = 1000
+    ) -> list[tuple[str, str]]:
+        """Tasks that have waited for too long: (task, user endpoint), those of one user endpoint together.
+
+        :param moment: those that wait for their endpoint and were accepted before it
+        :param seen: and those that were last seen elsewhere before it
+        :param group_id: only those of this group. None: those whose group does not say itself how long they wait
+        """
+
+    async def forget_submits(self, moment: float) -> None:
+        """Forget the answers to submits from before ``moment``."""

@@ -10,18 +10,22 @@ from afield.service.domain.records import (
     EndpointRecord,
     FinishedTask,
     FunctionRecord,
+    HandOver,
     ListedFunction,
     ListedTask,
     SubmitRecord,
+    TakenTask,
     TaskGroupRecord,
     TaskMove,
     TaskRecord,
+    TaskStep,
     TaskView,
     UserEndpointRecord,
+    WaitingTasks,
 )
 from afield.service.store.base import AlreadyStored
 from afield.service.store.memory_people import MemoryPeople
-from afield.service.store.texts import check_function, check_labels, is_text
+from afield.service.store.texts import check_endpoint, check_function, check_labels, is_text
 from afield.states import TERMINAL, TaskState, may_move
 
 __all__ = ["MemoryStore"]
@@ -42,10 +46,13 @@ class MemoryStore:
         self._groups: dict[str, TaskGroupRecord] = {}
         self._tasks: dict[str, TaskRecord] = {}
         self._moves: dict[str, TaskMove] = {}
+        self._steps: dict[str, dict[tuple[float, str], TaskStep]] = {}
+        self._taken: dict[str, TaskMove] = {}
         self._ends: dict[str, FinishedTask] = {}
         self._cancels: dict[str, CancelRecord] = {}
         self._undelivered: set[str] = set()
         self._submits: dict[bytes, SubmitRecord] = {}
+        self._hand_overs: dict[str, HandOver] = {}
 
     async def open(self) -> None:
         """Nothing to prepare."""
@@ -93,6 +100,7 @@ class MemoryStore:
 
     async def put_endpoint(self, endpoint: EndpointRecord) -> None:
         """Add, or replace the one with this id."""
+        check_endpoint(endpoint)
         self._endpoints[endpoint.id] = endpoint
 
     async def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
@@ -138,6 +146,8 @@ class MemoryStore:
         tasks: Sequence[TaskRecord],
         submit: SubmitRecord | None = None,
         functions: Sequence[FunctionRecord] = (),
+        *,
+        to_hand_over: bool = False,
     ) -> None:
         """Accept these tasks, with their functions, and remember the answer under ``submit.key``, in one commit."""
         check_labels(tasks)
@@ -153,6 +163,18 @@ class MemoryStore:
         self._tasks.update(added)
         for function in functions:
             self._functions.setdefault(function.id, function)
+        if to_hand_over and tasks:
+            self._hand_overs[tasks[0].id] = HandOver(tasks[0].user_endpoint_id, tuple(added), tasks[0].created_at)
+
+    async def hand_overs(self, before: float, *, limit: int = 100) -> list[HandOver]:
+        """What is still to be put into queues, the oldest first."""
+        found = [one for one in self._hand_overs.values() if one.created_at < before]
+        return sorted(found, key=lambda one: (one.created_at, one.id))[:limit]
+
+    async def handed_over(self, ids: Iterable[str]) -> None:
+        """These hand-overs are done."""
+        for one in ids:
+            self._hand_overs.pop(one, None)
 
     async def submit(self, key: bytes, *, since: float) -> SubmitRecord | None:
         """The answer to an earlier submit under this key that is not older than ``since``."""
@@ -169,16 +191,38 @@ class MemoryStore:
                 ended.append(self._view(end.id))
         return ended
 
-    async def move_tasks(self, moves: Sequence[TaskMove]) -> list[str]:
+    async def move_tasks(self, wanted: Sequence[TaskMove]) -> list[str]:
         """Tasks were seen in other states; those that moved, in the order given."""
         moved = {}
-        for move in moves:
+        for move in wanted:
             if move.id not in self._tasks or move.id in self._ends or move.state in TERMINAL:
                 continue
             if may_move(self._state(move.id)[0], move.state):
-                self._moves[move.id] = move
+                self._move(move)
                 moved[move.id] = True
         return list(moved)
+
+    def _move(self, move: TaskMove) -> None:
+        self._moves[move.id] = move
+        if move.life is not None:
+            self._taken[move.id] = move
+        elif move.state is TaskState.WAITING_FOR_ENDPOINT:
+            self._taken.pop(move.id, None)
+        step = TaskStep(move.state, move.at, move.actor, move.attempt, move.life)
+        self._steps.setdefault(move.id, {})[move.at, move.state] = step
+
+    async def taken_tasks(self, user_endpoint_id: str | None = None) -> list[TakenTask]:
+        """Tasks that have not ended and that somebody has taken, by rising id."""
+        found = [(self._tasks[i], move) for i, move in sorted(self._taken.items()) if i not in self._ends]
+        return [
+            TakenTask(task.id, task.group_id, task.user_endpoint_id, self._moves[task.id].at, move.life or "")
+            for task, move in found
+            if user_endpoint_id in {None, task.user_endpoint_id}
+        ]
+
+    async def steps(self, task_id: str) -> list[TaskStep]:
+        """The moves of a task, the earliest first."""
+        return [step for _, step in sorted(self._steps.get(task_id, {}).items())]
 
     async def put_cancels(self, records: Sequence[CancelRecord]) -> None:
         """Somebody wants these tasks ended."""
@@ -246,6 +290,16 @@ class MemoryStore:
                 counts[task.user_endpoint_id] = counts.get(task.user_endpoint_id, 0) + 1
         return counts
 
+    async def waiting_by_state(self) -> list[WaitingTasks]:
+        """The same, apart by state, with the age of the oldest; in no certain order."""
+        found: dict[tuple[str, TaskState], WaitingTasks] = {}
+        for task in self._tasks.values():
+            if task.id not in self._ends:
+                where = task.user_endpoint_id, self._state(task.id)[0]
+                seen = found.get(where) or WaitingTasks(*where, 0, task.created_at)
+                found[where] = WaitingTasks(*where, seen.count + 1, min(seen.oldest_at, task.created_at))
+        return list(found.values())
+
     async def undelivered(self, *, after: str = "", limit: int = 1000) -> list[TaskView]:
         """Ended tasks whose result nobody has taken, by rising id, ids above ``after``."""
         return [self._view(i) for i in islice((i for i in sorted(self._undelivered) if i > after), limit)]
@@ -254,20 +308,57 @@ class MemoryStore:
         """Somebody took the results of these tasks."""
         self._undelivered.difference_update(task_ids)
 
-    async def delete_before(self, moment: float) -> int:
+    async def delete_before(self, moment: float, *, group_id: str | None = None, open_too: bool = True) -> int:
         """Forget tasks that ended, or were accepted and never ended, before ``moment``, and answered submits."""
-        old = [i for i, task in self._tasks.items() if self._last_moment(i, task) < moment]
+        old = [
+            i
+            for i, task in self._tasks.items()
+            if self._last_moment(i, task) < moment
+            and self._is_of(task, group_id, "retention_s")
+            and (open_too or i in self._ends)
+        ]
         for task_id in old:
             del self._tasks[task_id]
             self._ends.pop(task_id, None)
             self._moves.pop(task_id, None)
+            self._steps.pop(task_id, None)
+            self._taken.pop(task_id, None)
             self._cancels.pop(task_id, None)
             self._undelivered.discard(task_id)
+        if group_id is not None:
+            return len(old)
         self._submits = {key: s for key, s in self._submits.items() if s.created_at >= moment}
         self._cancels = {i: c for i, c in self._cancels.items() if i in self._tasks or c.asked_at >= moment}
         used = {task.group_id for task in self._tasks.values()}
         self._groups = {i: g for i, g in self._groups.items() if i in used or g.created_at >= moment}
         return len(old)
+
+    async def groups_with_times(self) -> list[TaskGroupRecord]:
+        """The task groups that say themselves how long their tasks are kept, or wait; by rising id."""
+        groups = sorted(self._groups.values(), key=lambda group: group.id)
+        return [group for group in groups if group.retention_s is not None or group.waiting_s is not None]
+
+    async def overdue(
+        self, moment: float, *, seen: float, group_id: str | None = None, limit: int = 1000
+    ) -> list[tuple[str, str]]:
+        """Tasks that have waited for too long: (task, user endpoint)."""
+        found = []
+        for task in self._tasks.values():
+            if task.id not in self._ends and self._is_of(task, group_id, "waiting_s"):
+                state, since = self._state(task.id)
+                is_waiting = state is TaskState.WAITING_FOR_ENDPOINT
+                if task.created_at < moment if is_waiting else since < seen:
+                    found.append((task.user_endpoint_id, task.id))
+        return [(task_id, where) for where, task_id in sorted(found)[:limit]]
+
+    async def forget_submits(self, moment: float) -> None:
+        """Forget the answers to submits from before ``moment``."""
+        self._submits = {key: s for key, s in self._submits.items() if s.created_at >= moment}
+
+    def _is_of(self, task: TaskRecord, group_id: str | None, time: str) -> bool:
+        """Whether a task is of this group; None: of one that says nothing itself about this time."""
+        group = self._groups.get(task.group_id)
+        return task.group_id == group_id if group_id is not None else getattr(group, time, None) is None
 
     def _last_moment(self, task_id: str, task: TaskRecord) -> float:
         end = self._ends.get(task_id)

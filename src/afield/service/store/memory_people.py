@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from afield.service.domain.people import (
     AccountRecord,
     ClientRecord,
@@ -67,17 +69,30 @@ class MemoryPeople:
         """All of one person."""
         return _oldest_first(one for one in self._identities.values() if one.person_id == person_id)
 
-    async def put_account(self, account: AccountRecord) -> None:
+    async def put_account(self, account: AccountRecord, identity: IdentityRecord | None = None) -> None:
         """Add or replace."""
         check_people(account)
+        if identity is not None:
+            check_people(identity)
         other = await self.account(account.username)
         if other is not None and other.identity_id != account.identity_id:
             raise AlreadyStored("account")
         self._accounts[account.identity_id] = account
+        if identity is not None:
+            self._identities[identity.id] = identity
+
+    async def change_account(self, before: AccountRecord, after: AccountRecord) -> bool:
+        """Replace, if it is as it was."""
+        check_people(after)
+        is_as_before = self._accounts.get(before.identity_id) == before
+        if is_as_before:
+            self._accounts[before.identity_id] = after
+        return is_as_before
 
     async def account(self, username: str) -> AccountRecord | None:
         """By username."""
-        return next((one for one in self._accounts.values() if one.username == username), None)
+        handle = username.lower()
+        return next((one for one in self._accounts.values() if one.username.lower() == handle), None)
 
     async def account_of(self, identity_id: str) -> AccountRecord | None:
         """By identity."""
@@ -85,7 +100,7 @@ class MemoryPeople:
 
     async def accounts(self) -> list[AccountRecord]:
         """All."""
-        return sorted(self._accounts.values(), key=lambda one: one.username)
+        return sorted(self._accounts.values(), key=lambda one: one.username.lower())
 
     async def put_link(self, link: LinkRecord) -> None:
         """Add."""
@@ -125,7 +140,7 @@ class MemoryPeople:
         """Remove it."""
         found = self._clients.pop(client_id, None)
         if found is not None:
-            await self.delete_tokens(client_id=client_id)
+            _drop(self._tokens, lambda token: client_id in {token.client_id, token.identity_id})
             _drop(self._consents, lambda consent: consent.client_id == client_id)
         return found is not None
 
@@ -158,7 +173,9 @@ class MemoryPeople:
 
     async def put_ticket(self, ticket: TicketRecord) -> None:
         """Add or replace."""
-        self._tickets[ticket.digest] = ticket
+        check_people(ticket)
+        content = msgspec.json.decode(msgspec.json.encode(ticket.content))
+        self._tickets[ticket.digest] = msgspec.structs.replace(ticket, content=content)
 
     async def ticket(self, digest: bytes) -> TicketRecord | None:
         """Look at it."""
@@ -170,6 +187,7 @@ class MemoryPeople:
 
     async def put_consent(self, consent: ConsentRecord) -> None:
         """Add or replace."""
+        check_people(consent)
         self._consents[consent.identity_id, consent.client_id] = consent
 
     async def consent(self, identity_id: str, client_id: str) -> ConsentRecord | None:
@@ -186,6 +204,7 @@ class MemoryPeople:
 
     async def put_key(self, key: KeyRecord) -> None:
         """Add or replace."""
+        check_people(key)
         self._keys[key.id] = key
 
     async def keys(self) -> list[KeyRecord]:
@@ -220,6 +239,7 @@ class MemoryPeople:
 
     async def put_member(self, member: MemberRecord) -> None:
         """Add or replace."""
+        check_people(member)
         self._members[member.team_id, member.identity_id] = member
 
     async def delete_member(self, team_id: str, identity_id: str) -> bool:
@@ -236,6 +256,7 @@ class MemoryPeople:
 
     async def put_grant(self, grant: GrantRecord) -> None:
         """Add or replace."""
+        check_people(grant)
         self._grants[grant.object_id, grant.principal, grant.principal_id] = grant
 
     async def delete_grant(self, object_id: str, principal: Principal, principal_id: str) -> bool:

@@ -1,9 +1,9 @@
 """SEAM, a part of the store: people, how they come in, and with whom they share.
 
 What the store promises (:mod:`afield.service.store.base`) is promised here, too: writes are durable when they return,
-each method happens whole or not at all, and text that no database can keep is refused with
-:class:`~afield.service.store.base.NotText`. What is unique says so, and raises
-:class:`~afield.service.store.base.AlreadyStored` for a second one.
+each method happens whole or not at all (``forget_expired`` goes in steps), and text that no database can keep, or look
+up because it is too long, is refused with :class:`~afield.service.store.base.NotText`; nothing is found by such. What
+is unique says so, and raises :class:`~afield.service.store.base.AlreadyStored` for a second one.
 """
 
 from __future__ import annotations
@@ -50,14 +50,23 @@ class People(Protocol):
     async def identities_of(self, person_id: str) -> list[IdentityRecord]:
         """All of one person; the oldest first."""
 
-    async def put_account(self, account: AccountRecord) -> None:
+    async def put_account(self, account: AccountRecord, identity: IdentityRecord | None = None) -> None:
         """Add, or replace the one of this identity.
 
+        :param identity: added or replaced in the same commit
         :raises AlreadyStored: another identity's account has this username
         """
 
+    async def change_account(self, before: AccountRecord, after: AccountRecord) -> bool:
+        """Replace the account of an identity, if it is still as ``before``; whether it was.
+
+        So nobody undoes what somebody else did since they looked, such as disabling it.
+
+        :param after: of the same identity, with the same username
+        """
+
     async def account(self, username: str) -> AccountRecord | None:
-        """By username, in lower case."""
+        """By username, in upper or lower case."""
 
     async def account_of(self, identity_id: str) -> AccountRecord | None:
         """By identity."""
@@ -75,7 +84,7 @@ class People(Protocol):
         """By who vouches, and for whom."""
 
     async def links_of(self, identity_id: str) -> list[LinkRecord]:
-        """The outside identities behind an identity."""
+        """The outside identities behind an identity; the oldest first."""
 
     async def delete_link(self, issuer: str, subject: str) -> bool:
         """Forget it; whether there was one."""
@@ -92,7 +101,7 @@ class People(Protocol):
         """Somebody's; the oldest first."""
 
     async def delete_client(self, client_id: str) -> bool:
-        """Remove it, with its tokens and consents; whether there was one."""
+        """Remove it, with consents to it and all tokens that were given to it or are its own; whether there was one."""
 
     async def put_token(self, token: TokenRecord) -> None:
         """Add, or replace the one with this digest."""
@@ -112,7 +121,7 @@ class People(Protocol):
         """Forget all that match everything that is given; how many that were. Something must be given."""
 
     async def put_ticket(self, ticket: TicketRecord) -> None:
-        """Add, or replace the one with this digest."""
+        """Add, or replace the one with this digest. Its content comes back as JSON keeps it: lists for tuples."""
 
     async def ticket(self, digest: bytes) -> TicketRecord | None:
         """Look at it, expired or not."""
@@ -127,7 +136,7 @@ class People(Protocol):
         """What somebody consented to."""
 
     async def consents_of(self, identity_id: str) -> list[ConsentRecord]:
-        """All of somebody's."""
+        """All of somebody's; the oldest first."""
 
     async def delete_consent(self, identity_id: str, client_id: str) -> bool:
         """Take it back; whether there was one."""

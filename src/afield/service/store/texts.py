@@ -7,15 +7,15 @@ refuse the same, so that nobody learns of it only when the database is changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from afield.service.domain.records import FunctionRecord, TaskRecord
+from afield.service.domain.records import EndpointRecord, FunctionRecord, TaskRecord
 from afield.service.store.base import NotText
 
-__all__ = ["check_function", "check_labels", "check_people", "is_text"]
+__all__ = ["LONGEST", "check_endpoint", "check_function", "check_labels", "check_people", "is_text"]
 
 
 def is_text(value: str) -> bool:
@@ -50,20 +50,66 @@ def check_labels(tasks: Sequence[TaskRecord]) -> None:
 def check_people(record: Struct) -> None:
     """Refuse a record of :mod:`afield.service.domain.people` whose texts cannot be kept.
 
-    :raises NotText: one of them
+    :raises NotText: one of them, at any depth, or one that is looked up is too long for an index
     """
+    of = _NAMED.get(type(record).__name__, "somebody")
     for name in record.__struct_fields__:
         value = getattr(record, name)
-        if isinstance(value, str):
-            _check(f"the {name.replace('_', ' ')} of {_NAMED.get(type(record).__name__, 'somebody')}", value)
+        if value is not None and not isinstance(value, int | float | bytes):
+            what = f"the {name.replace('_', ' ')} of {of}"
+            _check_all(what, value)
+            if name in _LOOKED_UP and len(value.encode()) > LONGEST:
+                raise NotText(f"{what} is longer than {LONGEST} bytes, which no database can look up: shorten it.")
 
 
+def check_endpoint(endpoint: EndpointRecord) -> None:
+    """Refuse an endpoint whose names cannot be kept.
+
+    :raises NotText: name or display name
+    """
+    _check("the name of an endpoint", endpoint.name)
+    if endpoint.display_name is not None:
+        _check("the display name of an endpoint", endpoint.display_name)
+
+
+#: Bytes of a text that is part of a key or an index. PostgreSQL's rows of an index end at 2704, and some have three.
+LONGEST: Final = 800
+_LOOKED_UP: Final = frozenset(
+    {
+        *("id", "identity_id", "person_id", "client_id", "owner_id", "team_id", "object_id", "principal_id"),
+        *("username", "issuer", "subject", "family"),
+    }
+)
 _NAMED: Final = {
+    "AccountRecord": "an account",
     "ClientRecord": "a client",
+    "ConsentRecord": "a consent",
+    "GrantRecord": "a grant",
+    "IdentityRecord": "an identity",
+    "KeyRecord": "a key",
+    "LinkRecord": "a linked identity",
+    "MemberRecord": "a member",
     "PolicyRecord": "a policy",
     "TeamRecord": "a group",
+    "TicketRecord": "a ticket",
     "TokenRecord": "a token",
 }
+
+
+def _check_all(what: str, value: object) -> None:
+    """Every text in it."""
+    if isinstance(value, str):
+        _check(what, value)
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            _check_all(what, name)
+            _check_all(what, each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check_all(what, each)
+    elif isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            _check_all(what, getattr(value, name))
 
 
 def _check(what: str, value: str) -> None:

@@ -36,7 +36,7 @@ class Beat:
         self._starter = starter
         self._revive = revive
         self._cancel = cancel
-        self._holding = in_flight.holding
+        self._in_flight = in_flight
         self._clock = clock
         # Core endpoints that reported in this life of the service: the first report of one is its coming back, however
         # recent the last one that another life kept.
@@ -77,12 +77,13 @@ class Beat:
 
     def _note_life(self, before: UserEndpointRecord, after: UserEndpointRecord, now: float) -> None:
         """What the report says about the tasks that were taken in this life, or in the one before."""
+        holding = self._in_flight.holding
         if not after.active:
-            self._holding.life_ended(after.id, now)
+            holding.life_ended(after.id, now)
         elif liveness.is_another_life(before, after):
-            self._holding.life_ended(after.id, now, taken_by=before.last_report_at)
-        elif liveness.is_same_life(before, after):
-            self._holding.life_goes_on(after.id)
+            holding.life_ended(after.id, now, but=self._in_flight.readers(after.id))
+        else:
+            holding.life_goes_on(after.id)
 
     async def _user(self, user_endpoint: UserEndpointRecord, state: dict[str, Any]) -> None:
         reason = liveness.error_of(state)
@@ -96,11 +97,13 @@ class Beat:
         changed = await self._records.change_user_endpoint(user_endpoint.id, change)
         if changed is None:
             return
-        self._note_life(before[0], changed, now)
         if reason is not None:
+            # It says nothing of a process that was there before: commands to one that runs can fail, too.
             logger.info("user endpoint %s did not start: %s", changed.id, reason)
             self._starter.failed(changed, reason)
-        elif changed.active:
+            return
+        self._note_life(before[0], changed, now)
+        if changed.active:
             if not liveness.is_online(before[0], now) or liveness.is_another_life(before[0], changed):
                 await self._cancel.again(changed)
             self._starter.came_up(changed)

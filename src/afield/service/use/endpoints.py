@@ -7,12 +7,13 @@ import msgspec
 from afield.ids import parse_id
 from afield.service.clock import Clock
 from afield.service.domain import refusals
-from afield.service.domain.access import Action, decide
+from afield.service.domain.access import Action
 from afield.service.domain.caller import Caller
 from afield.service.domain.documents import endpoint_document, endpoint_status, endpoint_summary
 from afield.service.domain.records import EndpointRecord
 from afield.service.store.base import Store
 from afield.service.use.expire import Expire
+from afield.service.use.people.permit import Permit
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 from afield.service.use.register_endpoint import revoke
@@ -25,16 +26,26 @@ class Endpoints:
     """What can be asked of endpoints, and done to them.
 
     :param expire: fails the tasks of an endpoint that is deleted
+    :param permit: who may
     :param lock_s: seconds for which one that was stopped may not come back
     """
 
     def __init__(
-        self, store: Store, records: Records, queues: Queues, *, expire: Expire, clock: Clock, lock_s: float
+        self,
+        store: Store,
+        records: Records,
+        queues: Queues,
+        *,
+        expire: Expire,
+        permit: Permit,
+        clock: Clock,
+        lock_s: float,
     ) -> None:
         self._store = store
         self._records = records
         self._queues = queues
         self._expire = expire
+        self._permit = permit
         self._clock = clock
         self._lock_s = lock_s
 
@@ -46,13 +57,9 @@ class Endpoints:
         """
         now = self._clock.now()
         if role == "owner":
-            found = await self._store.endpoints(caller.id)
+            found = [one for each in caller.ids for one in await self._store.endpoints(each)]
         elif role == "any":
-            found = [
-                endpoint
-                for endpoint in await self._store.endpoints()
-                if decide(Action.SEE_ENDPOINT, caller, endpoint) is None
-            ]
+            found = await self._permit.visible(caller, await self._store.endpoints())
         else:
             raise refusals.malformed(f"role={role!r} is not known: write role=owner or role=any.")
         summaries = [endpoint_summary(endpoint, now) for endpoint in found]
@@ -103,6 +110,21 @@ class Endpoints:
         await revoke(before[0], self._store, self._records, self._queues)
         return LockResponse(endpoint.id, until)
 
+    async def unlock(self, caller: Caller, endpoint_id: str) -> LockResponse:
+        """Let one that was stopped come back at once; one that was not is left as it is.
+
+        :raises Refusal: unknown, or not the caller's to stop
+        """
+        endpoint = await self._find(Action.LOCK_ENDPOINT, caller, endpoint_id)
+        await self.let_in(endpoint.id)
+        return LockResponse(endpoint.id, 0.0)
+
+    async def let_in(self, endpoint_id: str) -> None:
+        """The same, for whoever runs this service; one that is unknown is left to its registration."""
+        await self._records.change_endpoint(
+            endpoint_id, lambda found: msgspec.structs.replace(found, locked_until=0.0) if found.locked_until else found
+        )
+
     async def delete(self, caller: Caller, endpoint_id: str) -> None:
         """Forget it. Its connections end, and tasks that wait for it fail, saying so.
 
@@ -111,6 +133,8 @@ class Endpoints:
         endpoint = await self._find(Action.DELETE_ENDPOINT, caller, endpoint_id)
         user_endpoints = await self._store.user_endpoints(endpoint.id)
         await self._records.delete_endpoint(endpoint.id)
+        for grant in await self._store.people.grants_on(endpoint.id):
+            await self._store.people.delete_grant(endpoint.id, grant.principal, grant.principal_id)
         await self._queues.revoke_core(endpoint)
         for user_endpoint in user_endpoints:
             await self._queues.revoke_user(user_endpoint)
@@ -124,9 +148,7 @@ class Endpoints:
         endpoint = await self._records.endpoint(endpoint_id)
         if endpoint is None:
             raise refusals.endpoint_not_found(endpoint_id)
-        refusal = decide(action, caller, endpoint)
-        if refusal is not None:
-            raise refusal
+        await self._permit.check(action, caller, endpoint)
         return endpoint
 
 

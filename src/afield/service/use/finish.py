@@ -13,8 +13,10 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 
+from afield.errors import BrokerError
 from afield.service.clock import Clock
 from afield.service.domain.documents import to_finished
+from afield.service.domain.limits import within
 from afield.service.domain.records import FinishedTask
 from afield.service.store.base import Store
 from afield.service.use.in_flight import InFlight
@@ -29,11 +31,23 @@ logger = logging.getLogger(__name__)
 
 
 class Finish:
-    """Ends tasks."""
+    """Ends tasks.
+
+    :param most_bytes: of a result; a larger one is a failure that says so
+    """
 
     def __init__(
-        self, store: Store, records: Records, queues: Queues, *, wishes: Wishes, in_flight: InFlight, clock: Clock
+        self,
+        store: Store,
+        records: Records,
+        queues: Queues,
+        *,
+        wishes: Wishes,
+        in_flight: InFlight,
+        clock: Clock,
+        most_bytes: int,
     ) -> None:
+        self._most_bytes = most_bytes
         self._store = store
         self._records = records
         self._queues = queues
@@ -51,7 +65,7 @@ class Finish:
         ends = []
         for sender, result in results:
             if holders.get(result.task_id) == sender:
-                ends.append(to_finished(result, now))
+                ends.append(to_finished(within(result, self._most_bytes), now))
             else:
                 logger.warning("%s sent a result of task %s, which it was never given", sender, result.task_id)
         await self.end(ends)
@@ -86,8 +100,16 @@ class Finish:
             by_group.setdefault(group_id, []).append(end)
         for group_id, found in by_group.items():
             group = await self._records.group(group_id)
-            if group is not None and group.wire:
-                await self._queues.send_results(group, found)
-            else:
+            if self._queues.survive and (group is None or not group.wire):
+                # Another service may have let somebody watch since. After the commit, so that whoever is missed here
+                # found these ended when they asked.
+                group = await self._records.group(group_id, fresh=True)
+            if group is None or not group.wire:
                 unwatched += [end.id for end in found]
+                continue
+            try:
+                await self._queues.send_results(group, found)
+            except BrokerError:
+                # They stay undelivered in the store, and are sent again (use/rounds.py, use/refill.py).
+                logger.exception("%d results could not be queued; they are stored, and wait", len(found))
         return unwatched

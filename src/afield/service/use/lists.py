@@ -1,4 +1,6 @@
-"""What somebody has here: their tasks and their functions, the newest first, page by page."""
+"""What somebody has here: their tasks and their functions, the newest first, page by page. What belongs to one of
+their identities is theirs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from afield.ids import parse_id
 from afield.service.domain import refusals
 from afield.service.domain.caller import Caller
 from afield.service.domain.documents import function_summary, task_summary
+from afield.service.domain.records import ListedFunction, ListedTask
 from afield.service.store.base import Store
 from afield.states import TaskState
 from afield.wire.rest import FunctionList, TaskList
@@ -53,17 +56,22 @@ class Lists:
             raise refusals.malformed(
                 f"status={status!r} is not known: write {_PENDING} or one of {', '.join(_STATES)}."
             )
-        found = await self._store.list_tasks(
-            caller.id,
-            pending=True if status == _PENDING else None,
-            state=None if status == _PENDING else status,
-            endpoint_id=_id(endpoint_id, "endpoint"),
-            function_id=_id(function_id, "function"),
-            group_id=_id(task_group_id, "task group"),
-            search=search,
-            before=_id(before, "task"),
-            limit=limit + 1,  # one more, to know whether there are more
-        )
+        found = [
+            task
+            for owner_id in caller.ids
+            for task in await self._store.list_tasks(
+                owner_id,
+                pending=True if status == _PENDING else None,
+                state=None if status == _PENDING else status,
+                endpoint_id=_id(endpoint_id, "endpoint"),
+                function_id=_id(function_id, "function"),
+                group_id=_id(task_group_id, "task group"),
+                search=search,
+                before=_id(before, "task"),
+                limit=limit + 1,  # one more, to know whether there are more
+            )
+        ]
+        found.sort(key=_age, reverse=True)
         page = found[:limit]
         return TaskList([task_summary(task) for task in page], page[-1].id if found[limit:] else None)
 
@@ -76,11 +84,21 @@ class Lists:
         :param before: the ``next`` of another page
         :raises InvalidId: ``before`` is no id
         """
-        found = await self._store.list_functions(
-            caller.id, search=search, before=_id(before, "function"), limit=limit + 1
-        )
+        found = [
+            function
+            for owner_id in caller.ids
+            for function in await self._store.list_functions(
+                owner_id, search=search, before=_id(before, "function"), limit=limit + 1
+            )
+        ]
+        found.sort(key=_age, reverse=True)
         page = found[:limit]
         return FunctionList([function_summary(one) for one in page], page[-1].id if found[limit:] else None)
+
+
+def _age(listed: ListedTask | ListedFunction) -> str:
+    """Ids are by time."""
+    return listed.id
 
 
 def _id(given: str | None, what: str) -> str | None:

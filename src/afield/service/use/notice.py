@@ -65,7 +65,10 @@ class TakeNotice:
                 taken.append(notice)
         if not taken:
             return
-        moves = [TaskMove(notice.task_id, TaskState(notice.state), notice.at / 1e9) for notice in taken]
+        moves = [
+            TaskMove(notice.task_id, TaskState(notice.state), notice.at / 1e9, attempt=notice.attempt)
+            for notice in taken
+        ]
         moved = frozenset(await self._store.move_tasks(moves))
         # A refusal is the answer to a wish, also where the task has not moved.
         await self._wishes.answered(notice.task_id for notice in taken if notice.refusal)

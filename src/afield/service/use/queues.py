@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from afield.broker.base import Binding, BrokerAdmin, Connection, Properties, Publication, QueueSpec
-from afield.errors import Unroutable, WireError
+from afield.broker.base import Binding, BrokerAdmin, Connection, Delivery, NotSent, Properties, Publication, QueueSpec
+from afield.errors import BrokerRefused, BrokerUnreachable, Unroutable, WireError
 from afield.service.clock import Clock
 from afield.service.domain import names
+from afield.service.domain.backlog import Backlog
 from afield.service.domain.documents import to_result
 from afield.service.domain.packing import bunches
 from afield.service.domain.records import (
@@ -32,6 +33,10 @@ _MOST_BYTES: Final = 1 << 20
 #: How many messages are under way to the broker at once.
 _WINDOW: Final = 256
 
+#: How many waiting tasks are looked at, and for how long (seconds) at most.
+_MOST_LOOKED_AT: Final = 65_535
+_LOOK_S: Final = 30.0
+
 #: How many declared queues are remembered before all are declared again.
 _MOST_DECLARED: Final = 100_000
 
@@ -41,18 +46,40 @@ class Queues:
 
     :param admin: declares and revokes
     :param connection: publishes, with the service's own rights
+    :param survive: seconds for which the queues of task groups outlive their last reader, where queues and what they
+        hold survive the service and are shared with other services; None: they live and die with this one
+    :param kept: told of which tasks' results the broker has taken into its keeping, where queues survive
     """
 
-    def __init__(self, admin: BrokerAdmin, connection: Connection, clock: Clock) -> None:
+    def __init__(
+        self,
+        admin: BrokerAdmin,
+        connection: Connection,
+        clock: Clock,
+        *,
+        survive: float | None = None,
+        kept: Callable[[Iterable[str]], None] = lambda _: None,
+        backlog: Backlog | None = None,
+    ) -> None:
+        #: which results are in queues, where those are in memory; None: a broker sees to that itself
+        self.backlog = backlog
         self._admin = admin
         self._connection = connection
         self._clock = clock
+        self._expires_s = survive
+        self._kept = kept
         self._declared: set[str] = set()
         # queue of a task group -> when something was last put there
         self._groups: dict[str, float] = {}
 
+    @property
+    def survive(self) -> bool:
+        """Whether queues and what they hold survive the service."""
+        return self._expires_s is not None
+
     async def prepare(self) -> None:
-        """Make exist what does not belong to anybody."""
+        """Make exist what does not belong to anybody. Once more when the broker came back: it may have lost all."""
+        self._declared.clear()
         for name, kind in names.EXCHANGES.items():
             await self._admin.declare_exchange(name, kind)
         for spec, binding in names.SHARED_QUEUES:
@@ -73,15 +100,45 @@ class Queues:
 
     async def declare_group(self, group: TaskGroupRecord) -> None:
         """Make a task group's queue exist."""
-        await self._declare(names.group_queue(group.owner_id, group.id), names.GROUPS)
+        await self._declare(names.group_queue(group.owner_id, group.id), names.GROUPS, self._expires_s)
+
+    async def declare(self, spec: QueueSpec) -> None:
+        """Make a queue exist that nobody writes to."""
+        await self._admin.declare_queue(spec)
+
+    async def exists(self, name: str) -> bool:
+        """Whether there is such a queue."""
+        try:
+            await self._connection.check(queue=name)
+        except BrokerRefused:
+            return False
+        return True
 
     async def forget_commands(self, endpoint_id: str) -> None:
         """Drop commands that nobody took: they have gone stale."""
         await self._admin.purge(names.command_queue(endpoint_id))
 
+    async def forget_tasks(self, user_endpoint_id: str) -> None:
+        """Drop tasks that nobody took: they have ended otherwise."""
+        await self._admin.purge(names.task_queue(user_endpoint_id))
+
+    async def forget_unread_tasks(self, user_endpoint_id: str) -> bool:
+        """Drop tasks that nobody took, if nobody is there to take them; whether that was done."""
+        queue = names.task_queue(user_endpoint_id)
+        if await self._admin.consumers(queue):
+            return False
+        await self._admin.purge(queue)
+        return True
+
     async def forget_group(self, group: TaskGroupRecord) -> None:
         """Drop results that nobody took."""
         await self._admin.purge(names.group_queue(group.owner_id, group.id))
+        if self.backlog is not None:
+            self.backlog.forget(group.id)
+
+    async def results_waiting(self, group: TaskGroupRecord) -> int:
+        """How many messages wait for whoever watches this group, not counting delivered ones."""
+        return await self._admin.depth(names.group_queue(group.owner_id, group.id))
 
     async def forget_old_groups(self, moment: float) -> None:
         """Remove the queues of task groups that nobody reads and that nothing was put into since ``moment``."""
@@ -89,6 +146,9 @@ class Queues:
             if not await self._admin.consumers(queue):
                 await self._admin.delete_queue(queue)
                 self._declared.discard(queue)
+                group_id = names.group_of_queue(queue)
+                if self.backlog is not None and group_id is not None:
+                    self.backlog.forget(group_id)
             del self._groups[queue]
 
     async def revoke_core(self, endpoint: EndpointRecord) -> None:
@@ -108,6 +168,49 @@ class Queues:
             self._declared.discard(name)
             await self._admin.delete_queue(name)
 
+    # -- looking, where queues survive ---------------------------------------------------------------------------------
+
+    async def is_read(self, user_endpoint_id: str) -> bool:
+        """Whether somebody reads a user endpoint's tasks."""
+        return await self._admin.consumers(names.task_queue(user_endpoint_id)) > 0
+
+    async def waiting(self, user_endpoint_id: str) -> int:
+        """How many messages wait for a user endpoint."""
+        return await self._admin.depth(names.task_queue(user_endpoint_id))
+
+    async def waiting_tasks(self, user_endpoint_id: str) -> set[str] | None:
+        """The tasks that wait for a published user endpoint; None: somebody reads them, so it cannot be seen.
+
+        They are read and put back at their place. Nobody else can read them for that moment.
+        """
+        queue = names.task_queue(user_endpoint_id)
+        found: set[str] = set()
+        tags: list[int] = []
+        enough = asyncio.Event()
+        count = await self._admin.depth(queue)
+
+        def arrived(delivery: Delivery) -> None:
+            tags.append(delivery.tag)
+            found.add(str(delivery.properties.headers.get("task_uuid")))
+            if len(tags) >= count:
+                enough.set()
+
+        try:
+            consumer = await self._connection.consume(queue, arrived, exclusive=True, prefetch=_MOST_LOOKED_AT)
+        except BrokerRefused:
+            return None
+        try:
+            if count:
+                async with asyncio.timeout(_LOOK_S):
+                    await enough.wait()
+        except TimeoutError:
+            return None
+        finally:
+            await consumer.cancel()
+            if tags:
+                consumer.nack(tags[-1], multiple=True)
+        return found
+
     # -- sending -----------------------------------------------------------------------------------------------------
 
     async def send_command(self, endpoint_id: str, command: StartCommand) -> None:
@@ -120,18 +223,31 @@ class Queues:
         """Hand tasks to a user endpoint's queue.
 
         :param wire: the version of the envelope that it reads
+        :raises NotSent: none of them was
         """
         queue = names.task_queue(user_endpoint_id)
         if wire >= v2.VERSION[0]:
             batches = bunches(tasks, _task_size, most=_MOST_ITEMS, most_bytes=_MOST_BYTES)
-            await self._send(*(Publication(names.TASKS, queue, v2.encode_tasks(batch)) for batch in batches))
+            publications = [Publication(names.TASKS, queue, v2.encode_tasks(batch)) for batch in batches]
         else:
-            await self._send(
-                *(
-                    Publication(names.TASKS, queue, v1.encode_task(task), Properties(headers=v1.task_headers(task)))
-                    for task in tasks
-                )
-            )
+            publications = [
+                Publication(names.TASKS, queue, v1.encode_task(task), Properties(headers=v1.task_headers(task)))
+                for task in tasks
+            ]
+        if not self.survive:
+            await self._send(*publications)
+            return
+        try:
+            await self._send(*publications[:1])
+        except Unroutable:
+            # The broker has lost it since, or another service has removed it.
+            self._declared.discard(queue)
+            await self.declare_user(user_endpoint_id, wire)
+            await self._send(*publications[:1])
+        try:
+            await self._send(*publications[1:])
+        except NotSent as error:
+            raise BrokerUnreachable(str(error)) from error  # the first has left
 
     async def send_cancels(self, user_endpoint_id: str, wishes: Sequence[CancelRecord]) -> None:
         """Tell a user endpoint of ours which tasks somebody wants ended."""
@@ -144,7 +260,7 @@ class Queues:
     async def send_notices(self, group: TaskGroupRecord, notices: Sequence[Notice]) -> None:
         """Tell whoever watches this group, and reads our envelope, where tasks are. What is not taken may be lost."""
         queue = names.group_queue(group.owner_id, group.id)
-        self._groups[queue] = self._clock.now()
+        self._used(queue)
         batches = bunches(notices, lambda _: 0, most=_MOST_ITEMS, most_bytes=_MOST_BYTES)
         brief = Properties(delivery_mode=1)
         await self._send(
@@ -152,17 +268,32 @@ class Queues:
         )
 
     async def send_results(self, group: TaskGroupRecord, ends: Sequence[FinishedTask]) -> None:
-        """Hand results to whoever watches this group."""
+        """Hand results to whoever watches this group; of one of high assurance only that they are there to be asked
+        for (reference: wire contract section 5.4). What would be too much for a queue in memory stays in the store.
+        """
+        if self.backlog is not None:
+            count = self.backlog.admit(group.id, ((end.id, _end_size(end)) for end in ends))
+            ends = ends[:count]
+        if ends:
+            await self.put_results(group, ends)
+
+    async def put_results(self, group: TaskGroupRecord, ends: Sequence[FinishedTask]) -> None:
+        """The same, whatever is in the queue."""
         queue = names.group_queue(group.owner_id, group.id)
-        self._groups[queue] = self._clock.now()
+        shown = _announcement if group.high_assurance else to_result
+        headers = {v1.HIGH_ASSURANCE: True} if group.high_assurance else {}
+        self._used(queue)
         if group.wire >= v2.VERSION[0]:
             batches = bunches(ends, _end_size, most=_MOST_ITEMS, most_bytes=_MOST_BYTES)
-            bodies = [(v2.encode_results(map(to_result, batch)), batch[-1].completed_at) for batch in batches]
+            bodies = [(v2.encode_results(map(shown, batch)), batch[-1].completed_at) for batch in batches]
         else:
-            bodies = [(_published_result(to_result(end)), end.completed_at) for end in ends]
+            bodies = [(_published_result(shown(end)), end.completed_at) for end in ends]
         publications = [
-            Publication(names.GROUPS, queue, body, Properties(timestamp=int(moment))) for body, moment in bodies
+            Publication(names.GROUPS, queue, body, Properties(headers, timestamp=int(moment)))
+            for body, moment in bodies
         ]
+        if self.backlog is not None:
+            self.backlog.put(group.id, sum(len(body) for body, _ in bodies))
         try:
             await self._send(*publications[:1])
         except Unroutable:
@@ -171,6 +302,12 @@ class Queues:
             await self.declare_group(group)
             await self._send(*publications[:1])
         await self._send(*publications[1:])
+        if self.survive:
+            self._kept(end.id for end in ends)
+
+    def _used(self, queue: str) -> None:
+        if not self.survive:  # else the broker sees by itself which are old
+            self._groups[queue] = self._clock.now()
 
     async def _send(self, *publications: Publication) -> None:
         if len(publications) == 1:
@@ -179,10 +316,10 @@ class Queues:
         for begin in range(0, len(publications), _WINDOW):
             await asyncio.gather(*map(self._connection.publish, publications[begin : begin + _WINDOW]))
 
-    async def _declare(self, name: str, exchange: str) -> None:
+    async def _declare(self, name: str, exchange: str, expires_s: float | None = None) -> None:
         if name in self._declared:
             return
-        await self._admin.declare_queue(QueueSpec(name), Binding(name, exchange, name))
+        await self._admin.declare_queue(QueueSpec(name, expires_s=expires_s), Binding(name, exchange, name))
         if len(self._declared) >= _MOST_DECLARED:
             self._declared.clear()
         self._declared.add(name)
@@ -194,6 +331,11 @@ def _task_size(task: Task) -> int:
 
 def _end_size(end: FinishedTask) -> int:
     return len(end.data) + len(end.exception or b"")
+
+
+def _announcement(end: FinishedTask) -> Result:
+    """All that is streamed of a result of high assurance: whose it is."""
+    return Result(end.id, b"")
 
 
 def _published_result(result: Result) -> bytes:

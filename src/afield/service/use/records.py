@@ -6,19 +6,24 @@ Two things the store's seam does not have are added here, and only here:
   writes of this process go through this object, so what it wrote it knows; what another replica wrote is seen a moment
   later.
 - *Changing.* Reading a record, changing it and writing it back is one step towards everybody else in this process, so
-  that a heartbeat and a registration that cross do not undo each other. (Between replicas the last writer wins.)
+  that a heartbeat and a registration that cross do not undo each other. Several services on one store take turns
+  (:mod:`afield.service.together`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from afield.service.clock import Clock
 from afield.service.domain.records import EndpointRecord, FunctionRecord, TaskGroupRecord, UserEndpointRecord
 from afield.service.store.base import Store
+from afield.service.together.base import News, Together
+from afield.service.together.single import Single
 
 __all__ = ["FRESH_S", "Records"]
 
@@ -28,6 +33,9 @@ FRESH_S: Final = 2.0
 #: How much is remembered before all of one kind is forgotten: records, and bytes of functions' code.
 _MOST_RECORDS: Final = 10_000
 _MOST_BYTES: Final = 64_000_000
+
+
+_SINGLE: Final = Single()
 
 
 class _HasId(Protocol):
@@ -50,7 +58,9 @@ class _Shelf(Generic[R]):
         # id -> (believed until, record)
         self._kept: dict[str, tuple[float, R]] = {}
 
-    async def get(self, record_id: str) -> R | None:
+    async def get(self, record_id: str, *, fresh: bool = False) -> R | None:
+        if fresh:
+            self.forget(record_id)
         found = self._fresh(record_id)
         if found is not None:
             return found
@@ -76,9 +86,18 @@ class _Shelf(Generic[R]):
         if found is not None:
             self._weight -= self._weigh(found[1])
 
+    def forget_all(self) -> None:
+        self._kept.clear()
+        self._weight = 0
+
     def _fresh(self, record_id: str) -> R | None:
         found = self._kept.get(record_id)
         return found[1] if found is not None and self._clock.now() < found[0] else None
+
+
+def _forget(shelf: _Shelf[Any], news: News) -> None:
+    """Another service has changed it."""
+    shelf.forget(news.about)
 
 
 def _nothing(_record: object) -> int:
@@ -89,14 +108,19 @@ class Records:
     """What every request looks up.
 
     :param store: where it is
+    :param together: with which other services it is shared
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, together: Together = _SINGLE) -> None:
         self._store = store
+        self._together = together
         self._functions = _Shelf[FunctionRecord](store.function, clock, lambda function: len(function.code))
         self._endpoints = _Shelf[EndpointRecord](store.endpoint, clock, _nothing)
         self._user_endpoints = _Shelf[UserEndpointRecord](store.user_endpoint, clock, _nothing)
         self._groups = _Shelf[TaskGroupRecord](store.task_group, clock, _nothing)
+        for topic, shelf in (("function", self._functions), ("endpoint", self._endpoints), ("group", self._groups)):
+            together.listen(topic, partial(_forget, shelf))
+        together.on_missed(self._forget_all)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def function(self, function_id: str) -> FunctionRecord | None:
@@ -119,6 +143,7 @@ class Records:
             return await self._store.delete_function(function_id)
         finally:
             self._functions.forget(function_id)
+            self._together.tell(News("function", function_id))
 
     async def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
         """By id."""
@@ -141,21 +166,25 @@ class Records:
 
     async def delete_endpoint(self, endpoint_id: str) -> bool:
         """Remove it and its user endpoints; whether there was one."""
-        async with self._lock(endpoint_id):
+        async with self._turn(endpoint_id):
             for user_endpoint in await self._store.user_endpoints(endpoint_id):
                 self._user_endpoints.forget(user_endpoint.id)
             try:
                 return await self._store.delete_endpoint(endpoint_id)
             finally:
                 self._endpoints.forget(endpoint_id)
+                self._together.tell(News("endpoint", endpoint_id))
 
-    async def user_endpoint(self, user_endpoint_id: str) -> UserEndpointRecord | None:
-        """By id."""
-        return await self._user_endpoints.get(user_endpoint_id)
+    async def user_endpoint(self, user_endpoint_id: str, *, fresh: bool = False) -> UserEndpointRecord | None:
+        """By id.
+
+        :param fresh: look into the store, whatever is believed here
+        """
+        return await self._user_endpoints.get(user_endpoint_id, fresh=fresh)
 
     async def add_user_endpoint(self, new: UserEndpointRecord) -> UserEndpointRecord:
         """Add it unless it is there; what is there then."""
-        async with self._lock(new.id):
+        async with self._turn(new.id):
             found = await self._store.user_endpoint(new.id)
             if found is None:
                 await self._store.put_user_endpoint(new)
@@ -172,9 +201,29 @@ class Records:
             user_endpoint_id, change, store.user_endpoint, store.put_user_endpoint, self._user_endpoints
         )
 
-    async def group(self, group_id: str) -> TaskGroupRecord | None:
-        """By id."""
-        return await self._groups.get(group_id)
+    async def group(self, group_id: str, *, fresh: bool = False) -> TaskGroupRecord | None:
+        """By id.
+
+        :param fresh: look into the store, whatever is believed here
+        """
+        return await self._groups.get(group_id, fresh=fresh)
+
+    async def change_group(
+        self, new: TaskGroupRecord, change: Callable[[TaskGroupRecord], TaskGroupRecord]
+    ) -> TaskGroupRecord:
+        """Add ``new`` unless one with its id is there, and put ``change(record)`` in its place, in one step.
+
+        What ``change`` raises is raised, and nothing is changed.
+        """
+        async with self._turn(new.id):
+            found = await self._store.task_group(new.id)
+            changed = change(new if found is None else found)
+            if changed is not found:
+                await self._store.put_task_group(changed)
+                if found is not None:
+                    self._together.tell(News("group", new.id))
+            self._groups.put(changed)
+            return changed
 
     async def put_group(self, group: TaskGroupRecord) -> None:
         """Add it, or replace the one with this id."""
@@ -189,7 +238,7 @@ class Records:
         write: Callable[[Changed], Awaitable[None]],
         shelf: _Shelf[Changed],
     ) -> Changed | None:
-        async with self._lock(record_id):
+        async with self._turn(record_id):
             record = await read(record_id)
             if record is None:
                 return None
@@ -198,6 +247,15 @@ class Records:
                 await write(changed)
             shelf.put(changed)
             return changed
+
+    def _forget_all(self) -> None:
+        for shelf in (self._functions, self._endpoints, self._user_endpoints, self._groups):
+            shelf.forget_all()
+
+    @asynccontextmanager
+    async def _turn(self, record_id: str) -> AsyncIterator[None]:
+        async with self._lock(record_id), self._together.alone(record_id):
+            yield
 
     def _lock(self, record_id: str) -> asyncio.Lock:
         return self._locks.setdefault(record_id, asyncio.Lock())

@@ -1,13 +1,14 @@
 """Queues live in memory, the truth in the store: fill the queues again from there.
 
 This is done when the service starts, before anybody is let in, so nothing is in the queues yet. It is what makes the
-promises "accepted means stored" and "a killed service finds all it had accepted" true.
+promises "accepted means stored" and "a killed service finds all it had accepted" true. What a user endpoint had taken
+for good is not queued: it runs there, or its life has ended, and then it is settled (use/lose.py).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final
 
 from afield.service.domain.documents import to_task
@@ -60,6 +61,8 @@ class Refill:
             logger.info("queued again from the store: %d tasks, %d results that nobody has taken yet", tasks, results)
 
     async def _tasks(self, user_endpoint_id: str, wire: int) -> int:
+        """Queue those that nobody has taken, and know of all."""
+        taken = {one.id for one in await self._store.taken_tasks(user_endpoint_id)}
         count, after = 0, ""
         while page := await self._store.waiting_tasks(user_endpoint_id, after=after, limit=_PAGE):
             for group_id in {task.group_id for task in page}:
@@ -67,9 +70,26 @@ class Refill:
                 if group is not None and group.wire:
                     await self._queues.declare_group(group)
             self._in_flight.begin(page)
-            await self._queues.send_tasks(user_endpoint_id, wire, await self._as_sent(page))
-            count, after = count + len(page), page[-1].id
+            self._in_flight.taken(user_endpoint_id, [task.id for task in page if task.id in taken], None)
+            queued = [task for task in page if task.id not in taken]
+            if queued:
+                await self._queues.send_tasks(user_endpoint_id, wire, await self._as_sent(queued))
+            count, after = count + len(queued), page[-1].id
         return count
+
+    async def again(self, user_endpoint_id: str, task_ids: Container[str]) -> None:
+        """Queue these tasks of a user endpoint once more; they were taken, and nobody has them any more."""
+        user_endpoint = await self._records.user_endpoint(user_endpoint_id)
+        endpoint = None if user_endpoint is None else await self._records.endpoint(user_endpoint.endpoint_id)
+        if endpoint is None:
+            return  # it was deleted a moment ago, and its tasks fail
+        wire, after = endpoint_wire(endpoint), ""
+        await self._queues.declare_user(user_endpoint_id, wire)
+        while page := await self._store.waiting_tasks(user_endpoint_id, after=after, limit=_PAGE):
+            queued = [task for task in page if task.id in task_ids]
+            if queued:
+                await self._queues.send_tasks(user_endpoint_id, wire, await self._as_sent(queued))
+            after = page[-1].id
 
     async def _as_sent(self, records: Sequence[TaskRecord]) -> list[Task]:
         functions = await self._store.functions({record.function_id for record in records})
@@ -80,12 +100,19 @@ class Refill:
             to_task(record, functions[record.function_id].code) for record in records if record.function_id in functions
         ]
 
-    async def _results(self, only: str | None = None) -> int:
+    async def late_results(self, before: float) -> None:
+        """Queue results that came before this moment (unix seconds) and that no queue is known to hold."""
+        if count := await self._results(before=before):
+            logger.info("%d results are not known to be in their queue, and are sent again", count)
+
+    async def _results(self, only: str | None = None, before: float | None = None) -> int:
         count, after = 0, ""
         while page := await self._store.undelivered(after=after, limit=_PAGE):
             by_group: dict[str, list[FinishedTask]] = {}
             for view in page:
-                if view.finished is not None and only in {None, view.group_id}:
+                if view.finished is None or (before is not None and view.finished.completed_at >= before):
+                    continue
+                if only in {None, view.group_id}:
                     by_group.setdefault(view.group_id, []).append(view.finished)
             for group_id, ends in by_group.items():
                 group = await self._records.group(group_id)
@@ -100,4 +127,12 @@ class Refill:
         """Spell a group's waiting results anew, because somebody watches it who reads only an older envelope."""
         await self._queues.declare_group(group)
         await self._queues.forget_group(group)
-        await self._results(only=group.id)
+        if not self._queues.survive:
+            await self._results(only=group.id)
+            return
+        # What such a queue holds counts as delivered, so all that the group has is spelled anew.
+        views = await self._store.group_tasks(group.id)
+        for begin in range(0, len(views), _PAGE):
+            page = await self._store.tasks([view.id for view in views[begin : begin + _PAGE]])
+            if ends := [view.finished for view in page.values() if view.finished is not None]:
+                await self._queues.send_results(group, ends)

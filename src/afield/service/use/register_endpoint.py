@@ -16,12 +16,13 @@ import logging
 import msgspec
 
 from afield.ids import new_id, parse_id
-from afield.service.auth.queue_logins import QueueLogins
+from afield.service.auth.queue_logins import Logins
 from afield.service.clock import Clock
 from afield.service.domain import refusals
 from afield.service.domain.access import Action, decide
 from afield.service.domain.caller import Caller
 from afield.service.domain.liveness import is_online
+from afield.service.domain.names import CoreLogin
 from afield.service.domain.queue_infos import core_queues
 from afield.service.domain.records import EndpointRecord
 from afield.service.store.base import Store
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 class RegisterEndpoint:
     """Registers core endpoints, for the first time and again."""
 
-    def __init__(self, store: Store, records: Records, queues: Queues, logins: QueueLogins, clock: Clock) -> None:
+    def __init__(self, store: Store, records: Records, queues: Queues, logins: Logins, clock: Clock) -> None:
         self._store = store
         self._records = records
         self._queues = queues
@@ -49,6 +50,7 @@ class RegisterEndpoint:
 
         :raises Refusal: what it says of itself cannot be
         """
+        await self._check_policy(registration)
         now = self._clock.now()
         blank = EndpointRecord(id=new_id(), owner_id=caller.id, name="", created_at=now, generation=0)
         endpoint = _described(blank, registration, now)
@@ -61,6 +63,7 @@ class RegisterEndpoint:
         :raises Refusal: unknown, somebody else's, locked, or alive elsewhere
         """
         endpoint_id = parse_id(endpoint_id, "endpoint")
+        await self._check_policy(registration)
         now = self._clock.now()
         before: list[EndpointRecord] = []
 
@@ -89,9 +92,22 @@ class RegisterEndpoint:
                 "one without an id to get a new one."
             )
 
+    async def _check_policy(self, registration: EndpointRegistration) -> None:
+        named = registration.authentication_policy
+        policy = None if named is None else await self._store.people.policy(parse_id(named, "policy"))
+        if named is not None and policy is None:
+            raise refusals.invalid(
+                f"authentication_policy {named} is not known here: make it (POST /afield/v1/policies) or drop it."
+            )
+        if registration.high_assurance and (policy is None or not policy.high_assurance):
+            raise refusals.invalid(
+                "An endpoint of high assurance needs an authentication_policy that is of high assurance, too: name "
+                "one, or leave high_assurance out."
+            )
+
     async def _welcome(self, endpoint: EndpointRecord) -> EndpointRegistered:
         await self._queues.declare_core(endpoint.id)
-        return core_queues(endpoint.id, self._logins.core_url(endpoint))
+        return core_queues(endpoint.id, await self._logins.admit(CoreLogin(endpoint.id, endpoint.generation)))
 
 
 async def revoke(endpoint: EndpointRecord, store: Store, records: Records, queues: Queues) -> None:
@@ -103,7 +119,10 @@ async def revoke(endpoint: EndpointRecord, store: Store, records: Records, queue
     for user_endpoint in await store.user_endpoints(endpoint.id):
         await records.change_user_endpoint(
             user_endpoint.id,
-            lambda one: msgspec.structs.replace(one, generation=one.generation + 1, active=False),
+            # Its process can say nothing any more, so this is its goodbye.
+            lambda one: msgspec.structs.replace(
+                one, generation=one.generation + 1, active=False, state=one.state | {"active": False}
+            ),
         )
         await queues.revoke_user(user_endpoint)
 
@@ -113,7 +132,7 @@ def _where(metadata: dict[str, object]) -> tuple[object, object]:
 
 
 def _described(found: EndpointRecord, registration: EndpointRegistration, now: float) -> EndpointRecord:
-    allowed = registration.allowed_functions
+    allowed, policy = registration.allowed_functions, registration.authentication_policy
     return msgspec.structs.replace(
         found,
         name=registration.endpoint_name,
@@ -124,6 +143,8 @@ def _described(found: EndpointRecord, registration: EndpointRegistration, now: f
         high_assurance=registration.high_assurance,
         allowed_functions=None if allowed is None else [parse_id(one, "function") for one in allowed],
         admins=[parse_id(one, "identity") for one in registration.admins or ()],
+        authentication_policy=None if policy is None else parse_id(policy, "policy"),
+        subscription_uuid=registration.subscription_uuid,
         generation=found.generation + 1,
         registered_at=now,
         # Offline until the new process reports.

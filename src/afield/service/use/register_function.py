@@ -5,11 +5,12 @@ from __future__ import annotations
 from afield.ids import new_id, parse_id
 from afield.service.clock import Clock
 from afield.service.domain import refusals
-from afield.service.domain.access import Action, decide
+from afield.service.domain.access import Action
 from afield.service.domain.caller import Caller
 from afield.service.domain.documents import function_document
 from afield.service.domain.packing import is_packed, pack_source
 from afield.service.domain.records import FunctionRecord
+from afield.service.use.people.permit import Permit
 from afield.service.use.records import Records
 from afield.wire.rest import FunctionDocument, FunctionRegistered, FunctionRegistration
 
@@ -22,24 +23,25 @@ class Functions:
     :param most_bytes: of one function's code
     """
 
-    def __init__(self, records: Records, clock: Clock, most_bytes: int) -> None:
+    def __init__(self, records: Records, permit: Permit, clock: Clock, most_bytes: int) -> None:
         self._records = records
+        self._permit = permit
         self._clock = clock
         self._most_bytes = most_bytes
 
     async def register(self, caller: Caller, registration: FunctionRegistration) -> FunctionRegistered:
         """Keep a function.
 
-        :raises Refusal: it is too large, has no name, or its packing is broken
+        :raises Refusal: it is too large, has no name, its packing is broken, or it cannot be bound to that endpoint
         """
-        function = self.make(caller, registration)
+        function = await self.make(caller, registration)
         await self._records.put_function(function)
         return FunctionRegistered(function.id)
 
-    def make(self, caller: Caller, registration: FunctionRegistration) -> FunctionRecord:
+    async def make(self, caller: Caller, registration: FunctionRegistration) -> FunctionRecord:
         """What is to be kept of a function; nothing is kept yet.
 
-        :raises Refusal: it is too large, has no name, or its packing is broken
+        :raises Refusal: as :meth:`register`
         """
         if not registration.function_name:
             raise refusals.invalid("function_name is empty: every function has a name.")
@@ -54,6 +56,7 @@ class Functions:
         encoded = code.encode()
         if len(encoded) > self._most_bytes:
             raise refusals.function_too_large(len(encoded), self._most_bytes)
+        bound = await self._bound(caller, registration)
         return FunctionRecord(
             id=new_id(),
             owner_id=caller.id,
@@ -63,7 +66,9 @@ class Functions:
             description=registration.description,
             metadata=registration.meta,
             public=registration.public,
-            group_id=registration.group,
+            # Who is in the group is looked at when somebody runs it, as published; it need not exist yet.
+            group_id=None if registration.group is None else parse_id(registration.group, "group"),
+            ha_endpoint_id=bound,
         )
 
     async def read(self, caller: Caller, function_id: str) -> FunctionDocument:
@@ -86,7 +91,24 @@ class Functions:
         function = await self._records.function(function_id)
         if function is None:
             raise refusals.function_not_found(function_id)
-        refusal = decide(action, caller, function)
-        if refusal is not None:
-            raise refusal
+        await self._permit.check(action, caller, function)
         return function
+
+    async def _bound(self, caller: Caller, registration: FunctionRegistration) -> str | None:
+        """The one endpoint, of high assurance, where it may run; None: it is not bound."""
+        if registration.ha_endpoint_id is None:
+            return None
+        if registration.public or registration.group is not None:
+            raise refusals.invalid(
+                "ha_endpoint_id excludes public and group: functions of high assurance are not shared. Leave one out."
+            )
+        endpoint_id = parse_id(registration.ha_endpoint_id, "endpoint")
+        endpoint = await self._records.endpoint(endpoint_id)
+        if endpoint is None:
+            raise refusals.endpoint_not_found(endpoint_id)
+        await self._permit.check(Action.RUN_ON_ENDPOINT, caller, endpoint)
+        if not endpoint.high_assurance:
+            raise refusals.invalid(
+                f"Endpoint {endpoint_id} is not one of high assurance: leave ha_endpoint_id out, or name another one."
+            )
+        return endpoint_id

@@ -7,10 +7,11 @@ A submit starts what it needs. This is for afterwards: a core endpoint that was 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from afield.service.clock import Clock
-from afield.service.domain.liveness import is_online
+from afield.service.domain.liveness import is_gone, is_online, says_goodbye
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.store.base import Store
 from afield.service.use.in_flight import InFlight
@@ -27,6 +28,10 @@ _FIRST_PAUSE_S: Final = 10.0
 _LONGEST_PAUSE_S: Final = 900.0
 
 
+def _nothing() -> None:
+    """Whoever is alone knows what waits."""
+
+
 class Revive:
     """Sends start commands that no submit asked for."""
 
@@ -38,6 +43,9 @@ class Revive:
         self._starter = starter
         self._holding = in_flight.holding
         self._clock = clock
+        self._since = clock.now()
+        #: called when somebody should look around soon, where that is whoever is on duty
+        self.look: Callable[[], None] = _nothing
         # user endpoint -> (not before, how long after that one)
         self._tried: dict[str, tuple[float, float]] = {}
 
@@ -47,6 +55,7 @@ class Revive:
         for one in await self._store.user_endpoints(endpoint.id):
             if not is_online(one, now) and (self._holding.queued(one.id) or self._starter.is_pending(one.id)):
                 await self._start(one)
+        self.look()
 
     async def user_left(self, user_endpoint: UserEndpointRecord) -> None:
         """A user endpoint said goodbye."""
@@ -55,6 +64,7 @@ class Revive:
             return
         if self._holding.queued(user_endpoint.id):
             await self._send(user_endpoint)
+        self.look()
 
     async def accepted(self, user_endpoint_id: str) -> None:
         """Tasks were committed. What they need may have left since it was looked at, or its core endpoint come, and
@@ -70,6 +80,7 @@ class Revive:
     async def look_around(self) -> None:
         """Find tasks that a user endpoint which went without a word has taken along, or that wait for it."""
         now = self._clock.now()
+        await self._starter.forget_stale()
         waiting = self._holding.holders()
         self._tried = {one: tried for one, tried in self._tried.items() if one in waiting}
         for one in waiting:
@@ -79,15 +90,24 @@ class Revive:
             if is_online(user_endpoint, now):
                 self._tried.pop(one, None)
                 continue
-            self._holding.life_ended(one, now)
+            if is_gone(user_endpoint, now, listening_since=self._since):
+                self._holding.life_ended(one, now, silent=not says_goodbye(user_endpoint.state))
             if not self._holding.queued(one):
                 continue
-            not_before, _ = self._tried.get(one, (0.0, 0.0))
-            if now < not_before or self._starter.is_pending(one):
-                continue
             endpoint = await self._records.endpoint(user_endpoint.endpoint_id)
-            if endpoint is not None and is_online(endpoint, now):
-                await self._send(user_endpoint)
+            if endpoint is not None:
+                await self.wake(user_endpoint, endpoint)
+
+    def is_there(self, user_endpoint_id: str) -> None:
+        """Whatever was tried to start it has helped."""
+        self._tried.pop(user_endpoint_id, None)
+
+    async def wake(self, user_endpoint: UserEndpointRecord, endpoint: EndpointRecord) -> None:
+        """Tasks wait for this user endpoint, which is not there: start it, if that has not just been tried."""
+        now = self._clock.now()
+        not_before, _ = self._tried.get(user_endpoint.id, (0.0, 0.0))
+        if now >= not_before and is_online(endpoint, now):
+            await self._send(user_endpoint)
 
     async def _send(self, user_endpoint: UserEndpointRecord) -> None:
         if not self._starter.is_pending(user_endpoint.id):

@@ -9,25 +9,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
-from afield.service.auth.queue_logins import QueueLogins
+from afield.service.auth.queue_logins import Logins
 from afield.service.clock import Clock
 from afield.service.domain import refusals
 from afield.service.domain.caller import Caller
-from afield.service.domain.liveness import is_online
+from afield.service.domain.liveness import is_online, life
+from afield.service.domain.names import UserLogin
 from afield.service.domain.queue_infos import user_queues
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.domain.starting import Starts
-from afield.service.domain.user_endpoints import endpoint_wire, start_command, user_endpoint_id
+from afield.service.domain.user_endpoints import endpoint_wire, host_of, start_command, user_endpoint_id
 from afield.service.store.base import Store
+from afield.service.together.base import News, Together
+from afield.service.together.single import Single
+from afield.service.use.people.callers import caller_of
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 
 __all__ = ["StartUserEndpoint"]
 
 logger = logging.getLogger(__name__)
+
+_SINGLE: Final = Single()
+
+#: What services tell each other: a user endpoint is up, its start failed, an error came under its core endpoint's id.
+_UP: Final = "up"
+_FAILED: Final = "start failed"
+_CORE: Final = "core failed"
+
+_MOST_TOLD: Final = 50_000
+
+#: Seconds after which a command that nobody has taken is taken back. A core endpoint that reads one after 180 says that
+#: the start failed (reference: wire contract section 5.6), and whoever waits for another start would hear that.
+_STALE_S: Final = 60.0
 
 
 class StartUserEndpoint:
@@ -37,17 +54,27 @@ class StartUserEndpoint:
     """
 
     def __init__(
-        self, store: Store, records: Records, queues: Queues, *, logins: QueueLogins, clock: Clock, wait_s: float
-    ) -> None:
+        self, store: Store, records: Records, queues: Queues, *, logins: Logins, clock: Clock, wait_s: float,
+        together: Together = _SINGLE,
+    ) -> None:  # fmt: skip
         self._store = store
         self._records = records
         self._queues = queues
         self._logins = logins
         self._clock = clock
         self._wait_s = wait_s
+        self._together = together
+        #: awaited before a user endpoint is told to start
+        self.before_start: Callable[[UserEndpointRecord], Awaitable[None]] | None = None
+        # user endpoint -> the life of it that others were told of
+        self._told: dict[str, str] = {}
+        for topic, listener in ((_UP, self._others_up), (_FAILED, self._others_failed), (_CORE, self._others_core)):
+            together.listen(topic, listener)
         self._starts = Starts()
         # number of a waiter -> resolves with None (it is up) or the reason why not
         self._waiters: dict[int, asyncio.Future[str | None]] = {}
+        # core endpoint -> when it was last sent a command
+        self._sent: dict[str, float] = {}
 
     async def ensure(
         self,
@@ -86,15 +113,31 @@ class StartUserEndpoint:
             if identity is None:
                 logger.warning("user endpoint %s belongs to nobody who is known here", user_endpoint.id)
                 return
-            caller = Caller(identity)
+            caller = await caller_of(self._store.people, identity)
         endpoint = await self._records.endpoint(user_endpoint.endpoint_id)
         if endpoint is None:
             return  # it was deleted a moment ago, and its tasks fail
         wire = endpoint_wire(endpoint)
+        # What another service has raised, an earlier login must not be made good again for.
+        user_endpoint = await self._now(user_endpoint)
+        if self.before_start is not None:
+            await self.before_start(user_endpoint)
         await self._queues.declare_core(endpoint.id)
         await self._queues.declare_user(user_endpoint.id, wire)
-        credentials = user_queues(user_endpoint.id, self._logins.user_url(user_endpoint), wire)
-        await self._queues.send_command(endpoint.id, start_command(caller, user_endpoint, credentials))
+        url = await self._logins.admit(UserLogin(user_endpoint.id, user_endpoint.generation))
+        credentials = user_queues(user_endpoint.id, url, wire)
+        self._sent[endpoint.id] = self._clock.now()
+        command = start_command(caller, user_endpoint, credentials, host_of(endpoint, caller))
+        await self._queues.send_command(endpoint.id, command)
+
+    async def forget_stale(self) -> None:
+        """Take back the commands that core endpoints which went away without a word have not read. May be repeated at
+        any time. When they come back, they are told anew what is needed then (use/revive.py).
+        """
+        before = self._clock.now() - _STALE_S
+        for endpoint_id in [one for one, moment in self._sent.items() if moment <= before]:
+            del self._sent[endpoint_id]
+            await self._queues.forget_commands(endpoint_id)
 
     # -- what reports say (use/beat.py) ------------------------------------------------------------------------------
 
@@ -105,20 +148,45 @@ class StartUserEndpoint:
     def came_up(self, user_endpoint: UserEndpointRecord) -> None:
         """It reported."""
         self._tell(self._starts.came_up(user_endpoint.endpoint_id, user_endpoint.id), None)
+        its = life(user_endpoint)
+        if not its or self._told.get(user_endpoint.id) != its:
+            # Once for each life: whoever begins to wait for one that is up sees that in the store.
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
+            self._told[user_endpoint.id] = its
+            self._together.tell(News(_UP, user_endpoint.id, user_endpoint.endpoint_id))
 
     def failed(self, user_endpoint: UserEndpointRecord, reason: str) -> None:
         """Its start failed."""
         self._tell(self._starts.failed(user_endpoint.endpoint_id, user_endpoint.id, self._clock.now()), reason)
+        self._together.tell(News(_FAILED, user_endpoint.id, f"{user_endpoint.endpoint_id} {reason}"))
 
     def core_failed(self, endpoint: EndpointRecord, reason: str) -> None:
         """A core endpoint told of an error under its own id."""
         self._tell(self._starts.core_failed(endpoint.id, self._clock.now()), reason)
+        self._together.tell(News(_CORE, endpoint.id, reason))
+
+    # -- the same, when another service has read the report ------------------------------------------------------------
+
+    def _others_up(self, news: News) -> None:
+        self._tell(self._starts.came_up(news.text or "", news.about), None)
+
+    def _others_failed(self, news: News) -> None:
+        endpoint_id, _, reason = (news.text or "").partition(" ")
+        self._tell(self._starts.failed(endpoint_id, news.about, self._clock.now()), reason)
+
+    def _others_core(self, news: News) -> None:
+        self._tell(self._starts.core_failed(news.about, self._clock.now()), news.text or "")
 
     def _tell(self, numbers: set[int], reason: str | None) -> None:
         for number in numbers:
             waiter = self._waiters[number]
             if not waiter.done():
                 waiter.set_result(reason)
+
+    async def _now(self, user_endpoint: UserEndpointRecord) -> UserEndpointRecord:
+        """As it is in the store now, whatever is believed here."""
+        return await self._records.user_endpoint(user_endpoint.id, fresh=self._queues.survive) or user_endpoint
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -151,6 +219,8 @@ class StartUserEndpoint:
         waiter = self._waiters[number] = asyncio.get_running_loop().create_future()
         patience = asyncio.ensure_future(self._clock.sleep(self._wait_s))
         try:
+            if is_online(await self._now(one), self._clock.now()):
+                return  # another service has heard of it since
             if not told:
                 await self.send(one, caller)
             await asyncio.wait((waiter, patience), return_when=asyncio.FIRST_COMPLETED)

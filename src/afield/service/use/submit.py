@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 
 import msgspec
 
+from afield.broker.base import NotSent
 from afield.errors import BrokerError
 from afield.ids import new_id, new_ids, parse_id
 from afield.service.clock import Clock
 from afield.service.domain import refusals
-from afield.service.domain.access import Action, decide
+from afield.service.domain.access import Action
 from afield.service.domain.caller import Caller
 from afield.service.domain.documents import to_task
 from afield.service.domain.records import (
@@ -35,12 +36,14 @@ from afield.service.domain.records import (
     UserEndpointRecord,
 )
 from afield.service.domain.refusals import Refusal
-from afield.service.domain.submitting import check_submit
+from afield.service.domain.submitting import check_function, check_submit
 from afield.service.domain.user_endpoints import endpoint_wire, user_endpoint_id
 from afield.service.domain.versions import OLDEST_PUBLISHED, check_python, workers_python
 from afield.service.settings import Limits
 from afield.service.store.base import AlreadyStored, Store
 from afield.service.use.in_flight import InFlight
+from afield.service.use.limits import KeepLimits
+from afield.service.use.people.permit import Permit
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 from afield.service.use.register_function import Functions
@@ -59,6 +62,10 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(SubmitResponse).decode
 
 
+def _nobody(_task_id: str) -> None:
+    """A broker that lives in the service is never away."""
+
+
 class Submit:
     """Accepts tasks, all of a request or none."""
 
@@ -74,8 +81,11 @@ class Submit:
         starter: StartUserEndpoint,
         revive: Revive,
         in_flight: InFlight,
+        permit: Permit,
+        keep: KeepLimits,
         clock: Clock,
         limits: Limits,
+        handed_over: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._records = records
@@ -86,8 +96,13 @@ class Submit:
         self._starter = starter
         self._revive = revive
         self._in_flight = in_flight
+        self._permit = permit
+        self._keep = keep
         self._clock = clock
         self._limits = limits
+        self._handed_over = handed_over
+        #: told of submits of which nothing was sent, by the first task
+        self.not_sent: Callable[[str], None] = _nobody
         # key -> the answer to come
         self._under_way: dict[bytes, asyncio.Future[SubmitResponse]] = {}
 
@@ -149,7 +164,9 @@ class Submit:
     ) -> SubmitResponse:
         endpoint = await self._endpoint(caller, endpoint_id)
         self._check(request, endpoint, wire)
-        new = {key: self._functions.make(caller, one) for key, one in (request.functions or {}).items()}
+        count = sum(map(len, request.tasks.values()))
+        await self._keep.room(caller.id, endpoint_id, count)
+        new = {key: await self._functions.make(caller, one) for key, one in (request.functions or {}).items()}
         functions = await self._find(caller, endpoint, request, new)
         # A client that does not ask for the queue polls, so nothing is put there for it.
         watching = wire if request.create_queue else 0
@@ -160,14 +177,15 @@ class Submit:
         if wire >= v2.VERSION[0]:
             workers = workers_python(endpoint, await self._records.user_endpoint(user_endpoint.id))
             _refuse(check_python(request, functions, workers))
-        group = await self._groups.prepare(group, watching)
-        records = self._make(caller, request, functions, user_endpoint, group.id)
-        answer = _answer(endpoint_id, request, records, group.id, new)
-        submit = SubmitRecord(digest, _encode(answer), self._clock.now()) if digest is not None else None
-        await self._store.add_tasks(records, submit, list(new.values()))
-        for function in new.values():
-            self._records.know_function(function)
-        self._in_flight.begin(records)
+        group = await self._groups.prepare(group, watching, high_assurance=endpoint.high_assurance)
+        async with self._keep.turn(caller.id, user_endpoint, count):
+            records = self._make(caller, request, functions, user_endpoint, group.id)
+            answer = _answer(endpoint_id, request, records, group.id, new)
+            submit = SubmitRecord(digest, _encode(answer), self._clock.now()) if digest is not None else None
+            await self._store.add_tasks(records, submit, list(new.values()), to_hand_over=self._queues.survive)
+            for function in new.values():
+                self._records.know_function(function)
+            self._in_flight.begin(records)
         await self._hand_over(endpoint, records, functions)
         return answer
 
@@ -176,10 +194,12 @@ class Submit:
     ) -> SubmitResponse:
         """The answer with all that its client would ask for next."""
         endpoint = await self._records.endpoint(endpoint_id)
+        group = await self._records.group(answer.task_group_id)
+        owner_id = caller.id if group is None else group.owner_id  # another identity of theirs may have made it
         one = user_endpoint_id(endpoint_id, caller.id, request.user_endpoint_config, request.user_runtime)
         return msgspec.structs.replace(
             answer,
-            result_queue=self._watch.result_queue(caller) if request.create_queue else None,
+            result_queue=await self._watch.queues_of(owner_id) if request.create_queue else None,
             python_version=workers_python(endpoint, await self._records.user_endpoint(one)),
             min_sdk_version=OLDEST_PUBLISHED,
         )
@@ -190,7 +210,7 @@ class Submit:
         endpoint = await self._records.endpoint(endpoint_id)
         if endpoint is None:
             raise refusals.endpoint_not_found(endpoint_id)
-        _refuse(decide(Action.RUN_ON_ENDPOINT, caller, endpoint))
+        await self._permit.run_on(caller, endpoint)
         return endpoint
 
     def _check(self, request: SubmitRequest, endpoint: EndpointRecord, wire: int) -> None:
@@ -218,9 +238,7 @@ class Submit:
         found = {}
         for given in request.tasks:
             found[given] = function = new.get(given) or await self._known(caller, given)
-            if endpoint.allowed_functions is not None and function.id not in endpoint.allowed_functions:
-                named = given if given in new else function.id
-                raise refusals.function_not_permitted(named, endpoint.id)
+            _refuse(check_function(function, endpoint, given if given in new else function.id))
         return found
 
     async def _known(self, caller: Caller, given: str) -> FunctionRecord:
@@ -228,7 +246,7 @@ class Submit:
         function = await self._records.function(function_id)
         if function is None:
             raise refusals.function_not_found(function_id)
-        _refuse(decide(Action.RUN_FUNCTION, caller, function))
+        await self._permit.check(Action.RUN_FUNCTION, caller, function)
         return function
 
     # -- the commit, and after it ------------------------------------------------------------------------------------
@@ -267,7 +285,11 @@ class Submit:
         tasks = [to_task(record, codes[record.function_id]) for record in records]
         try:
             await self._queues.send_tasks(records[0].user_endpoint_id, endpoint_wire(endpoint), tasks)
+            self._handed_over(records[0].id)
             await self._revive.accepted(records[0].user_endpoint_id)
+        except NotSent:
+            logger.warning("%d accepted tasks wait for the broker, which is away", len(tasks))
+            self.not_sent(records[0].id)
         except BrokerError:
             # They are committed: an error now would make the submitter send them a second time.
             logger.exception("%d accepted tasks could not be queued; they are stored, and wait", len(tasks))

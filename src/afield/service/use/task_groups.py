@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -57,42 +57,39 @@ class TaskGroups:
                 return await self.find(caller, group_id)
         return TaskGroupRecord(group_id or new_id(), caller.id, self._clock.now(), wire)
 
-    async def prepare(self, group: TaskGroupRecord, wire: int) -> TaskGroupRecord:
+    async def prepare(self, group: TaskGroupRecord, wire: int, *, high_assurance: bool = False) -> TaskGroupRecord:
         """Keep it, if it is new, and make its queue exist if somebody will watch it, so that results find it.
 
         :param wire: as for :meth:`propose`
+        :param high_assurance: it is about to get tasks of an endpoint of high assurance
         :raises Refusal: somebody else has taken the id meanwhile
         """
         found = await self._records.group(group.id)
-        if found is None:
-            await self._records.put_group(group)
-        elif found.owner_id != group.owner_id:
+        if found is None or self._prepared(found, group.owner_id, wire, high_assurance=high_assurance) is not found:
+            before: list[int] = []
+
+            def change(kept: TaskGroupRecord) -> TaskGroupRecord:
+                before.append(kept.wire)
+                return self._prepared(kept, group.owner_id, wire, high_assurance=high_assurance)
+
+            found = await self._records.change_group(group, change)
+            if 0 < found.wire < before[0]:
+                # What waits there is spelled in a way that the new watcher cannot read.
+                await self._refill.group(found)
+        if found.wire:
+            await self._queues.declare_group(found)
+        return found
+
+    def _prepared(self, group: TaskGroupRecord, owner_id: str, wire: int, *, high_assurance: bool) -> TaskGroupRecord:
+        """The group as it is to be kept; itself if nothing is to be changed."""
+        if group.owner_id != owner_id:
             raise refusals.group_forbidden(group.id)
-        else:
-            group = await self._kept_on(found)
-        if wire and group.wire != wire:
-            group = await self._watched(group, wire)
-        elif group.wire:
-            await self._queues.declare_group(group)
-        return group
-
-    async def _kept_on(self, group: TaskGroupRecord) -> TaskGroupRecord:
-        """Old groups without tasks are swept; this one is about to get some."""
-        if self._clock.now() - group.created_at < _OLD_S:
-            return group
-        group = msgspec.structs.replace(group, created_at=self._clock.now())
-        await self._records.put_group(group)
-        return group
-
-    async def _watched(self, group: TaskGroupRecord, wire: int) -> TaskGroupRecord:
-        """The group with one more watcher, who reads up to ``wire``."""
-        if group.wire and wire > group.wire:
-            await self._queues.declare_group(group)
-            return group
-        group, before = msgspec.structs.replace(group, wire=wire), group
-        await self._queues.declare_group(group)
-        await self._records.put_group(group)
-        if before.wire:
-            # What waits there is spelled in a way that the new watcher cannot read.
-            await self._refill.group(group)
-        return group
+        changes: dict[str, Any] = {}
+        if self._clock.now() - group.created_at >= _OLD_S:
+            # Old groups without tasks are swept; this one is about to get some.
+            changes["created_at"] = self._clock.now()
+        if high_assurance and not group.high_assurance:
+            changes["high_assurance"] = True
+        if wire and not (group.wire and wire >= group.wire):
+            changes["wire"] = wire
+        return msgspec.structs.replace(group, **changes) if changes else group

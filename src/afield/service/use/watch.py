@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from afield.errors import InvalidId
 from afield.ids import parse_id
-from afield.service.auth.queue_logins import QueueLogins
+from afield.service.auth.queue_logins import Logins
+from afield.service.clock import Clock
 from afield.service.domain import refusals
 from afield.service.domain.access import Action, decide
 from afield.service.domain.caller import Caller
 from afield.service.domain.documents import group_task, task_document, unknown_task
-from afield.service.domain.names import group_prefix
+from afield.service.domain.names import ClientLogin, group_prefix
 from afield.service.store.base import Store
+from afield.service.use.people.permit import Permit
 from afield.service.use.task_groups import TaskGroups
 from afield.wire.rest import BatchStatus, ResultQueue, TaskDocument, TaskGroupDocument
 
@@ -27,11 +29,21 @@ class Watch:
     """
 
     def __init__(
-        self, store: Store, groups: TaskGroups, logins: QueueLogins, *, most: int, client_login_s: float
+        self,
+        store: Store,
+        groups: TaskGroups,
+        logins: Logins,
+        *,
+        permit: Permit,
+        clock: Clock,
+        most: int,
+        client_login_s: float,
     ) -> None:
         self._store = store
+        self._permit = permit
         self._groups = groups
         self._logins = logins
+        self._clock = clock
         self._most = most
         self._client_login_s = client_login_s
 
@@ -47,6 +59,7 @@ class Watch:
         refusal = decide(Action.READ_TASK, caller, view)
         if refusal is not None:
             raise refusal
+        await self._permit.results(caller, [view])
         return task_document(view, wire)
 
     async def tasks(self, caller: Caller, task_ids: Sequence[str], wire: int) -> BatchStatus:
@@ -60,13 +73,12 @@ class Watch:
             )
         canonical = {given: _canonical(given) for given in task_ids}
         views = await self._store.tasks({one for one in canonical.values() if one is not None})
+        mine = {view.id: view for view in views.values() if decide(Action.READ_TASK, caller, view) is None}
+        await self._permit.results(caller, mine.values())
         documents = {}
         for given, one in canonical.items():
-            view = None if one is None else views.get(one)
-            if view is None or decide(Action.READ_TASK, caller, view) is not None:
-                documents[given] = unknown_task(given)
-            else:
-                documents[given] = task_document(view, wire)
+            view = None if one is None else mine.get(one)
+            documents[given] = unknown_task(given) if view is None else task_document(view, wire)
         return BatchStatus(documents)
 
     async def group(self, caller: Caller, group_id: str, wire: int) -> TaskGroupDocument:
@@ -83,12 +95,17 @@ class Watch:
 
         :raises Refusal: unknown, or somebody else's
         """
-        await self._groups.prepare(await self._groups.find(caller, group_id), wire)
-        return self.result_queue(caller)
+        group = await self._groups.prepare(await self._groups.find(caller, group_id), wire)
+        return await self.queues_of(group.owner_id)  # it may be another identity of theirs that made it
 
-    def result_queue(self, caller: Caller) -> ResultQueue:
+    async def result_queue(self, caller: Caller) -> ResultQueue:
         """How to reach the queues of the caller's groups; good for connecting soon."""
-        return ResultQueue(group_prefix(caller.id), self._logins.client_url(caller.id, self._client_login_s))
+        return await self.queues_of(caller.id)
+
+    async def queues_of(self, identity_id: str) -> ResultQueue:
+        """The same for the groups of one of the caller's identities."""
+        until = int(self._clock.now() + self._client_login_s)
+        return ResultQueue(group_prefix(identity_id), await self._logins.admit(ClientLogin(identity_id, until)))
 
 
 def _canonical(task_id: str) -> str | None:

@@ -10,14 +10,15 @@ from afield.testing.broker.under_test import BrokerUnderTest, Inbox, message, ra
 
 class _Delivering:
     async def test_order_of_arrival(self, broker: BrokerUnderTest) -> None:
-        """5,000 messages, published many at a time, come in order and once."""
+        """Thousands of messages, published many at a time, come in order and once."""
+        count = 2_000 if "unbounded" in broker.lacks else 5_000
         queue, here = await broker.queue("work"), await broker.connect()
-        bodies = [b"%d" % n for n in range(5_000)]
+        bodies = [b"%d" % n for n in range(count)]
         await asyncio.gather(*(here.publish(message(queue, body)) for body in bodies))
-        assert await broker.admin.depth(queue) == 5_000
+        assert await broker.admin.depth(queue) == count
         inbox = Inbox()
         consumer = await here.consume(queue, inbox)
-        last = (await inbox.wait_for(5_000))[-1]
+        last = (await inbox.wait_for(count))[-1]
         assert inbox.bodies == bodies
         tags = [delivery.tag for delivery in inbox.deliveries]
         assert tags == sorted(set(tags))

@@ -1,11 +1,10 @@
-"""What a store promises about people, functions, endpoints and groups."""
+"""What a store promises about functions, endpoints and groups of tasks."""
 
 from __future__ import annotations
 
 import msgspec
 
 from afield.ids import new_id, new_ids
-from afield.service.domain.people import IdentityRecord, TokenRecord
 from afield.service.domain.records import (
     EndpointRecord,
     FunctionRecord,
@@ -20,41 +19,9 @@ __all__ = [
     "deleting_an_endpoint_keeps_its_tasks",
     "endpoints_are_listed_by_age",
     "functions_never_change",
-    "identities_are_kept_and_replaced",
     "task_groups_are_kept_and_replaced",
-    "tokens_are_kept_until_deleted",
     "user_endpoints_are_listed_by_age",
 ]
-
-# -- who -------------------------------------------------------------------------------------------------------------
-
-
-async def identities_are_kept_and_replaced(store: Store) -> None:
-    """One id, one identity: the last."""
-    ada = IdentityRecord(new_id(), "ada@example.org", "Ada Lovelace ✓", "ada@example.org", NOW)
-    assert await store.people.identity(ada.id) is None
-    await store.people.put_identity(ada)
-    assert await store.people.identity(ada.id) == ada
-    married = msgspec.structs.replace(ada, name="Ada King")
-    await store.people.put_identity(married)
-    assert await store.people.identity(ada.id) == married
-
-
-async def tokens_are_kept_until_deleted(store: Store) -> None:
-    """By digest, with and without an end."""
-    token = TokenRecord(b"\x00\xff" * 16, new_id(), "laptop", NOW)
-    other = TokenRecord(b"\x01\xff" * 16, new_id(), "desk", NOW, expires_at=NOW + 3600)
-    for each in (token, other):
-        await store.people.put_token(each)
-    assert await store.people.token(token.digest) == token
-    await store.people.put_token(msgspec.structs.replace(token, label="new laptop"))
-    await store.people.delete_token(other.digest)
-    await store.people.delete_token(other.digest)
-    found = await store.people.token(token.digest)
-    assert found is not None
-    assert found.label == "new laptop"
-    assert await store.people.token(other.digest) is None
-
 
 # -- what ------------------------------------------------------------------------------------------------------------
 

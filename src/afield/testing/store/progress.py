@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from afield.ids import new_id, new_ids
-from afield.service.domain.records import CancelRecord, TaskMove, TaskView
+from afield.service.domain.records import CancelRecord, TakenTask, TaskMove, TaskStep, TaskView, WaitingTasks
 from afield.service.store.base import Store
 from afield.states import TaskState
 from afield.testing.store.records import NOW, an_end, some_tasks
@@ -18,6 +18,9 @@ __all__ = [
     "moves_and_ends_follow_the_order_of_calls",
     "only_the_table_of_states_lets_a_task_move",
     "tasks_are_where_they_were_last_seen",
+    "what_waits_is_counted_by_state",
+    "what_was_taken_is_known_until_it_ends",
+    "where_tasks_have_been_is_kept_with_them",
     "wishes_are_forgotten_with_their_tasks",
     "wishes_are_kept_until_forgotten",
 ]
@@ -50,6 +53,20 @@ async def tasks_are_where_they_were_last_seen(store: Store) -> None:
     assert await store.move_tasks(again) == [ids[2], ids[0]]
     views = await store.tasks(ids)
     assert [_where(views[i]) for i in ids] == [(RUNNING, NOW + 5), (WAITING, NOW), (LAUNCH, NOW + 4)]
+
+
+async def what_waits_is_counted_by_state(store: Store) -> None:
+    """For each user endpoint apart; what has ended is not counted."""
+    tasks, others = some_tasks(4), some_tasks(1)
+    await store.add_tasks([*tasks, *others])
+    await store.move_tasks([TaskMove(tasks[1].id, RUNNING, NOW + 1), TaskMove(tasks[2].id, RUNNING, NOW + 2)])
+    await store.finish_tasks([an_end(tasks[2].id)])
+    here, there = tasks[0].user_endpoint_id, others[0].user_endpoint_id
+    assert sorted(await store.waiting_by_state(), key=lambda one: (one.user_endpoint_id != here, one.state)) == [
+        WaitingTasks(here, RUNNING, 1, NOW),
+        WaitingTasks(here, WAITING, 2, NOW),
+        WaitingTasks(there, WAITING, 1, NOW),
+    ]
 
 
 async def only_the_table_of_states_lets_a_task_move(store: Store) -> None:
@@ -101,6 +118,59 @@ async def moves_and_ends_follow_the_order_of_calls(store: Store) -> None:
     )
     assert [outcomes[1], outcomes[2], outcomes[4]] == [ids, [ids[1]], [ids[0]]]
     assert [_where(view) for view in outcomes[5].values()] == [(RUNNING, NOW + 3), (TaskState.SUCCESS, NOW + 1)]
+
+
+# -- who has taken them, and where they have been --------------------------------------------------------------------
+
+
+async def what_was_taken_is_known_until_it_ends(store: Store) -> None:
+    """All of it, or one user endpoint's; what is queued again is nobody's."""
+    tasks, others = some_tasks(4), some_tasks(1)
+    ids, other = [t.id for t in tasks], others[0]
+    await store.add_tasks([*tasks, *others])
+    assert await store.taken_tasks() == []
+    moves = [TaskMove(i, LAUNCH, NOW + 1, life="one") for i in [*ids[1:], other.id]]
+    assert await store.move_tasks(moves) == [*ids[1:], other.id]
+    await store.move_tasks([TaskMove(ids[2], RUNNING, NOW + 2)])
+    await store.finish_tasks([an_end(ids[1])])
+    there = [
+        TakenTask(ids[2], tasks[0].group_id, tasks[0].user_endpoint_id, NOW + 2, "one"),
+        TakenTask(ids[3], tasks[0].group_id, tasks[0].user_endpoint_id, NOW + 1, "one"),
+    ]
+    assert await store.taken_tasks(tasks[0].user_endpoint_id) == there
+    assert await store.taken_tasks() == [
+        *there, TakenTask(other.id, other.group_id, other.user_endpoint_id, NOW + 1, "one"),
+    ]  # fmt: skip
+    await store.move_tasks([TaskMove(ids[3], WAITING, NOW + 3), TaskMove(ids[2], WAITING, NOW + 3)])
+    await store.move_tasks([TaskMove(ids[3], LAUNCH, NOW + 4, life="two")])
+    assert await store.taken_tasks(tasks[0].user_endpoint_id) == [
+        TakenTask(ids[3], tasks[0].group_id, tasks[0].user_endpoint_id, NOW + 4, "two")
+    ]
+    assert await store.taken_tasks(new_id()) == []
+    await store.delete_before(NOW + 5)
+    assert await store.taken_tasks() == []
+
+
+async def where_tasks_have_been_is_kept_with_them(store: Store) -> None:
+    """In the order of time, through the end of the task, until it is forgotten; one said twice is one."""
+    tasks = some_tasks(2)
+    ids = [t.id for t in tasks]
+    await store.add_tasks(tasks)
+    moves = [
+        TaskMove(ids[0], LAUNCH, NOW + 1, "endpoint", life="one"),
+        TaskMove(ids[0], RUNNING, NOW + 2, "worker"),
+        TaskMove(ids[0], WAITING, NOW + 3, "web-service"),
+        TaskMove(ids[0], RUNNING, NOW + 4, "endpoint", 2),
+    ]
+    await store.move_tasks(moves)
+    await store.move_tasks([moves[3], TaskMove(ids[1], TaskState.SUCCESS, NOW + 2)])
+    there = [TaskStep(m.state, m.at, m.actor, m.attempt, m.life) for m in moves]
+    assert await store.steps(ids[0]) == there
+    assert await store.steps(ids[1]) == await store.steps(new_id()) == []
+    await store.finish_tasks([an_end(i) for i in ids])
+    assert await store.steps(ids[0]) == there
+    await store.delete_before(NOW + 5)
+    assert await store.steps(ids[0]) == []
 
 
 # -- who wants them ended --------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -10,7 +11,7 @@ from afield.ids import new_ids
 from afield.service.domain.records import FinishedTask, TaskRecord
 from afield.states import TaskState
 
-__all__ = ["BIG", "NOW", "an_end", "some_tasks"]
+__all__ = ["BIG", "NOW", "an_end", "raises", "some_tasks"]
 
 #: bytes; more than any implementation keeps in a row
 BIG: Final = 200_000
@@ -45,3 +46,21 @@ def an_end(task_id: str, data: bytes = b"\x00\xffvalue", **changes: Any) -> Fini
     """
     end = FinishedTask(id=task_id, state=TaskState.SUCCESS, completed_at=NOW + 1, data=data)
     return msgspec.structs.replace(end, **changes)
+
+
+class raises:  # noqa: N801 - reads as a sentence
+    """The block raises this; :attr:`error` has it afterwards. The suite needs no test framework of its user's."""
+
+    def __init__(self, kind: type[Exception]) -> None:
+        self._kind = kind
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        assert error is not None, f"no {self._kind.__name__} was raised"
+        self.error = error
+        return isinstance(error, self._kind)

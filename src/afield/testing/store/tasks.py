@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from afield.ids import new_id
-from afield.service.domain.records import FunctionRecord, SubmitRecord, TaskGroupRecord, TaskOptions
+from afield.service.domain.records import FunctionRecord, HandOver, SubmitRecord, TaskGroupRecord, TaskOptions
 from afield.service.store.base import AlreadyStored, Store
 from afield.states import TaskState
 from afield.testing.store.records import BIG, NOW, an_end, some_tasks
@@ -26,6 +26,7 @@ __all__ = [
     "the_first_end_wins",
     "waiting_tasks_come_in_pages",
     "what_is_there_already_stops_all_of_a_submit",
+    "what_is_to_be_handed_over_is_known_until_it_was",
 ]
 
 # -- tasks: accepted -------------------------------------------------------------------------------------------------
@@ -95,6 +96,36 @@ async def answers_to_submits_are_remembered(store: Store) -> None:
     assert await store.submit(submit.key, since=NOW) == submit
     assert await store.submit(submit.key, since=NOW + 1) is None
     assert len(await store.tasks([t.id for t in tasks])) == 2
+
+
+async def what_is_to_be_handed_over_is_known_until_it_was(store: Store) -> None:
+    """The oldest first, each with its tasks; what was accepted without it is none."""
+    early, late, others = (
+        some_tasks(3, created_at=NOW),
+        some_tasks(2, created_at=NOW + 5),
+        some_tasks(1, created_at=NOW),
+    )
+    await store.add_tasks(late, SubmitRecord(b"late", b"answer", NOW), to_hand_over=True)
+    await store.add_tasks(early, to_hand_over=True)
+    await store.add_tasks(others)
+    first, second = (
+        HandOver(tasks[0].user_endpoint_id, tuple(task.id for task in tasks), tasks[0].created_at)
+        for tasks in (early, late)
+    )
+    assert await store.hand_overs(NOW + 6) == [first, second]
+    assert await store.hand_overs(NOW + 6, limit=1) == [first]
+    assert await store.hand_overs(NOW + 5) == [first]
+    assert await store.hand_overs(NOW) == []
+    await store.handed_over([first.id, new_id()])
+    await store.handed_over([])
+    assert await store.hand_overs(NOW + 6) == [second]
+    try:
+        await store.add_tasks(some_tasks(1), SubmitRecord(b"late", b"again", NOW), to_hand_over=True)
+    except AlreadyStored:
+        pass
+    else:
+        raise AssertionError("it was stored twice")
+    assert await store.hand_overs(NOW + 6) == [second]
 
 
 async def what_is_there_already_stops_all_of_a_submit(store: Store) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, or_, select, update
 
 from afield.service.domain.records import EndpointRecord, FunctionRecord, TaskGroupRecord, UserEndpointRecord
 from afield.service.store.sql import tables
@@ -21,6 +21,7 @@ __all__ = [
     "endpoints",
     "function",
     "functions",
+    "groups_with_times",
     "put_endpoint",
     "put_function",
     "put_functions",
@@ -64,7 +65,9 @@ def put_function(connection: Connection, record: FunctionRecord) -> None:
 
 def put_functions(connection: Connection, records: Sequence[FunctionRecord]) -> None:
     """Add them; those that are there stay as they are."""
-    _put_function(connection, [(*_FUNCTION.row(record), False) for record in records])
+    # ``deleted`` stands before what was added later.
+    rows = [_FUNCTION.row(record) for record in records]
+    _put_function(connection, [(*row[:-1], False, row[-1]) for row in rows])
 
 
 def function(connection: Connection, function_id: str) -> FunctionRecord | None:
@@ -132,6 +135,13 @@ def user_endpoints(connection: Connection, endpoint_id: str | None) -> list[User
 def put_task_group(connection: Connection, record: TaskGroupRecord) -> None:
     """Add or replace."""
     _put_group(connection, [_GROUP.row(record)])
+
+
+def groups_with_times(connection: Connection) -> list[TaskGroupRecord]:
+    """Those that say themselves how long their tasks are kept, or wait."""
+    g = tables.task_groups.c
+    query = select(*_GROUP.columns).where(or_(g.retention_s.is_not(None), g.waiting_s.is_not(None))).order_by(g.id)
+    return [_GROUP.record(row) for row in connection.execute(query)]
 
 
 def task_group(connection: Connection, group_id: str) -> TaskGroupRecord | None:

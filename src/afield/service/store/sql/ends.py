@@ -15,7 +15,18 @@ from afield.service.store.sql.keys import key
 from afield.service.store.sql.statements import Delete, Find, Insert
 from afield.service.store.sql.tasks import END_COLUMNS, TASK_COLUMNS, Load, task_view, view
 
-__all__ = ["Finished", "files", "finish", "forget", "forget_groups", "forget_submits", "mark_delivered", "undelivered"]
+__all__ = [
+    "Finished",
+    "Forgotten",
+    "files",
+    "finish",
+    "forget",
+    "forget_groups",
+    "forget_submits",
+    "forget_wishes",
+    "mark_delivered",
+    "undelivered",
+]
 
 #: names of the files of an end's data and exception
 EndFiles = tuple[bytes | None, bytes | None]
@@ -32,6 +43,7 @@ _forget_task = Delete(tables.tasks, "id")
 _forget_end = Delete(tables.ends, "id")
 _forget_label = Delete(tables.labels, "id")
 _forget_cancel = Delete(tables.cancels, "task_id")
+_forget_steps = Delete(tables.steps, "id")
 
 # The rows of `waiting` are locked (SQLite, where nobody else can write, has no such thing and leaves it out): of two
 # service processes that end one task, the second waits here and then finds the row gone.
@@ -55,10 +67,12 @@ _UNDELIVERED = (
     .order_by(_u.id)
     .limit(bindparam("count"))
 )
+# A group that keeps its tasks for longer leaves old ends in the way; ``since``, where the last step ended, is what keeps
+# each step from passing all of them again.
 _ENDED_BEFORE = (
-    select(_e.id, _t.payload_file, _e.data_file, _e.exception_file)
+    select(_e.id, _t.payload_file, _e.data_file, _e.exception_file, _e.completed_at)
     .join_from(tables.ends, tables.tasks, _t.id == _e.id)
-    .where(_e.completed_at < bindparam("moment"))
+    .where(_e.completed_at >= bindparam("since"), _e.completed_at < bindparam("moment"))
     .order_by(_e.completed_at)
     .limit(bindparam("count"))
     .with_for_update(of=tables.ends, skip_locked=True)
@@ -70,6 +84,8 @@ _NEVER_ENDED = (
     .limit(bindparam("count"))
     .with_for_update(of=tables.waiting, skip_locked=True)
 )
+_OF_GROUP = _t.group_id == bindparam("group_id")
+_KEPT_AS_USUAL = ~exists().where(_g.id == _t.group_id, _g.retention_s.is_not(None))
 _EMPTY_GROUPS = (
     select(_g.id)
     .where(_g.created_at < bindparam("moment"), ~exists().where(_t.group_id == _g.id))
@@ -120,27 +136,50 @@ def mark_delivered(connection: Connection, task_ids: Iterable[str]) -> None:
     _delivered(connection, [(key(i),) for i in task_ids])
 
 
-def forget(connection: Connection, moment: float, limit: int) -> tuple[int, list[bytes]]:
+class Forgotten(msgspec.Struct, frozen=True):
+    """What one step of forgetting did."""
+
+    count: int
+    #: files that nobody needs any more once this is committed
+    files: list[bytes]
+    #: when the last of them ended: the next step begins there
+    until: float
+
+
+def forget(
+    connection: Connection, moment: float, limit: int, since: float, group_id: str | None, *, open_too: bool
+) -> Forgotten:
     """Forget up to ``limit`` tasks that ended, and as many that never did, before ``moment``.
 
-    :return: how many it forgot, and the files that nobody needs any more once this is committed
+    :param open_too: False: none that never did
+    :param since: those that ended earlier are known to stay
+    :param group_id: only those of this group; None: of those that say nothing of their own
     """
-    which = {"moment": moment, "count": limit}
-    ended = connection.execute(_ENDED_BEFORE, which).all()
-    open_ = connection.execute(_NEVER_ENDED, which).all()
+    which: dict[str, object] = {"moment": moment, "count": limit, "since": since}
+    of = _KEPT_AS_USUAL
+    if group_id is not None:
+        which, of = which | {"group_id": key(group_id)}, _OF_GROUP
+    ended = connection.execute(_ENDED_BEFORE.where(of), which).all()
+    del which["since"]
+    open_ = connection.execute(_NEVER_ENDED.where(of), which).all() if open_too else []
     both = [(row[0],) for row in ended] + [(row[1],) for row in open_]
-    for forget_one in (_forget_task, _forget_label, _forget_cancel):
+    for forget_one in (_forget_task, _forget_label, _forget_cancel, _forget_steps):
         forget_one(connection, both)
     _forget_end(connection, [(row[0],) for row in ended])
     _delivered(connection, [(row[0],) for row in ended])
     _no_longer_waiting(connection, [(row[0], row[1]) for row in open_])
-    names = [name for row in ended for name in row[1:] if name is not None]
-    return len(ended) + len(open_), names + [row[2] for row in open_ if row[2] is not None]
+    names = [name for row in ended for name in row[1:4] if name is not None]
+    names += [row[2] for row in open_ if row[2] is not None]
+    return Forgotten(len(ended) + len(open_), names, ended[-1][4] if ended else since)
 
 
 def forget_submits(connection: Connection, moment: float) -> None:
-    """Forget the answers from before ``moment``, and the wishes from before it to end tasks that are not there."""
+    """Forget the answers from before ``moment``."""
     connection.execute(delete(tables.submits).where(tables.submits.c.created_at < moment))
+
+
+def forget_wishes(connection: Connection, moment: float) -> None:
+    """Forget the wishes from before ``moment`` to end tasks that are not there."""
     connection.execute(delete(tables.cancels).where(_c.asked_at < moment, ~exists().where(_t.id == _c.task_id)))
 
 

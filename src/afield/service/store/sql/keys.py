@@ -17,10 +17,14 @@ def key(name: str) -> bytes:
     """The key of an id."""
     if len(name) == 36:
         try:
-            return bytes.fromhex(name.replace("-", ""))
+            found = bytes.fromhex(name.replace("-", ""))
         except ValueError:
             pass
-    marked = _MARK + name.encode()
+        else:
+            if len(found) == 16:
+                return found
+    # Lone surrogates have no UTF-8. Nothing with one is ever stored, but somebody may ask for it.
+    marked = _MARK + name.encode(errors="surrogatepass")
     return marked + b"\0" if len(marked) == 16 else marked
 
 
@@ -29,7 +33,7 @@ def text(stored: bytes) -> str:
     if len(stored) == 16:
         h = stored.hex()
         return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
-    return stored[len(_MARK) :].rstrip(b"\0").decode()
+    return stored[len(_MARK) :].rstrip(b"\0").decode(errors="surrogatepass")
 
 
 #: the same for ids that come again and again, such as the owner of many tasks

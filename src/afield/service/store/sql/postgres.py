@@ -28,17 +28,16 @@ __all__ = ["PostgresRunner", "postgres_store"]
 
 T = TypeVar("T")
 
-#: Connections of a process: one for the writes, the others for reads. A server's default is 100 for all.
-_CONNECTIONS = 8
 #: A file that no row names and that is older than this (seconds) was left behind by a crash.
 _LEFT_BEHIND = 24 * 3600.0
 
 
-def postgres_store(url: str, data_dir: Path | None) -> SqlStore:
+def postgres_store(url: str, data_dir: Path | None, connections: int = 8) -> SqlStore:
     """The store in a PostgreSQL database.
 
     :param url: ``postgresql://user:password@host:port/name``
     :param data_dir: big values go below it, and all replicas must share it; None: they stay in rows
+    :param connections: one for the writes, the others for reads. A server's default is 100 for all
     :raises ConfigurationError: the URL is not one
     """
     try:
@@ -49,7 +48,7 @@ def postgres_store(url: str, data_dir: Path | None) -> SqlStore:
             "the database's URL cannot be read: write postgresql://user:password@host:port/name"
         ) from None
     return SqlStore(
-        PostgresRunner(parsed),
+        PostgresRunner(parsed, connections),
         parsed.render_as_string(hide_password=True),
         blobs=None if data_dir is None else Blobs(data_dir / "blobs"),
         shared_blobs_age=_LEFT_BEHIND,
@@ -60,10 +59,12 @@ class PostgresRunner:
     """One database. See :class:`~afield.service.store.sql.runner.Runner` for the promises.
 
     :param url: of the database; ``sslmode`` is understood as libpq does
+    :param connections: at least two
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, connections: int = 8) -> None:
         self.commits = 0
+        self._connections = max(2, connections)
         self._where = url.render_as_string(hide_password=True)
         query = dict(url.query)
         if "sslmode" in query:
@@ -80,7 +81,7 @@ class PostgresRunner:
     async def open(self, prepare: Work[None]) -> None:
         """Connect, prepare, and start the lane."""
         self._closing = False
-        engine = self._engine = create_async_engine(self._url, pool_size=_CONNECTIONS, max_overflow=0)
+        engine = self._engine = create_async_engine(self._url, pool_size=self._connections, max_overflow=0)
         try:
             async with engine.connect() as connection, connection.begin():
                 await connection.run_sync(prepare)

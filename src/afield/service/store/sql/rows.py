@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, bindparam, select
 
 from afield.service.store.sql import keys
 
-__all__ = ["JSON", "KEY", "PLAIN", "Codec", "Shape"]
+__all__ = ["JSON", "KEY", "PLAIN", "TEXTS", "Codec", "Shape"]
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -18,15 +18,18 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Codec(msgspec.Struct, frozen=True):
-    """How a field becomes a column and comes back. None stays None in both directions."""
+    """How a field becomes a column and comes back. None becomes NULL."""
 
     to_column: Callable[[Any], Any]
     to_field: Callable[[Any], Any]
+    #: what NULL becomes: what rows have that were written before there was the column
+    null: Any = None
 
 
 PLAIN = Codec(lambda value: value, lambda value: value)
 KEY = Codec(keys.key, keys.text)
 JSON = Codec(lambda value: _encode(value).decode(), msgspec.json.decode)
+TEXTS = Codec(JSON.to_column, lambda value: tuple(msgspec.json.decode(value)))
 
 
 class Shape(Generic[R]):
@@ -59,4 +62,4 @@ class Shape(Generic[R]):
     def record(self, row: Sequence[Any]) -> R:
         """The record of a row of :attr:`columns`."""
         pairs = zip(row, self._fields, strict=True)
-        return self._record(*(None if value is None else codec.to_field(value) for value, (_, codec) in pairs))
+        return self._record(*(codec.null if value is None else codec.to_field(value) for value, (_, codec) in pairs))

@@ -2,8 +2,10 @@
 
 A group is run in the hope that all goes well: one transaction, one call after the other, one commit; neighbours that
 are of one kind (:class:`Shared`) share their statements as well. When a call fails, the transaction is rolled back and
-the group is run again with a savepoint around each call, so that the one that fails is alone with its failure. That is
-why the work of a call must be a function of the connection alone, fit to run twice.
+the group is run again with a savepoint around each call, so that the one that fails is alone with its failure. When
+it and a group of another service wait for each other, each call gets a transaction of its own, which holds nothing that
+others wait for but its own rows. That is why the work of a call must be a function of the connection alone, fit to run
+more than once.
 """
 
 from __future__ import annotations
@@ -27,6 +29,10 @@ Work = Callable[[Connection], T]
 
 #: Calls in one commit at most. More of them share its cost no better, and all would wait for the last.
 GROUP = 256
+#: SQLSTATEs of deadlocks and serialization failures
+_ENTANGLED = frozenset({"40P01", "40001"})
+#: how often a call is run that other services get in the way of
+_TRIES = 5
 
 
 class Runner(Protocol):
@@ -100,6 +106,8 @@ def run_group(connection: Connection, calls: Sequence[Call]) -> list[Outcome]:
         outcomes = [Outcome(value) for kind, same in groupby(calls, _kind) for value in _run(connection, kind, [*same])]
     except Exception as error:  # noqa: BLE001 - it is handed to its caller, by the second run or right here
         transaction.rollback()
+        if _in_each_others_way(error):
+            return [_run_alone(connection, call) for call in calls]
         if len(calls) == 1 and not connection_lost(error):
             return [Outcome(error=error)]
         return _run_apart(connection, calls)
@@ -123,11 +131,26 @@ def _run_apart(connection: Connection, calls: Sequence[Call]) -> list[Outcome]:
     transaction = connection.begin()
     try:
         outcomes = [_run_one(connection, call) for call in calls]
-    except Exception:
+    except Exception as error:
         transaction.rollback()
+        if _in_each_others_way(error):
+            return [_run_alone(connection, call) for call in calls]
         raise
     _commit(transaction)
     return outcomes
+
+
+def _run_alone(connection: Connection, call: Call) -> Outcome:
+    """Its outcome, in a transaction of its own."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            with connection.begin():
+                value = call.work(connection)
+            return Outcome(value)
+        except Exception as error:  # noqa: BLE001 - it is handed to its caller
+            if not (tries_left and _in_each_others_way(error)):
+                return Outcome(error=error)
+    raise AssertionError("the last try returned")
 
 
 def _run_one(connection: Connection, call: Call) -> Outcome:
@@ -140,7 +163,7 @@ def _run_one(connection: Connection, call: Call) -> Outcome:
     try:
         value = call.work(connection)
     except Exception as error:
-        if connection_lost(error):
+        if connection_lost(error) or _in_each_others_way(error):
             raise
         try:
             savepoint.rollback()
@@ -166,6 +189,11 @@ def connection_lost(error: Exception) -> bool:
     Nothing was committed then, and SQLAlchemy connects anew with the next statement.
     """
     return isinstance(error, exc.DBAPIError) and error.connection_invalidated
+
+
+def _in_each_others_way(error: Exception) -> bool:
+    """Whether the database broke off one of two transactions that waited for each other."""
+    return isinstance(error, exc.DBAPIError) and getattr(error.orig, "sqlstate", None) in _ENTANGLED
 
 
 def resolve(calls: Sequence[Call], outcomes: Sequence[Outcome]) -> None:

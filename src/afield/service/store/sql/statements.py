@@ -7,18 +7,20 @@ to the driver as text with plain tuples; the columns of :mod:`.tables` are chose
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import BindParameter, Connection, Select, Table, and_, bindparam, delete, update
 from sqlalchemy.sql import ClauseElement
 
 __all__ = ["Delete", "Find", "Insert", "Update", "pages"]
 
+K = TypeVar("K", bytes, str)
+
 #: SQLite and PostgreSQL allow some 32 000 parameters in a statement; short lists are planned faster
 _PAGE = 512
 
 
-def pages(keys: Sequence[bytes]) -> Iterator[list[bytes]]:
+def pages(keys: Sequence[K]) -> Iterator[list[K]]:
     """Keys for ``IN (…)`` lists: in pieces, filled up with their last key to a power of two.
 
     Every length is another statement, which both databases must read and plan first; so there are ten of them.

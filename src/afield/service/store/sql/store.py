@@ -20,25 +20,29 @@ from afield.service.domain.records import (
     EndpointRecord,
     FinishedTask,
     FunctionRecord,
+    HandOver,
     ListedFunction,
     ListedTask,
     SubmitRecord,
+    TakenTask,
     TaskGroupRecord,
     TaskMove,
     TaskRecord,
+    TaskStep,
     TaskView,
     UserEndpointRecord,
+    WaitingTasks,
 )
 from afield.service.store.base import AlreadyStored
 from afield.service.store.blobs import THRESHOLD, BlobMissing, Blobs
 from afield.service.store.directory import DataDirectory
-from afield.service.store.sql import cancels, catalogue, ends, lists, schema
+from afield.service.store.sql import cancels, catalogue, ends, hand_overs, lists, moves, schema
 from afield.service.store.sql import tasks as accepted
 from afield.service.store.sql.keys import key as to_key
-from afield.service.store.sql.moves import move
+from afield.service.store.sql.overdue import overdue
 from afield.service.store.sql.runner import Runner, Shared
 from afield.service.store.sql.sql_people import SqlPeople
-from afield.service.store.texts import check_function, check_labels, is_text
+from afield.service.store.texts import check_endpoint, check_function, check_labels, is_text
 
 __all__ = ["SqlStore"]
 
@@ -152,7 +156,11 @@ class SqlStore:
     # -- where -------------------------------------------------------------------------------------------------------
 
     async def put_endpoint(self, endpoint: EndpointRecord) -> None:
-        """Add, or replace the one with this id."""
+        """Add, or replace the one with this id.
+
+        :raises NotText: its name or display name is no text that can be kept
+        """
+        check_endpoint(endpoint)
         await self._write(catalogue.put_endpoint, endpoint)
 
     async def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
@@ -194,6 +202,8 @@ class SqlStore:
         tasks: Sequence[TaskRecord],
         submit: SubmitRecord | None = None,
         functions: Sequence[FunctionRecord] = (),
+        *,
+        to_hand_over: bool = False,
     ) -> None:
         """Accept these tasks, with their functions, and remember the answer under ``submit.key``, in one commit.
 
@@ -204,13 +214,21 @@ class SqlStore:
         for function in functions:
             check_function(function)
         files = self._to_files([task.payload for task in tasks])
-        work = Shared(accepted.add, accepted.Submitted(tasks, submit, functions, files))
+        work = Shared(accepted.add, accepted.Submitted(tasks, submit, functions, files, to_hand_over))
         try:
             await self._runner.run(work, writes=True, ready=files)
         except AlreadyStored:
             if files is not None:
                 self._remove([name for name in files.result() if name is not None])
             raise
+
+    async def hand_overs(self, before: float, *, limit: int = 100) -> list[HandOver]:
+        """What is still to be put into queues, the oldest first."""
+        return await self._read(hand_overs.waiting, before, limit)
+
+    async def handed_over(self, ids: Iterable[str]) -> None:
+        """These hand-overs are done."""
+        await self._write(hand_overs.done, list(ids))
 
     async def submit(self, key: bytes, *, since: float) -> SubmitRecord | None:
         """The answer to an earlier submit under this key that is not older than ``since``."""
@@ -231,9 +249,17 @@ class SqlStore:
             self._remove(lost)
         return ended
 
-    async def move_tasks(self, moves: Sequence[TaskMove]) -> list[str]:
+    async def move_tasks(self, wanted: Sequence[TaskMove]) -> list[str]:
         """Tasks were seen in other states; those that moved, in the order given."""
-        return await self._runner.run(Shared(move, moves), writes=True)
+        return await self._runner.run(Shared(moves.move, wanted), writes=True)
+
+    async def taken_tasks(self, user_endpoint_id: str | None = None) -> list[TakenTask]:
+        """Tasks that have not ended and that somebody has taken, by rising id."""
+        return await self._read(moves.taken, user_endpoint_id)
+
+    async def steps(self, task_id: str) -> list[TaskStep]:
+        """The moves of a task, the earliest first."""
+        return await self._read(moves.steps, task_id)
 
     async def put_cancels(self, records: Sequence[CancelRecord]) -> None:
         """Somebody wants these tasks ended."""
@@ -287,6 +313,10 @@ class SqlStore:
         """For each user endpoint with tasks that have not ended, how many."""
         return await self._read(accepted.waiting_counts)
 
+    async def waiting_by_state(self) -> list[WaitingTasks]:
+        """The same, apart by state, with the age of the oldest; in no certain order."""
+        return await self._read(accepted.waiting_by_state)
+
     async def undelivered(self, *, after: str = "", limit: int = 1000) -> list[TaskView]:
         """Ended tasks whose result nobody has taken, by rising id, ids above ``after``."""
         return await self._read(ends.undelivered, after, limit, self._load)
@@ -295,22 +325,39 @@ class SqlStore:
         """Somebody took the results of these tasks."""
         await self._write(ends.mark_delivered, list(task_ids))
 
-    async def delete_before(self, moment: float) -> int:
+    async def delete_before(self, moment: float, *, group_id: str | None = None, open_too: bool = True) -> int:
         """Forget tasks that ended, or were accepted and never ended, before ``moment``; how many that were.
 
         It goes in steps, so that other calls get their turn.
         """
-        total = 0
+        total, since = 0, 0.0
         while True:
-            count, names = await self._write(ends.forget, moment, _FORGET)
-            self._remove(names)
-            total += count
-            if count == 0:
+            step = await self._write(ends.forget, moment, _FORGET, since, group_id, open_too=open_too)
+            self._remove(step.files)
+            total, since = total + step.count, step.until
+            if step.count == 0:
                 break
+        if group_id is not None:
+            return total
         await self._write(ends.forget_submits, moment)
+        await self._write(ends.forget_wishes, moment)
         while await self._write(ends.forget_groups, moment, _FORGET):
             pass
         return total
+
+    async def groups_with_times(self) -> list[TaskGroupRecord]:
+        """The task groups that say themselves how long their tasks are kept, or wait; by rising id."""
+        return await self._read(catalogue.groups_with_times)
+
+    async def overdue(
+        self, moment: float, *, seen: float, group_id: str | None = None, limit: int = 1000
+    ) -> list[tuple[str, str]]:
+        """Tasks that have waited for too long: (task, user endpoint)."""
+        return await self._read(overdue, moment, seen, group_id, limit)
+
+    async def forget_submits(self, moment: float) -> None:
+        """Forget the answers to submits from before ``moment``."""
+        await self._write(ends.forget_submits, moment)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

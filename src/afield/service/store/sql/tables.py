@@ -16,83 +16,59 @@ A change here needs a migration beside it; a test compares both.
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, Double, Index, Table, or_
+
+from afield.service.store.sql.columns import a_count as _count
+from afield.service.store.sql.columns import a_flag as _flag
+from afield.service.store.sql.columns import a_key as _key
+from afield.service.store.sql.columns import a_text as _text
+from afield.service.store.sql.columns import a_time as _time
+from afield.service.store.sql.columns import json as _json
+from afield.service.store.sql.columns import metadata
+from afield.service.store.sql.columns import some_bytes as _bytes
+from afield.service.store.sql.people_tables import (
+    accounts,
+    clients,
+    consents,
+    grants,
+    identities,
+    links,
+    members,
+    policies,
+    signing_keys,
+    teams,
+    tickets,
+    tokens,
+)
 
 __all__ = [
+    "accounts",
     "cancels",
+    "clients",
+    "consents",
     "endpoints",
     "ends",
     "functions",
+    "grants",
+    "hand_overs",
     "identities",
     "labels",
+    "links",
+    "members",
     "metadata",
+    "policies",
+    "signing_keys",
+    "steps",
     "submits",
     "task_groups",
     "tasks",
+    "teams",
+    "tickets",
     "tokens",
     "undelivered",
     "user_endpoints",
     "waiting",
 ]
-
-metadata = MetaData()
-
-
-def _key(name: str, *, primary: bool = False, null: bool = False) -> Column[bytes]:
-    return Column(name, LargeBinary, primary_key=primary, nullable=null)
-
-
-def _json(name: str, *, null: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=null)
-
-
-def _text(name: str, *, null: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=null)
-
-
-def _time(name: str, *, null: bool = False) -> Column[float]:
-    return Column(name, Double, nullable=null)
-
-
-def _count(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False)
-
-
-def _flag(name: str) -> Column[bool]:
-    return Column(name, Boolean, nullable=False)
-
-
-def _bytes(name: str, *, null: bool = False) -> Column[bytes]:
-    return Column(name, LargeBinary, nullable=null)
-
-
-identities = Table(
-    "identities",
-    metadata,
-    _key("id", primary=True),
-    _text("username"),
-    _text("name"),
-    _text("email"),
-    _time("created_at"),
-    _text("provider", null=True),
-    _text("organization", null=True),
-    _key("person_id", null=True),
-)
-
-tokens = Table(
-    "tokens",
-    metadata,
-    _key("digest", primary=True),
-    _key("identity_id"),
-    _text("label"),
-    _time("created_at"),
-    _time("expires_at", null=True),
-    _text("kind", null=True),
-    _text("client_id", null=True),
-    _json("scopes", null=True),
-    _text("family", null=True),
-    _json("session", null=True),
-)
 
 functions = Table(
     "functions",
@@ -107,6 +83,7 @@ functions = Table(
     _flag("public"),
     _text("group_id", null=True),
     _flag("deleted"),
+    _text("ha_endpoint_id", null=True),
     Index("functions_of_owner", "owner_id", "id"),
 )
 
@@ -129,6 +106,8 @@ endpoints = Table(
     _time("last_report_at"),
     _time("heartbeat_period"),
     _time("locked_until"),
+    _text("authentication_policy", null=True),
+    _text("subscription_uuid", null=True),
     Index("endpoints_of_owner", "owner_id"),
 )
 
@@ -157,7 +136,12 @@ task_groups = Table(
     _key("owner_id"),
     _time("created_at"),
     _count("wire"),
+    Column("high_assurance", Boolean, nullable=True),
+    Column("retention_s", Double, nullable=True),
+    Column("waiting_s", Double, nullable=True),
 )
+_own_times = or_(task_groups.c.retention_s.is_not(None), task_groups.c.waiting_s.is_not(None))
+Index("task_groups_with_times", task_groups.c.id, sqlite_where=_own_times, postgresql_where=_own_times)
 
 #: tasks as they were accepted
 tasks = Table(
@@ -184,7 +168,8 @@ Index(
     postgresql_where=tasks.c.payload_file.is_not(None),
 )
 
-#: tasks that have not ended, and where they are: while ``state`` is NULL, as they were accepted
+#: tasks that have not ended, and where they are: while ``state`` is NULL, as they were accepted; ``life``: which process
+#: has taken them from their queue for good
 waiting = Table(
     "waiting",
     metadata,
@@ -193,6 +178,20 @@ waiting = Table(
     _time("created_at"),
     _text("state", null=True),
     _time("state_at", null=True),
+    _text("life", null=True),
+    sqlite_with_rowid=False,
+)
+
+#: where tasks have been since they were accepted, and who said so; most tasks end before there is anything to say
+steps = Table(
+    "steps",
+    metadata,
+    _key("id", primary=True),
+    Column("at", Double, primary_key=True),
+    _text("state", primary=True),
+    _text("actor"),
+    _count("attempt"),
+    _text("life", null=True),
     sqlite_with_rowid=False,
 )
 
@@ -237,6 +236,17 @@ for _column in (ends.c.data_file, ends.c.exception_file):
 
 #: tasks that have ended and whose result nobody has taken from its group's queue
 undelivered = Table("undelivered", metadata, _key("id", primary=True), sqlite_with_rowid=False)
+
+#: tasks that are not known to be in a queue that survives the service
+hand_overs = Table(
+    "hand_overs",
+    metadata,
+    _key("id", primary=True),
+    _key("user_endpoint_id"),
+    _time("created_at"),
+    _bytes("tasks"),
+    Index("hand_overs_by_time", "created_at"),
+)
 
 #: answers to submits, for their repetitions
 submits = Table(

@@ -17,9 +17,10 @@ from afield.service.domain.records import (
     TaskOptions,
     TaskRecord,
     TaskView,
+    WaitingTasks,
 )
 from afield.service.store.base import AlreadyStored
-from afield.service.store.sql import catalogue, tables
+from afield.service.store.sql import catalogue, hand_overs, tables
 from afield.service.store.sql.keys import key, shared_key, shared_text, text
 from afield.service.store.sql.statements import Find, Insert
 from afield.states import TaskState
@@ -41,6 +42,7 @@ __all__ = [
     "view",
     "views",
     "waiting",
+    "waiting_by_state",
     "waiting_counts",
 ]
 
@@ -85,7 +87,7 @@ _details = msgspec.json.Decoder(dict[str, Any]).decode
 _transitions = msgspec.json.Decoder(tuple[tuple[int, str, str], ...]).decode
 
 _add_tasks = Insert(tables.tasks)
-_add_waiting = Insert(tables.waiting, but=("state", "state_at"))
+_add_waiting = Insert(tables.waiting, but=("state", "state_at", "life"))
 _add_labels = Insert(tables.labels)
 _add_submit = Insert(tables.submits)
 
@@ -131,6 +133,9 @@ _SUBMIT = select(_s.key, _s.response, _s.created_at).where(
     _s.key == bindparam("submit_key"), _s.created_at >= bindparam("since")
 )
 _COUNTS = select(_w.user_endpoint_id, func.count()).group_by(_w.user_endpoint_id)
+_BY_STATE = select(_w.user_endpoint_id, _w.state, func.count(), func.min(_w.created_at)).group_by(
+    _w.user_endpoint_id, _w.state
+)
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -141,6 +146,7 @@ class Submitted(msgspec.Struct, frozen=True):
     functions: Sequence[FunctionRecord] = ()
     #: for each task, the name of its payload's file if it is in one; None: none is
     files: Future[list[bytes | None]] | None = None
+    to_hand_over: bool = False
 
 
 def add(connection: Connection, submitted: Sequence[Submitted]) -> list[None]:
@@ -160,6 +166,7 @@ def add(connection: Connection, submitted: Sequence[Submitted]) -> list[None]:
     labels = [(t.id, t.options.call.label) for s in submitted for t in s.tasks if t.options.call is not None]
     _add_labels(connection, [(key(task_id), label) for task_id, label in labels if label is not None])
     catalogue.put_functions(connection, [function for s in submitted for function in s.functions])
+    hand_overs.put(connection, [s.tasks for s in submitted if s.to_hand_over])
     answers = [s.submit for s in submitted if s.submit is not None]
     try:
         _add_submit(connection, [(s.key, s.response, s.created_at) for s in answers])
@@ -229,6 +236,15 @@ def waiting(connection: Connection, user_endpoint_id: str, after: str, limit: in
 def waiting_counts(connection: Connection) -> dict[str, int]:
     """How many tasks wait for each user endpoint."""
     return {text(where): count for where, count in connection.execute(_COUNTS)}
+
+
+def waiting_by_state(connection: Connection) -> list[WaitingTasks]:
+    """The same, apart by state, with the age of the oldest."""
+    as_accepted = TaskState.WAITING_FOR_ENDPOINT
+    return [
+        WaitingTasks(text(where), as_accepted if state is None else STATES[state], count, oldest_at)
+        for where, state, count, oldest_at in connection.execute(_BY_STATE)
+    ]
 
 
 def view(row: Sequence[Any], load: Load) -> TaskView:

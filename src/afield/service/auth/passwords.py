@@ -1,0 +1,83 @@
+"""Passwords: kept as argon2id (RFC 9106), compared in the same time whether there is one or not.
+
+Hashing is meant to be slow and to need memory, so it happens in a thread, and only a few at once: the event loop goes
+on, and many who log in at once fill no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from afield.service.domain import refusals
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+
+__all__ = ["LONGEST", "SHORTEST", "Passwords", "check_new_password"]
+
+#: Characters that a password must have; what is in it is its owner's business (NIST SP 800-63B section 5.1.1).
+SHORTEST: Final = 10
+#: Characters that one may have: enough for any sentence, and little to hash.
+LONGEST: Final = 1000
+
+_AT_ONCE: Final = 2
+
+
+def check_new_password(password: str, username: str) -> None:
+    """Whether somebody may have this password.
+
+    :raises Refusal: no, and why
+    """
+    if len(password) < SHORTEST:
+        raise refusals.invalid(f"This password is too short: take at least {SHORTEST} characters, such as four words.")
+    if len(password) > LONGEST:
+        raise refusals.invalid(f"This password is too long: at most {LONGEST} characters.")
+    if password.casefold() == username.casefold() or len(set(password)) < 4:
+        raise refusals.invalid("This password is too easily guessed. Take another one, such as four words.")
+
+
+class Passwords:
+    """Makes and compares what is kept of passwords."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+
+    @cached_property
+    def _hasher(self) -> PasswordHasher:
+        from argon2 import PasswordHasher  # only where somebody logs in with a password
+
+        return PasswordHasher()
+
+    @cached_property
+    def _nobodys(self) -> str:
+        # As expensive to compare with as anybody's.
+        return self._hasher.hash(secrets.token_urlsafe())
+
+    async def hash(self, password: str) -> str:
+        """What is kept of it."""
+        async with self._turn:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def verify(self, kept: str | None, password: str) -> bool:
+        """Whether it is the password of which this is kept.
+
+        :param kept: None: there is none; it takes as long, and is no
+        """
+        async with self._turn:
+            return await asyncio.to_thread(self._compare, kept, password[: LONGEST + 1])
+
+    def needs_rehash(self, kept: str) -> bool:
+        """Whether it was made by weaker rules than those of today."""
+        return self._hasher.check_needs_rehash(kept)
+
+    def _compare(self, kept: str | None, password: str) -> bool:
+        from argon2.exceptions import InvalidHashError, VerificationError
+
+        try:
+            self._hasher.verify(kept or self._nobodys, password)
+        except (VerificationError, InvalidHashError):
+            return False
+        return kept is not None

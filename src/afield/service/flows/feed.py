@@ -1,0 +1,68 @@
+"""Results that did not fit into their group's queue go there when clients have made room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from afield.service.domain import names
+from afield.service.flows.settled import Acknowledged
+from afield.service.store.base import Store
+from afield.service.use.queues import Queues
+from afield.service.use.records import Records
+
+__all__ = ["Feed"]
+
+#: Results read at once: few, for each may be large.
+_PAGE: Final = 50
+
+
+class Feed:
+    """Fills queues from the store.
+
+    :param queues: with a :class:`~afield.service.domain.backlog.Backlog`
+    """
+
+    def __init__(self, store: Store, records: Records, queues: Queues) -> None:
+        self._store = store
+        self._records = records
+        self._queues = queues
+        self._ready: dict[str, None] = {}
+        self._something = asyncio.Event()
+
+    def taken(self, queue: str, messages: Sequence[Acknowledged]) -> None:
+        """Messages of a queue were acknowledged by a peer. Does not wait."""
+        group_id, backlog = names.group_of_queue(queue), self._queues.backlog
+        if group_id is None or backlog is None:
+            return
+        if backlog.taken(group_id, sum(len(message.body) for message in messages)):
+            self._ready[group_id] = None
+            self._something.set()
+
+    async def run(self) -> None:
+        """Put results into queues that have room, for ever."""
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            ready, self._ready = self._ready, {}
+            for group_id in ready:
+                await self._fill(group_id)
+
+    async def look_around(self) -> None:
+        """Find queues that were emptied by somebody who does not acknowledge."""
+        backlog = self._queues.backlog
+        for group_id in [] if backlog is None else backlog.outside():
+            group = await self._records.group(group_id)
+            if backlog is not None and (group is None or not await self._queues.results_waiting(group)):
+                backlog.is_empty(group_id)
+                await self._fill(group_id)
+
+    async def _fill(self, group_id: str) -> None:
+        backlog = self._queues.backlog
+        while backlog is not None and (task_ids := backlog.next(group_id, _PAGE)):
+            group = await self._records.group(group_id)
+            views = await self._store.tasks(task_ids)
+            ends = [view.finished for view in views.values() if view.finished is not None]
+            if group is not None and ends:
+                await self._queues.put_results(group, ends)

@@ -1,0 +1,130 @@
+"""Invitations into groups: a code that is good once, and for a while.
+
+What is kept is the code's SHA-256. An invitation is as good as whoever made it: once they manage the group no more, it
+lets nobody in.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from afield.ids import parse_id
+from afield.service.clock import Clock
+from afield.service.domain import refusals
+from afield.service.domain.access import Action
+from afield.service.domain.caller import Caller
+from afield.service.domain.people import IdentityRecord, MemberRecord, MemberRole, TeamRecord, TicketRecord
+from afield.service.store.base import Store
+from afield.service.use.people.callers import caller_of
+from afield.service.use.people.groups import Groups
+from afield.service.use.people.named import find_identity
+from afield.service.use.people.permit import Permit
+from afield.wire.rest_people import Group, Invitation, InvitationShown, InvitationWish
+
+__all__ = ["LINK", "Invitations"]
+
+#: What comes before the code in the link of an invitation, below the service's address.
+LINK: Final = "/afield/v1/invitations/"
+
+_KIND: Final = "invitation"
+_BYTES: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class _Good:
+    """An invitation that lets in."""
+
+    ticket: TicketRecord
+    team: TeamRecord
+    inviter: IdentityRecord
+    role: MemberRole
+    #: the only one who may use it
+    identity_id: str | None
+
+
+class Invitations:
+    """Makes them, shows them, takes them."""
+
+    def __init__(self, store: Store, *, groups: Groups, permit: Permit, clock: Clock) -> None:
+        self._people = store.people
+        self._groups = groups
+        self._permit = permit
+        self._clock = clock
+
+    async def make(self, caller: Caller, team_id: str, wish: InvitationWish) -> Invitation:
+        """Invite somebody, or whoever has the code.
+
+        :raises Refusal: no group that the caller manages, or nobody of that name
+        """
+        team_id = parse_id(team_id, "group")
+        team = await self._people.team(team_id)
+        if team is None:
+            raise refusals.team_not_found(team_id)
+        await self._permit.check(Action.MANAGE_TEAM, caller, team)
+        content = {"team_id": team.id, "role": wish.role, "invited_by": caller.id, "by_operator": caller.is_admin}
+        if wish.username is not None:
+            content["identity_id"] = (await find_identity(self._people, username=wish.username)).id
+        code = secrets.token_urlsafe(_BYTES)
+        expires_at = self._clock.now() + wish.lifetime_s
+        await self._people.put_ticket(TicketRecord(_digest(code), _KIND, content, expires_at))
+        return Invitation(code, LINK + code, expires_at)
+
+    async def show(self, code: str) -> InvitationShown:
+        """What it invites to; for whoever has the code.
+
+        :raises Refusal: it lets nobody in
+        """
+        good = await self._good(code)
+        return InvitationShown(good.team.id, good.team.name, good.inviter.username, good.role, good.ticket.expires_at)
+
+    async def accept(self, caller: Caller, code: str) -> Group:
+        """Join. Who is in the group already stays what they are, and the invitation stays good.
+
+        :raises Refusal: it does not let the caller in
+        """
+        good = await self._good(code)
+        if good.identity_id is not None and not caller.is_one_of(good.identity_id):
+            raise refusals.invitation_not_found()
+        mine = [one for one in await self._people.members(good.team.id) if caller.is_one_of(one.identity_id)]
+        if any(one.role in {MemberRole.MANAGER, good.role} for one in mine):
+            return await self._groups.describe(caller, good.team.id)
+        if await self._people.take_ticket(good.ticket.digest) is None:
+            raise refusals.invitation_not_found()
+        joining = mine[0].identity_id if mine else good.identity_id or caller.id
+        await self._people.put_member(MemberRecord(good.team.id, joining, good.role, self._clock.now()))
+        if await self._people.team(good.team.id) is None:  # it was deleted a moment ago
+            await self._people.delete_member(good.team.id, joining)
+            raise refusals.invitation_not_found()
+        return await self._groups.describe(caller, good.team.id)
+
+    async def take_back(self, caller: Caller, code: str) -> None:
+        """Nobody joins by it any more.
+
+        :raises Refusal: it lets nobody in, or is not the caller's to take back
+        """
+        good = await self._good(code)
+        await self._permit.check(Action.MANAGE_TEAM, caller, good.team)
+        if await self._people.take_ticket(good.ticket.digest) is None:
+            raise refusals.invitation_not_found()
+
+    async def _good(self, code: str) -> _Good:
+        ticket = await self._people.ticket(_digest(code))
+        if ticket is None or ticket.kind != _KIND or self._clock.now() >= ticket.expires_at:
+            raise refusals.invitation_not_found()
+        said = ticket.content
+        team = await self._people.team(said["team_id"])
+        inviter = await self._people.identity(said["invited_by"])
+        if team is None or inviter is None:
+            raise refusals.invitation_not_found()
+        if not said["by_operator"]:
+            manages = await self._permit.refusal(Action.MANAGE_TEAM, await caller_of(self._people, inviter), team)
+            if manages is not None:
+                raise refusals.invitation_not_found()
+        return _Good(ticket, team, inviter, MemberRole(said["role"]), said.get("identity_id"))
+
+
+def _digest(code: str) -> bytes:
+    return sha256(code.encode("utf-8", "surrogatepass")).digest()

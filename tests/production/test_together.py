@@ -1,0 +1,94 @@
+"""Several services: in one process, and on one PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+pytest.register_assert_rewrite("afield.testing.together")
+from afield.service.together.base import News, Together  # noqa: E402 - after the above
+from afield.service.together.memory import MemoryReplica, Table  # noqa: E402
+from afield.service.together.postgres import PostgresReplica  # noqa: E402
+from afield.service.together.single import Single  # noqa: E402
+from afield.testing.together import Seat, TogetherConformance  # noqa: E402
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE_S = 30.0
+
+
+class TestMemory(TogetherConformance):
+    """The fake."""
+
+    @pytest.fixture
+    async def seat(self) -> Seat:
+        table = Table()
+
+        async def seat() -> Together:
+            replica = MemoryReplica(table)
+            await replica.open()
+            return replica
+
+        return seat
+
+
+@pytest.fixture
+async def around_postgres(postgres_url: str) -> AsyncIterator[Seat]:
+    replicas: list[PostgresReplica] = []
+
+    async def seat() -> Together:
+        replica = PostgresReplica(postgres_url)
+        await replica.open()
+        if not replicas:
+            await replica.take_duty()
+        replicas.append(replica)
+        return replica
+
+    yield seat
+    for replica in replicas:
+        await replica.close()
+
+
+@pytest.mark.postgres
+class TestPostgres(TogetherConformance):
+    """The real one."""
+
+    @pytest.fixture
+    async def seat(self, around_postgres: Seat) -> Seat:
+        return around_postgres
+
+    async def test_a_lost_connection_comes_back_and_says_so(self, seat: Seat, postgres_url: str) -> None:
+        one, two = await seat(), await seat()
+        heard: asyncio.Queue[News] = asyncio.Queue()
+        missed = [asyncio.Event(), asyncio.Event()]
+        one.listen("start", heard.put_nowait)
+        one.on_missed(missed[0].set)
+        two.on_missed(missed[1].set)
+        connection = await asyncpg.connect(postgres_url)
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await connection.close()
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*(event.wait() for event in missed))
+            duties = [asyncio.ensure_future(replica.take_duty()) for replica in (one, two)]
+            await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
+            for duty in duties:
+                duty.cancel()
+            assert one.on_duty != two.on_duty
+            two.tell(News("start", "again"))
+            assert (await heard.get()).about == "again"
+
+
+async def test_who_is_alone_is_on_duty() -> None:
+    single = Single()
+    await single.open()
+    assert single.on_duty
+    single.tell(News("start", "a"))
+    async with single.alone("a"), single.alone("a"):  # a key does not keep a service from itself
+        pass
+    await single.close()

@@ -1,0 +1,196 @@
+"""Rates, quotas, turns, repetitions and times: what is decided without waiting for anything."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from afield.service.domain.fairness import Line
+from afield.service.domain.limits import check_times, within
+from afield.service.domain.quotas import check_room
+from afield.service.domain.rates import Rates
+from afield.service.domain.repeats import Astray
+from afield.wire.messages import Result
+
+
+class TestRates:
+    def test_a_burst_then_a_steady_rate(self):
+        rates = Rates(rate=2.0, burst=3)
+        assert [rates.ask("ada", 0.0) for _ in range(4)] == [None, None, None, 1]
+        assert [rates.ask("ada", 1.0) for _ in range(3)] == [None, None, 1]
+
+    def test_it_says_after_how_many_whole_seconds(self):
+        rates = Rates(rate=0.1, burst=1)
+        assert rates.ask("ada", 0.0) is None
+        assert rates.ask("ada", 0.5) == 10  # 9.5, in whole seconds
+        assert rates.ask("ada", 10.0) is None
+
+    def test_being_refused_costs_nothing(self):
+        rates = Rates(rate=1.0, burst=1)
+        rates.ask("ada", 0.0)
+        for tenth in range(1, 10):
+            assert rates.ask("ada", tenth / 10) == 1
+        assert rates.ask("ada", 1.0) is None
+
+    def test_nobody_pays_for_another(self):
+        rates = Rates(rate=1.0, burst=1)
+        assert [rates.ask(who, 0.0) for who in ("ada", "ada", "bob")] == [None, 1, None]
+
+    def test_off(self):
+        assert {Rates(rate=0.0, burst=1).ask("ada", 0.0) for _ in range(1000)} == {None}
+
+    def test_a_clock_that_goes_back_takes_nothing_away(self):
+        rates = Rates(rate=1.0, burst=2)
+        rates.ask("ada", 1000.0)
+        assert rates.ask("ada", 10.0) is None
+
+    def test_what_is_full_again_is_forgotten_and_the_rest_is_not(self):
+        rates = Rates(rate=1.0, burst=1)
+        for number in range(10_000):
+            rates.ask(f"user-{number}", 0.0)
+        assert rates.ask("late", 5.0) is None
+        assert len(rates._buckets) == 1
+        assert rates.ask("late", 5.0) == 1
+
+
+class TestRoom:
+    def check(self, count, of_caller=0, of_endpoint=0, per_user=10, per_endpoint=20):
+        refusal = check_room(
+            count, "e", of_caller=of_caller, of_endpoint=of_endpoint, per_user=per_user, per_endpoint=per_endpoint
+        )
+        return None if refusal is None else (refusal.status, refusal.code, dict(refusal.headers))
+
+    @pytest.mark.parametrize(
+        ("said", "status"),
+        [
+            ((10,), None),
+            ((11,), 413),
+            ((1, 9), None),
+            ((1, 10), 429),
+            ((2, 9), 429),
+            ((1, 0, 19), None),
+            ((1, 0, 20), 429),
+            ((11, 0, 0, 0, 20), None),
+            ((21, 0, 0, 0, 20), 413),
+            ((10**6, 10**9, 10**9, 0, 0), None),
+        ],
+    )
+    def test_up_to_the_limit_and_not_beyond(self, said, status):
+        found = self.check(*said)
+        assert (found and found[0]) == status
+
+    def test_full_says_when_to_come_again_and_never_fitting_does_not(self):
+        assert self.check(1, 10) == (429, "TOO_MANY_TASKS_WAITING", {"retry-after": "10"})
+        assert self.check(11) == (413, "BATCH_RUN_TOO_LARGE", {})
+
+
+class TestLine:
+    def test_all_go_at_once_where_there_is_room(self):
+        line = Line(10)
+        assert [line.join(who, 5).let_in for who in ("ada", "bob")] == [True, True]
+
+    def test_one_task_of_another_goes_before_a_backlog(self):
+        line = Line(10_000)
+        backlog = [line.join("ada", 10_000) for _ in range(10)]
+        single = line.join("bob", 1)
+        assert [turn.let_in for turn in (*backlog, single)] == [True] + [False] * 10
+        assert line.leave(backlog[0]) == [single]
+        assert line.leave(single) == [backlog[1]]
+
+    def test_equal_backlogs_take_turns(self):
+        line = Line(10)
+        turns = [line.join(who, 10) for who in ("ada", "ada", "ada", "bob", "bob")]
+        order, inside = [], turns[0]
+        for _ in turns:
+            order.append(inside.who)
+            inside = (line.leave(inside) or [None])[0]
+        assert order == ["ada", "ada", "bob", "ada", "bob"]
+
+    def test_a_large_one_is_not_overtaken_for_ever(self):
+        line = Line(10)
+        first, large = line.join("ada", 6), line.join("bob", 10)
+        later = [line.join(f"user-{i}", 11) for i in range(3)]
+        assert line.leave(first) == [large]
+        assert not any(turn.let_in for turn in later)
+
+    def test_one_that_is_larger_than_the_room_goes_alone(self):
+        line = Line(10)
+        large = line.join("ada", 50)
+        other = line.join("bob", 1)
+        assert (large.let_in, other.let_in) == (True, False)
+        assert line.leave(large) == [other]
+
+    def test_who_goes_away_while_waiting_is_passed_over(self):
+        line = Line(1)
+        inside, gone, last = (line.join(who, 1) for who in ("ada", "bob", "eve"))
+        assert line.leave(gone) == []
+        assert line.leave(inside) == [last]
+        assert line.leave(inside) == []
+        assert line.leave(last) == []
+        assert line.join("ada", 1).let_in
+
+    def test_nothing_is_kept_of_those_who_are_done(self):
+        line = Line(10)
+        turns = [line.join(f"user-{i}", 3) for i in range(100)]
+        for turn in turns:
+            line.leave(turn)
+        assert (line._waiting, line._tags, line._inside) == ([], {}, 0)
+
+
+class TestAstray:
+    def test_only_what_went_astray_is_repeated_and_once(self):
+        astray = Astray(120.0)
+        assert astray.take(b"body", 0.0) is None
+        astray.remember(b"body", "first", 0.0)
+        assert astray.take(b"other", 1.0) is None
+        assert [astray.take(b"body", 1.0), astray.take(b"body", 1.0)] == ["first", None]
+
+    def test_two_that_went_astray_are_two(self):
+        astray = Astray(120.0)
+        for key in ("first", "second", "first"):
+            astray.remember(b"body", key, 0.0)
+        assert [astray.take(b"body", 1.0) for _ in range(3)] == ["first", "second", None]
+
+    def test_for_a_while_only(self):
+        astray = Astray(120.0)
+        astray.remember(b"body", "first", 0.0)
+        astray.remember(b"body", "second", 60.0)
+        assert [astray.take(b"body", 121.0), astray.take(b"body", 121.0)] == ["second", None]
+
+    def test_an_outage_does_not_fill_the_memory(self):
+        astray = Astray(120.0)
+        for number in range(20_000):
+            astray.remember(b"%d" % number, f"key-{number}", 0.0)
+        assert astray.take(b"19999", 1.0) == "key-19999"
+        assert astray.take(b"0", 1.0) is None
+        assert len(astray) < 10_000
+
+
+class TestResults:
+    def test_as_large_as_it_may_be(self):
+        result = Result("t", b"x" * 10)
+        assert within(result, 10) is result
+
+    def test_too_large_is_a_failure_that_says_so(self):
+        small = within(Result("t", b"x" * 8, exception=b"x" * 3, details={"os": "Linux"}), 10)
+        assert small.error is not None
+        assert small.error.code == "MaxResultSizeExceeded"
+        assert "11 bytes" in small.error.user_message
+        assert (small.task_id, small.exception, small.details) == ("t", None, {"os": "Linux"})
+
+
+class TestTimes:
+    @pytest.mark.parametrize("seconds", [60, 60.0, 86_400, 864_000.0, None])
+    def test_sensible(self, seconds):
+        assert check_times(864_000.0, retention_s=seconds) is None
+
+    @pytest.mark.parametrize("seconds", [0, -1, 59.9, 864_001, math.inf, math.nan])
+    def test_not_sensible(self, seconds):
+        refusal = check_times(864_000.0, retention_s=None, waiting_s=seconds)
+        assert (refusal.status, refusal.code) == (422, "SEMANTICALLY_INVALID")
+        assert "waiting_s" in refusal.message
+
+    def test_a_service_without_a_limit_still_keeps_nothing_for_ever(self):
+        assert check_times(0.0, retention_s=9 * 365 * 86_400.0) is None
+        assert check_times(0.0, retention_s=1e12) is not None
