@@ -207,13 +207,15 @@ class Site:
         }
 
 
-HASHES = Passwords()
+# Hashing that is as slow as it should be would take most of the time of these tests.
+QUICK = {"password_memory_kib": 64, "password_rounds": 1}
+HASHES = Passwords(memory_kib=64, rounds=1)
 
 
 @pytest.fixture
 def sign_in() -> SignIn:
     """A file of tests may have its own."""
-    return SignIn()
+    return SignIn(**QUICK)
 
 
 class OpenService(Service):
@@ -227,6 +229,7 @@ class OpenService(Service):
 @asynccontextmanager
 async def serving(data_dir: Path, *, store: Store | None = None, **settings: Any) -> AsyncIterator[Site]:
     clock = MovableClock()
+    settings.setdefault("sign_in", SignIn(**QUICK))
     service = OpenService(clock, store)
     running = await service.start(Settings(data_dir=data_dir, port=0, amqp_port=0, **settings))
     site = Site(running, service.oauth, clock)

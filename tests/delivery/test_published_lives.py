@@ -26,7 +26,7 @@ from afield.serialize import PureSourceTextInspect
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
 
 #: Nothing takes longer; it only bounds a hang.
-PATIENCE_S = 60
+PATIENCE_S = 40
 INTEROP = Path(__file__).parents[1] / "interop"
 
 

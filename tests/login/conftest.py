@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,12 @@ PASSWORD = "four words are plenty"
 HASHES = Passwords()
 #: Nothing here takes longer than this; it only bounds a hang.
 PATIENCE_S = 60
+
+
+@cache
+def hash_of(password: str) -> str:
+    """Made once: it takes its time, as it must."""
+    return asyncio.run(HASHES.hash(password))
 
 
 class MovableClock(SystemClock):
@@ -181,7 +188,7 @@ class Site:
         identity = IdentityRecord(
             new_id(), username, username.title(), f"{username}@example.org", now, person_id=more.pop("person_id", None)
         )
-        kept = None if password is None else self.call(HASHES.hash(password))
+        kept = None if password is None else hash_of(password)
         self.call(self.store.people.put_identity(identity))
         self.call(self.store.people.put_account(AccountRecord(identity.id, username, now, kept, **more)))
         return identity

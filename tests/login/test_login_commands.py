@@ -11,6 +11,7 @@ import pytest
 import typer.testing
 
 from afield.cli.main import build
+from afield.cli.options import columns
 from afield.sdk.login import known
 from afield.sdk.login.known import KnownService
 from afield.service.settings import SignIn
@@ -233,6 +234,11 @@ def test_a_service_that_is_away_or_none(ada):
     assert "is not the address of a service" in ada.run("login", "--service", "compute.example.org", code=1)
     del ada.environ["AFIELD_SERVICE_URL"]
     assert "no service is known" in ada.run("login", code=1)
+
+
+def test_what_others_call_their_groups_does_nothing_to_a_terminal(capsys):
+    columns(("ID", "NAME"), ("1", "a\x1b[31mb\r\nc\u202e"))
+    assert capsys.readouterr().out == "ID  NAME\n1   a?[31mb??c?\n"
 
 
 def test_every_command_explains_itself():

@@ -12,8 +12,10 @@ from msgspec.structs import replace
 from afield import Client
 from afield.errors import ComputeAPIError
 from afield.sdk.login import stored
+from afield.sdk.login.client_credentials import ClientCredentials
 from afield.sdk.login.interactive import Attended, Way
 from afield.sdk.login.needed import LoginNeeded, login_command, query_of, scopes_of
+from afield.sdk.login.questions import Questions
 from afield.sdk.login.source import find_authorizer, relogin
 from afield.sdk.login_manager import LoginManager
 
@@ -162,6 +164,33 @@ def test_with_nobody_there_nobody_is_asked(site, at_a_desktop):
             pytest.raises(ComputeAPIError, match="afield login --service"),
         ):
             client.get_endpoints()
+
+
+def test_an_application_of_globus_sdk_logs_in_as_the_service_asks(site):
+    made = site.asking("ada").post("/afield/v1/clients", {"name": "program"}, dict)
+
+    class Auth(globus_sdk.ConfidentialAppAuthClient):
+        base_url = f"{site.url}/"
+
+    class App(globus_sdk.ClientApp):
+        asked = ()
+
+        def login(self, *, auth_params=None, force=False):
+            self.asked = (*self.asked, auth_params)
+
+    login_client = Auth(made["client"]["id"], made["secret"])
+    app = App("test", login_client=login_client, config=globus_sdk.GlobusAppConfig(token_storage="memory"))
+    with Client(service_url=site.url, app=app) as client:
+        policy = client.create_policy("fresh", session_s=3600.0)
+        endpoint = {"endpoint_name": "e", "metadata": {"afield_wire": 2}, "authentication_policy": policy["id"]}
+        credentials = ClientCredentials(site.url, made["client"]["id"], made["secret"])
+        endpoint_id = Questions(site.url, credentials).post("/v3/endpoints", endpoint, dict)["endpoint_id"]
+        function_id = client.register_source_code("def f(): pass", "f")
+        # A program cannot log in, so that does not help; it is tried once.
+        with pytest.raises(LoginNeeded):
+            client.run(endpoint_id=endpoint_id, function_id=function_id)
+    [asked] = app.asked
+    assert asked.session_required_policies == [policy["id"]]
 
 
 def test_the_words_for_it():

@@ -37,6 +37,7 @@ def test_one_file_for_each_service_for_its_owner_only(environ, tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stored.read("http://localhost:5000/", environ) == login()
     assert stored.read("http://localhost:5001", environ) is None
+    assert stored.read("http://compute.example.org:443", environ) is None
     stored.keep(login(token="next"), environ)
     assert stored.read(URL, environ).compute.access_token == "next"
     assert sorted(one.name for one in path.parent.iterdir()) == ["127.0.0.1_5000.json", "compute.example.org_443.json"]

@@ -86,6 +86,19 @@ def test_of_a_batch_that_is_too_large_only_the_large_one_fails(executor, service
                 assert future.result(WAIT) == 300
 
 
+def test_what_is_known_to_be_too_large_is_not_sent(service):
+    """A service says with its first answer how large arguments may be."""
+    small = MemoryService(payload_bytes=5000)
+    with Client(transport=small, connector=small.broker) as client, Executor(ENDPOINT, client=client) as ex:
+        assert ex.submit(len, "x").result(WAIT) == 1
+        sent = len(small.submits)
+        with pytest.raises(ComputeAPIError, match="they were not sent") as caught:
+            ex.submit(len, "x" * 10_000).result(WAIT)
+        assert (caught.value.http_status, caught.value.code) == (413, "TASK_PAYLOAD_TOO_LARGE")
+        assert len(small.submits) == sent
+        assert ex.submit(len, "x" * 300).result(WAIT) == 300
+
+
 def test_an_unknown_function_costs_only_its_own_calls(executor, service, new_gate):
     gate = new_gate("submit")
     executor.submit(double, 1).result(WAIT)

@@ -29,6 +29,7 @@ class TestSubmit:
         first, second = [await submit(http, endpoint_id, {"f": [PAYLOAD]}, key, **said) for _ in range(2)]
         assert first.keys() == {
             "request_id", "task_group_id", "endpoint_id", "tasks", "functions", "result_queue", "min_sdk_version",
+            "payload_bytes",
         }  # fmt: skip
         assert first["result_queue"]["queue_prefix"] == f"{running.owner.id}."
         assert (first["functions"], first["tasks"]) == (second["functions"], second["tasks"])

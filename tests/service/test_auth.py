@@ -14,7 +14,7 @@ from afield.service.auth.queue_logins import QueueLogins
 from afield.service.auth.tokens import BearerTokens
 from afield.service.clock import HandClock
 from afield.service.domain.names import ClientLogin, CoreLogin, UserLogin
-from afield.service.domain.people import IdentityRecord
+from afield.service.domain.people import IdentityRecord, TokenKind
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.store.memory import MemoryStore
 
@@ -39,7 +39,7 @@ class TestTokens:
         return BearerTokens(store, clock)
 
     async def test_its_holder_is_known(self, tokens):
-        token = await tokens.issue(ADA.id, "laptop")
+        token = await tokens.issue(ADA.id, "laptop", kind=TokenKind.SERVICE)
         for scheme in ("Bearer", "bearer", "BEARER"):
             caller = await tokens.authenticate(f"{scheme} {token}")
             assert caller is not None
@@ -49,20 +49,22 @@ class TestTokens:
         "header", [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic YTpi", "wrong", "Bearer ä€"]
     )
     async def test_nobody_else_is(self, tokens, header):
-        await tokens.issue(ADA.id, "laptop")
+        await tokens.issue(ADA.id, "laptop", kind=TokenKind.SERVICE)
         assert await tokens.authenticate(header) is None
 
     async def test_only_its_hash_is_kept(self, tokens, store):
-        token = await tokens.issue(ADA.id, "laptop")
+        token = await tokens.issue(ADA.id, "laptop", kind=TokenKind.SERVICE)
         kept = await store.people.token(sha256(token.encode()).digest())
         assert kept is not None
         assert token not in repr(kept)
 
     async def test_tokens_differ(self, tokens):
-        assert await tokens.issue(ADA.id, "a") != await tokens.issue(ADA.id, "a")
+        assert await tokens.issue(ADA.id, "a", kind=TokenKind.SERVICE) != await tokens.issue(
+            ADA.id, "a", kind=TokenKind.SERVICE
+        )
 
     async def test_it_expires(self, tokens, clock):
-        token = await tokens.issue(ADA.id, "laptop", 10)
+        token = await tokens.issue(ADA.id, "laptop", 10, kind=TokenKind.SERVICE)
         assert await tokens.authenticate(f"Bearer {token}")
         clock.advance(9.9)
         assert await tokens.authenticate(f"Bearer {token}")
@@ -70,7 +72,7 @@ class TestTokens:
         assert await tokens.authenticate(f"Bearer {token}") is None
 
     async def test_it_can_be_prolonged(self, tokens, clock):
-        token = await tokens.issue(ADA.id, "laptop", 10)
+        token = await tokens.issue(ADA.id, "laptop", 10, kind=TokenKind.SERVICE)
         await tokens.prolong(token, 100)
         clock.advance(99)
         assert await tokens.authenticate(f"Bearer {token}")
@@ -78,13 +80,13 @@ class TestTokens:
         assert await tokens.authenticate("Bearer unknown") is None
 
     async def test_it_is_revoked_at_once_here(self, tokens):
-        token = await tokens.issue(ADA.id, "laptop")
+        token = await tokens.issue(ADA.id, "laptop", kind=TokenKind.SERVICE)
         await tokens.authenticate(f"Bearer {token}")
         await tokens.revoke(token)
         assert await tokens.authenticate(f"Bearer {token}") is None
 
     async def test_it_is_revoked_within_seconds_elsewhere(self, tokens, store, clock):
-        token = await tokens.issue(ADA.id, "laptop")
+        token = await tokens.issue(ADA.id, "laptop", kind=TokenKind.SERVICE)
         elsewhere = BearerTokens(store, clock)
         await elsewhere.authenticate(f"Bearer {token}")
         await tokens.revoke(token)

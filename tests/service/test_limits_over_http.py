@@ -11,6 +11,7 @@ import pytest
 from afield.service.api.edge import Edge
 from afield.service.api.server import HttpServer
 from afield.service.auth.tokens import BearerTokens
+from afield.service.domain.people import TokenKind
 from afield.service.ports import bind
 from afield.service.settings import Limits
 from afield.service.store.memory import MemoryStore
@@ -88,7 +89,7 @@ async def site(limits: Limits) -> AsyncIterator[Site]:
     store = SlowStore()
     world = await World(store, limits).start()
     tokens = BearerTokens(store, world.clock)
-    token = await tokens.issue(world.ada.id, "test", 3600.0)
+    token = await tokens.issue(world.ada.id, "test", 3600.0, kind=TokenKind.SERVICE)
     bound = bind("127.0.0.1", 0)
     http = HttpServer(Edge(world.uses, tokens), bound, limits)
     await http.start()

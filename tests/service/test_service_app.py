@@ -21,7 +21,7 @@ from afield.service.app import Running, Service
 from afield.service.auth.queue_logins import QueueLogins
 from afield.service.auth.tokens import BearerTokens
 from afield.service.clock import SystemClock
-from afield.service.domain.people import IdentityRecord
+from afield.service.domain.people import IdentityRecord, TokenKind
 from afield.service.domain.records import FinishedTask, FunctionRecord, TaskView
 from afield.service.settings import Limits, Settings
 from afield.service.store.memory import MemoryStore
@@ -363,7 +363,7 @@ async def test_a_mistake_of_ours_is_told_with_a_number_that_is_in_the_log(caplog
     uses = assemble(store, records, queues, InFlight(store), logins=logins, clock=clock, limits=Limits())
     tokens = BearerTokens(store, clock)
     await store.people.put_identity(IdentityRecord("a", "ada", "Ada", "ada@example.org", 0.0))
-    headers = {"Authorization": f"Bearer {await tokens.issue('a', 'test')}"}
+    headers = {"Authorization": f"Bearer {await tokens.issue('a', 'test', kind=TokenKind.SERVICE)}"}
     transport = httpx2.ASGITransport(Edge(uses, tokens))
     store.broken = True
     async with httpx2.AsyncClient(transport=transport, base_url="http://service", headers=headers) as http:
@@ -428,3 +428,24 @@ async def test_what_a_published_endpoint_acknowledged_and_took_along_fails(tmp_p
         for peer in (core, user, client):
             await peer.connection.close()
     await service.stop()
+
+
+@pytest.mark.parametrize("wire", [1, 2])
+async def test_results_that_were_left_in_the_store_follow_as_clients_take_them(serve, wire):
+    async with serve(limits=Limits(group_queue_bytes=1)) as site:
+        function_id, registered = await site.function(), await site.register(wire=wire)
+        core = await core_endpoint(site, registered)
+        submitting = asyncio.ensure_future(site.submit(registered.endpoint_id, function_id, 100, wire))
+        user, credentials = await user_endpoint(core)
+        accepted = await submitting
+        ids = accepted["tasks"][function_id]
+        await user.publish(credentials.result_queue_info, v2.encode_results([Result(one, b"00\nx\n") for one in ids]))
+        client = await site.watch(accepted)
+        got = []
+        while len(got) < 100:
+            delivery = await client.deliveries.get()
+            got += [result.task_id for result in codec.decode(delivery.body)]
+            client.consumer.ack(delivery.tag)
+        assert got == ids
+        for peer in (core, user, client):
+            await peer.connection.close()

@@ -9,7 +9,7 @@ import pytest
 
 from afield.broker.base import Properties
 from afield.ids import new_id
-from afield.service.domain.holding import GRACE_S, Holding, runs_again
+from afield.service.domain.holding import EARLY, GRACE_S, Holding, runs_again
 from afield.service.domain.names import command_queue, task_queue
 from afield.service.flows.settled import Settled
 from afield.wire import codec
@@ -80,6 +80,27 @@ class TestHolding:
         holding.life_ended("u", 30.0)
         holding.life_goes_on("u")
         assert holding.lost(20.0 + GRACE_S) == ["a", "b"]
+
+    def test_the_next_life_takes_back_what_is_its_own(self, holding):
+        """It took a task before its first report, and was looked for in between."""
+        holding.taken("u", ["c"], self.new)
+        holding.life_ended("u", 20.0, silent=True)
+        holding.life_ended("u", 21.0, but=[self.new])
+        assert holding.lost(1e9) == ["a", "b"]
+        assert holding.is_taken("c")
+
+    def test_what_was_taken_early_is_that_lifes_which_reports_first(self, holding):
+        holding.taken("u", ["c"], EARLY)
+        holding.life_ended("u", 20.0, but=[EARLY])
+        holding.reported("u")
+        assert holding.lost(1e9) == ["a", "b"]
+        holding.life_ended("u", 30.0, but=[EARLY])
+        assert holding.lost(1e9) == ["a", "b", "c"]
+
+    def test_who_never_reports_has_lost_what_was_taken_early(self, holding):
+        holding.taken("u", ["c"], EARLY)
+        holding.life_ended("u", 20.0, silent=True)
+        assert holding.lost(1e9) == ["a", "b", "c"]
 
     def test_what_is_queued_again_is_nobodys(self, holding):
         holding.life_ended("u", 20.0)
@@ -317,6 +338,24 @@ class TestServiceRestarts:
         await again.uses.lose()
         assert (await status(again, one)).error_code == "EndpointLost"
         assert (await status(again, three)).status == "waiting-for-ep"
+        await again.stop()
+
+    async def test_a_process_that_had_not_reported_yet_keeps_what_it_took(self, world):
+        core, user, _, (one, _, three) = await taken(world)
+        registered = await world.uses.register_endpoint.again(world.ada, core.id, world.registration(1))
+        await acknowledged(world, user, three)
+        await world.submit(core, (await world.store.waiting_tasks(user.id))[0].function_id)
+        again = await reborn(world)
+        await again.uses.revive.look_around()
+        core = await again.play(registered, 1)
+        await core.report()
+        user = await core.start()
+        await user.report(start_unix=400)
+        again.clock.advance(GRACE_S)
+        await again.uses.revive.look_around()
+        await again.uses.lose()
+        assert (await status(again, one)).error_code == "EndpointLost"
+        assert (await status(again, three)).status == "waiting-for-launch"
         await again.stop()
 
     async def test_a_process_that_was_replaced_meanwhile_has_lost_what_ran(self, world):

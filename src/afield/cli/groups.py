@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from afield.cli.options import AsJson, ServiceUrl, ask_service, columns, note, print_json, when
+from afield.cli.options import AsJson, ServiceUrl, ask_service, columns, note, plain, print_json, when
 from afield.errors import ConfigurationError, InvalidId
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def create(
     if as_json:
         print_json(made)
     else:
-        typer.echo(f"Made group {made.name}, {made.id}. Invite people: afield group invite {made.id}")
+        typer.echo(f"Made group {plain(made.name)}, {made.id}. Invite people: afield group invite {made.id}")
 
 
 def list_(service: ServiceUrl = None, as_json: AsJson = False) -> None:
@@ -80,7 +80,8 @@ def show(group: _Group, service: ServiceUrl = None, as_json: AsJson = False) -> 
     if as_json:
         print_json(found)
         return
-    typer.echo(f"{found.name}  {found.id}" + (f"\n{found.description}" if found.description else "") + "\n")
+    about = f"\n{plain(found.description)}" if found.description else ""
+    typer.echo(f"{plain(found.name)}  {found.id}{about}\n")
     rows = [(one.username, one.name, one.role, when(one.since)) for one in found.members]
     columns(("USERNAME", "NAME", "ROLE", "SINCE"), *rows)
 
@@ -134,7 +135,7 @@ def join(
     if as_json:
         print_json(joined)
     else:
-        typer.echo(f"You are in group {joined.name} as a {joined.role}.")
+        typer.echo(f"You are in group {plain(joined.name)} as a {joined.role}.")
 
 
 def leave(group: _Group, service: ServiceUrl = None, as_json: AsJson = False) -> None:
@@ -158,7 +159,7 @@ def leave(group: _Group, service: ServiceUrl = None, as_json: AsJson = False) ->
     if as_json:
         print_json({"id": found.id, "left": True})
     else:
-        typer.echo(f"You have left group {found.name}.")
+        typer.echo(f"You have left group {plain(found.name)}.")
 
 
 def remove(
@@ -180,7 +181,7 @@ def remove(
     if as_json:
         print_json({"id": found.id, "removed": member.identity_id})
     else:
-        typer.echo(f"Removed {member.username} from group {found.name}.")
+        typer.echo(f"Removed {plain(member.username)} from group {plain(found.name)}.")
 
 
 def delete(group: _Group, service: ServiceUrl = None, as_json: AsJson = False) -> None:
@@ -196,7 +197,7 @@ def delete(group: _Group, service: ServiceUrl = None, as_json: AsJson = False) -
     if as_json:
         print_json({"id": found.id, "deleted": True})
     else:
-        typer.echo(f"Removed group {found.name}.")
+        typer.echo(f"Removed group {plain(found.name)}.")
 
 
 def _mine(questions: Questions) -> list[Group]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from afield.cli.options import AsJson, ServiceUrl, ask_service, columns, first_line, note, print_json, when
+from afield.cli.options import AsJson, ServiceUrl, ask_service, columns, first_line, note, plain, print_json, when
 from afield.errors import ComputeAPIError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ def login(
     if as_json:
         print_json(_public(kept))
     else:
-        name = f" ({kept.name})" if kept.name and kept.name != kept.username else ""
-        typer.echo(f"Logged in at {kept.service_url} as {kept.username}{name}.")
+        name = f" ({plain(kept.name)})" if kept.name and kept.name != kept.username else ""
+        typer.echo(f"Logged in at {kept.service_url} as {plain(kept.username)}{name}.")
 
 
 def logout(

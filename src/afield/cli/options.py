@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from afield.sdk.login.questions import Questions
 
-__all__ = ["AsJson", "ServiceUrl", "ask_service", "columns", "first_line", "note", "print_json", "when"]
+__all__ = ["AsJson", "ServiceUrl", "ask_service", "columns", "first_line", "note", "plain", "print_json", "when"]
 
 ServiceUrl = Annotated[
     str | None,
@@ -47,9 +47,15 @@ def note(text: str) -> None:
 
 def columns(*rows: Sequence[str]) -> None:
     """A table, its first row the heading."""
-    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
-    for row in rows:
+    shown = [[plain(text) for text in row] for row in rows]
+    widths = [max(len(row[number]) for row in shown) for number in range(len(shown[0]))]
+    for row in shown:
         typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def plain(text: str) -> str:
+    """Text that others chose, without what would move the cursor or colour the terminal."""
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def when(moment: float | None, otherwise: str = "-") -> str:

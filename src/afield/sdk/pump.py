@@ -73,6 +73,8 @@ class Pump:
         self._deferred: dict[ComputeFuture[Any], None] = {}
         #: why nothing is sent to this service any more
         self._unfit: VersionMismatch | None = None
+        #: bytes of arguments that the service takes in one task; None: not known yet
+        self._most_bytes: int | None = None
         self._inbox: deque[Call] = deque()
         self._woken = False
         self._coalescer: Coalescer[Call] = Coalescer()
@@ -250,6 +252,9 @@ class Pump:
     async def _submit(self, lane: Lane, calls: Sequence[Call]) -> None:
         if self._unfit is not None:
             raise self._unfit
+        calls = self._of_fit_size(calls)
+        if not calls:
+            return
         self.pythons.choose(lane, calls)
         parcel, key = Parcel(lane, calls), new_id()
         request = parcel.request(self._user_runtime())
@@ -274,7 +279,21 @@ class Pump:
             except ComputeAPIError as error:
                 _fail_all(part, error)
 
+    def _of_fit_size(self, calls: Sequence[Call]) -> Sequence[Call]:
+        """Calls that may be sent; those that would be refused for their size have failed, and cost no request."""
+        most = self._most_bytes
+        if most is None or all(len(call.payload) <= most for call in calls):
+            return calls
+        fit = []
+        for call in calls:
+            if len(call.payload) <= most:
+                fit.append(call)
+            else:
+                fail(call.future, _too_large(len(call.payload), most))
+        return fit
+
     def _check(self, answer: SubmitResponse) -> None:
+        self._most_bytes = answer.payload_bytes or self._most_bytes
         if answer.min_sdk_version is not None:
             try:
                 self._vet(answer.min_sdk_version)
@@ -374,6 +393,15 @@ class Pump:
         held.update(call.future for calls in self._carrying.values() for call in calls)
         held.update(future for stream in self._streams.values() for future in stream.matcher.expected.values())
         return [future for future in held if not future.done()]
+
+
+def _too_large(size: int, most: int) -> ComputeAPIError:
+    return ComputeAPIError(
+        413,
+        "TASK_PAYLOAD_TOO_LARGE",
+        f"The arguments of a task may have at most {most:,} bytes when serialized, and these have {size:,}; they were "
+        "not sent. Put large data where the endpoint can read it, and send its place.",
+    )
 
 
 def _fail_all(calls: Sequence[Call], error: BaseException) -> None:

@@ -27,7 +27,7 @@ from afield.service.auth.oauth.server import OAuth
 from afield.service.auth.tokens import BearerTokens
 from afield.service.broker import Broker, OwnBroker, RabbitBroker, check_broker
 from afield.service.clock import Clock, SystemClock
-from afield.service.domain.people import IdentityRecord
+from afield.service.domain.people import IdentityRecord, TokenKind
 from afield.service.flows.beats import Beats
 from afield.service.flows.duty import Duty, in_peace, on_duty
 from afield.service.flows.results import Results
@@ -141,8 +141,9 @@ class Service:
         tokens = BearerTokens(store, self._clock)
         owner = local_owner(secret, self._clock.now())
         await store.people.put_identity(owner)
-        token = await tokens.issue(owner.id, "the person who runs this service", _TOKEN_LIFE_S)
+        token = await tokens.issue(owner.id, "the person who runs this service", _TOKEN_LIFE_S, kind=TokenKind.SERVICE)
         oauth = self._oauth(settings, store, tokens, secret)
+        self._let_in_from_elsewhere(settings, oauth, stack)
         duty = Duty(together, self._clock, settings.limits.watch_s)
 
         broker = await self._broker(settings, store, records, secret)
@@ -212,6 +213,14 @@ class Service:
             proxies=settings.proxies,
         )
 
+    def _let_in_from_elsewhere(self, settings: Settings, oauth: OAuth, stack: AsyncExitStack) -> None:
+        if settings.providers:
+            from afield.service.auth.upstream.outside import Outside
+
+            outside = Outside(settings.providers, oauth.people, self._clock, settings.sign_in)
+            stack.push_async_callback(outside.close)
+            oauth.outside.update(outside.logins)
+
     def _operate(self, settings: Settings, store: Store, connection: Connection) -> Operate:
         assert self._supervisor is not None
 
@@ -254,6 +263,9 @@ class Service:
         if broker.settled is not None:
             supervisor.start("settled", broker.settled.run())
             supervisor.start("taken", broker.settled.run_tasks())
+        if broker.feed is not None:
+            supervisor.start("feed", broker.feed.run())
+            supervisor.start("feed again", every(uses.limits.watch_s, self._clock, broker.feed.look_around))
         if broker.kept is None:
             looks = (uses.revive.look_around, uses.lose, uses.cancel.look_around)
             supervisor.start("revive", every(uses.limits.watch_s, self._clock, *looks))

@@ -7,7 +7,7 @@ logins and queues, and several services share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -17,8 +17,10 @@ from afield.errors import ConfigurationError
 from afield.service.auth.queue_logins import Logins, QueueLogins
 from afield.service.auth.rabbit_logins import ManagedLogins, PeerAddress, RabbitLogins, Sign, TokenLogins
 from afield.service.clock import Clock
+from afield.service.domain.backlog import Backlog
+from afield.service.flows.feed import Feed
 from afield.service.flows.kept import Kept
-from afield.service.flows.settled import Settled
+from afield.service.flows.settled import Acknowledged, Settled
 from afield.service.ports import is_everywhere, listen_for_queues, public_host
 from afield.service.settings import EMBEDDED, Settings
 from afield.service.store.base import Store
@@ -42,6 +44,8 @@ class Broker(Protocol):
     came_back: Callable[[], None]
     #: what it tells the store; None: there is no such thing with this broker
     settled: Settled | None
+    #: puts into queues what was left out of them; None: the broker holds all
+    feed: Feed | None
     kept: Kept | None
     #: where it is, without a login; known when peers are let in
     url: str

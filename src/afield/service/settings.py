@@ -25,8 +25,8 @@ class Limits:
     payload_bytes: int = 10 * _MB
     #: bytes of one function's code
     function_bytes: int = 10 * _MB
-    #: bytes of one task's serialized result and exception; endpoints have a limit of their own, of 10 MiB unless they say
-    #: otherwise (reference: wire contract section 5.7)
+    #: bytes of one task's serialized result and exception; endpoints have a limit of their own, usually of 10 MiB
+    #: (reference: wire contract section 5.7)
     result_bytes: int = 60 * _MB
     #: tasks in one submit
     submit_tasks: int = 10_000
@@ -38,7 +38,7 @@ class Limits:
     requests_per_s: float = 0.0
     #: requests that it may make at once, after a pause
     requests_burst: int = 200
-    #: tasks that are committed at once; what comes beyond waits, and whose turn it is goes by how much each has submitted
+    #: tasks that are committed at once; submits beyond wait, and whose turn it is goes by how much each has submitted
     commit_tasks: int = 20_000
     #: bytes of results that wait in memory for one task group's clients; what comes beyond waits in the database
     group_queue_bytes: int = 16 * _MB
@@ -105,6 +105,11 @@ class SignIn:
     tries_per_name: int = 10
     #: tries from one address: an institution's network may be one
     tries_per_address: int = 100
+    #: KiB of memory that hashing a password takes (argon2id): the more, the dearer is guessing for whoever got a copy
+    #: of the database
+    password_memory_kib: int = 65_536
+    #: how many times it goes over that memory
+    password_rounds: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +138,8 @@ class ProviderSettings:
     userinfo_url: str = ""
     #: with kind oauth2: the claim that is somebody's for good, and never anybody else's
     subject_claim: str = "id"
-    #: a claim that is a whole username with its domain, such as eppn, which this provider is trusted with; none said: the
-    #: username there, and @username_domain
+    #: a claim that is a whole username with its domain, such as eppn, which this provider is trusted with; none said:
+    #: the username there, and @username_domain
     username_claim: str = ""
     #: none said: the host of the issuer
     username_domain: str = ""

@@ -70,7 +70,8 @@ class RabbitNode:
     @property
     def log(self) -> str:
         """What it has written so far."""
-        return "".join(path.read_text(errors="replace") for path in sorted(self.directory.glob("log/*.log")))
+        paths = [*sorted(self.directory.glob("log/*.log")), self.directory / "output"]
+        return "".join(path.read_text(errors="replace") for path in paths if path.exists())
 
     def start(self) -> None:
         """Be up when this returns; once more after :meth:`stop` or :meth:`kill`, with all that was durable.
@@ -145,6 +146,7 @@ def rabbitmq_node(
         f"management.tcp.port = {api_port}",
         "log.file = node.log",
         "log.console = false",
+        "collect_statistics_interval = 1000",
         *configuration,
     ]
     (directory / "rabbitmq.conf").write_text("\n".join(lines) + "\n")

@@ -105,6 +105,8 @@ class SubmitResponse(msgspec.Struct, omit_defaults=True):
     python_version: str | None = None
     #: the oldest published SDK that the service takes
     min_sdk_version: str | None = None
+    #: bytes of one task's serialized arguments beyond which it is refused
+    payload_bytes: int | None = None
 
 
 class FunctionRegistered(msgspec.Struct):

@@ -55,6 +55,8 @@ class SteadyConnection:
         self._link: Link | None = None
         self._consumers: list[SteadyConsumer] = []
         self._was_up = False
+        self._is_up = False
+        self._down_since = asyncio.get_running_loop().time()
         self._new: Connection | None = None
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -76,7 +78,7 @@ class SteadyConnection:
         return self._link is not None and self._link.connection is not None
 
     async def up(self) -> AmqpConnection:
-        """The connection of this moment, or the next one if that comes soon.
+        """The connection of this moment, or the next one if that comes soon after the last was lost.
 
         :raises NotSent: there is none, and none came in time
         """
@@ -84,8 +86,9 @@ class SteadyConnection:
             raise NotSent("the connection to the broker is closed")
         connection = self._link.connection or self._new
         if connection is None:
+            now = asyncio.get_running_loop().time()
             try:
-                async with asyncio.timeout(self._patience_s):
+                async with asyncio.timeout(max(0.0, self._down_since + self._patience_s - now)):
                     connection = await self._link.up()
             except TimeoutError:
                 raise NotSent("the broker has been away for a while; what it should carry waits") from None
@@ -147,9 +150,12 @@ class SteadyConnection:
         self._consumers = [one for one in self._consumers if not one.cancelled.done()]
         for consumer in self._consumers:
             await consumer.subscribe(connection)
-        self._was_up = True
+        self._was_up = self._is_up = True
 
     def _on_down(self, reason: str) -> None:
+        if self._is_up:
+            self._is_up = False
+            self._down_since = asyncio.get_running_loop().time()
         if not self.closed.done():
             logger.warning("the connection to the broker was lost: %s", reason)
 

@@ -1,6 +1,6 @@
-"""SEAM: whoever logs in, and what is in front of them.
+"""Whoever logs in, and what is in front of them.
 
-What every implementation promises: ``tell`` shows it before it returns; ``ask`` returns what was typed, stripped, and
+What every :class:`Person` promises: ``tell`` shows it before it returns; ``ask`` returns what was typed, stripped, and
 raises EOFError when nobody will ever type anything; ``open`` says whether a browser was started, not whether it came
 there.
 """

@@ -72,7 +72,7 @@ class StoredAuthorizer:
         :raises TryAgain: nobody answered
         """
         with self._lock:
-            if self._renewed_at is not None and self._now() - self._renewed_at < _JUST_NOW_S:
+            if self._renewed_at is not None and 0 <= self._now() - self._renewed_at < _JUST_NOW_S:
                 return True  # for another request, which was refused with the same one
             refused = self._login.compute
             self._renew(None if refused is None else refused.access_token)

@@ -294,8 +294,8 @@ def authorizer_of_app(app: Any) -> Authorizer:
     if callable(add):
         add({_RESOURCE_SERVER: [client_credentials.COMPUTE_SCOPE]})
     authorizer = as_authorizer(app.get_authorizer(_RESOURCE_SERVER))
-    is_globus = type(app).__module__.partition(".")[0] == "globus_sdk" and callable(getattr(app, "login", None))
-    return _OfApp(app, authorizer) if is_globus else authorizer
+    is_published = any(one.__module__.partition(".")[0] == "globus_sdk" for one in type(app).__mro__)
+    return _OfApp(app, authorizer) if is_published and callable(getattr(app, "login", None)) else authorizer
 
 
 def keep_token(url: str, token: str, environ: Mapping[str, str] = os.environ) -> Path:

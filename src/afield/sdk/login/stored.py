@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from afield.errors import ConfigurationError
-from afield.sdk.login.known import normal_url, user_dir
+from afield.sdk.login.known import normal_url, same_service, user_dir
 from afield.wire.malformed import MALFORMED
 
 __all__ = [
@@ -78,7 +78,7 @@ def read(url: str, environ: Mapping[str, str] = os.environ) -> StoredLogin | Non
     """
     path = _path(url, environ)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=StoredLogin)
+        found = msgspec.json.decode(path.read_bytes(), type=StoredLogin)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -87,6 +87,8 @@ def read(url: str, environ: Mapping[str, str] = os.environ) -> StoredLogin | Non
         raise ConfigurationError(
             f"{path} holds no login ({error}): remove it, and run `afield login --service {url}`"
         ) from error
+    # What was given over TLS is not sent without.
+    return found if same_service(found.service_url, url) else None
 
 
 def keep(login: StoredLogin, environ: Mapping[str, str] = os.environ) -> Path:

@@ -81,6 +81,8 @@ class MemoryService:
     #: which version of the envelope results come in
     wire: int = 2
     min_sdk_version: str = "4.0.0"
+    #: as a service says it of itself, of the arguments of one task
+    payload_bytes: int | None = None
     url: str = "memory://service"
     #: for each method, what the next calls raise before anything happens
     troubles: dict[str, deque[Exception]] = field(default_factory=lambda: defaultdict(deque))
@@ -358,6 +360,7 @@ class MemoryService:
             functions=made,
             python_version=self.pythons.get(endpoint_id),
             min_sdk_version=self.min_sdk_version,
+            payload_bytes=self.payload_bytes,
         )
 
     async def _cancel(self, task_id: str, running: bool) -> Cancelled:  # noqa: FBT001 - as it travels

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from afield.errors import InvalidId
+from afield.errors import BrokerUnreachable, InvalidId
 from afield.service.auth.oauth.problems import OAuthError
 from afield.service.domain import refusals
 from afield.service.domain.refusals import Refusal
@@ -25,6 +25,8 @@ def as_refusal(error: Exception) -> Refusal | None:
         return error
     if isinstance(error, OAuthError):
         return Refusal(error.status, "REQUEST_MALFORMED", error.message, headers=error.headers)
+    if isinstance(error, BrokerUnreachable):
+        return refusals.broker_away()
     if isinstance(error, InvalidId):
         return refusals.invalid_id(str(error))
     if isinstance(error, NotText):

@@ -28,6 +28,7 @@ from afield.service.api.ask import Ask
 from afield.service.api.oauth_routes import OAUTH_ROUTES
 from afield.service.api.openapi import document
 from afield.service.api.route import Route
+from afield.service.api.upstream_routes import UPSTREAM_ROUTES
 from afield.service.auth.oauth.scopes import ANY_AUTH, COMPUTE
 from afield.service.domain.refusals import Refusal
 from afield.wire.rest import (
@@ -186,6 +187,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/openapi.json", description, gives=dict[str, Any]),
 
     *OAUTH_ROUTES,
+    *UPSTREAM_ROUTES,
 )
 # fmt: on
 

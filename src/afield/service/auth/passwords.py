@@ -40,16 +40,21 @@ def check_new_password(password: str, username: str) -> None:
 
 
 class Passwords:
-    """Makes and compares what is kept of passwords."""
+    """Makes and compares what is kept of passwords.
 
-    def __init__(self) -> None:
+    :param memory_kib: KiB of memory that one takes
+    :param rounds: how many times that is gone over (RFC 9106 section 4 recommends 64 MiB and 3)
+    """
+
+    def __init__(self, *, memory_kib: int = 65_536, rounds: int = 3) -> None:
         self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._memory_kib, self._rounds = memory_kib, rounds
 
     @cached_property
     def _hasher(self) -> PasswordHasher:
         from argon2 import PasswordHasher  # only where somebody logs in with a password
 
-        return PasswordHasher()
+        return PasswordHasher(time_cost=self._rounds, memory_cost=self._memory_kib)
 
     @cached_property
     def _nobodys(self) -> str:

@@ -116,7 +116,7 @@ class BearerTokens:
         label: str,
         lifetime_s: float | None = None,
         *,
-        kind: TokenKind = TokenKind.SERVICE,
+        kind: TokenKind,
         client_id: str | None = None,
         scopes: tuple[str, ...] | None = None,
         family: str | None = None,

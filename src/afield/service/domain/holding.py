@@ -10,23 +10,27 @@ be on their way, or in a broker's hands.
 How a life ends: it says goodbye; it is not heard of any more; or the next life reports, which is told by another start
 time or process id. In that last case both may have taken tasks, and which is whose is told by the connection over which
 they were taken: the connections of the old one are over. What was taken before this service started came over one that
-is over, too. Of these ends, silence alone can be taken back: who is heard of again was only out of earshot.
+is over, too; unless it was taken by a process that had not reported yet, whose first report is still to come. Of these
+ends, silence alone can be taken back: who is heard of again was only out of earshot.
 
 Being lost is not the end: what then becomes of a task is decided by what its submitter allowed (:func:`runs_again`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 from afield.service.domain.liveness import GRACE_S
 from afield.wire.messages import CallOptions
 
-__all__ = ["GONE", "GRACE_S", "Holding", "runs_again"]
+__all__ = ["EARLY", "GONE", "GRACE_S", "Holding", "runs_again"]
 
 #: Stands for every connection that was over when this service started.
 GONE: Final = None
+
+#: Stands for those among them whose process had not reported: its first report comes next.
+EARLY: Final = "early"
 
 
 def runs_again(options: CallOptions | None, lost: int) -> bool:
@@ -119,12 +123,14 @@ class Holding:
         """The process of a user endpoint is gone.
 
         :param silent: nobody said so; it is not heard of
-        :param but: connections that are not its, but the next one's
+        :param but: connections that are not its, but the next one's; for the first report of the next one, with
+            :data:`EARLY`
         """
-        if not silent:  # what was silent is gone for certain now
+        spared = frozenset(but)
+        if not silent:  # what was silent is gone for certain now, or certainly not
+            self._take_back(holder, spared)
             for task_id, (by, deadline, _) in self._ending.get(holder, {}).items():
                 self._ending[holder][task_id] = (by, deadline, False)
-        spared = frozenset(but)
         for task_id, by in list(self._taken.get(holder, {}).items()):
             if by not in spared:
                 del self._taken[holder][task_id]
@@ -132,11 +138,20 @@ class Holding:
         if not self._taken.get(holder, True):
             del self._taken[holder]
 
+    def reported(self, holder: str) -> None:
+        """A process of it has reported: what was taken early is its, and ends with it."""
+        taken = self._taken.get(holder, {})
+        if EARLY in taken.values():
+            self._taken[holder] = {task_id: GONE if by is EARLY else by for task_id, by in taken.items()}
+
     def life_goes_on(self, holder: str) -> None:
         """A process of it is there: if it was taken for gone because it was silent, it was not."""
+        self._take_back(holder, {by for by, _, _ in self._ending.get(holder, {}).values()})
+
+    def _take_back(self, holder: str, whose: Container[object]) -> None:
         ending = self._ending.get(holder, {})
         for task_id, (by, _, silent) in list(ending.items()):
-            if silent:
+            if silent and by in whose:
                 del ending[task_id]
                 self._taken.setdefault(holder, {})[task_id] = by
         if not self._ending.get(holder, True):

@@ -118,7 +118,7 @@ class TokenRecord(msgspec.Struct, frozen=True):
     client_id: str | None = None
     #: None: everything that its identity may
     scopes: tuple[str, ...] | None = None
-    #: the same for all tokens of one login; revoking one means all
+    #: the same for all tokens of one login; revoking its refresh token means all
     family: str | None = None
     session: Session | None = None
 
@@ -180,7 +180,7 @@ class GrantRole(StrEnum):
 
     VIEW = "view"
     RUN = "run"  #: and view
-    MANAGE = "manage"  #: and view: change who may, stop, delete
+    MANAGE = "manage"  #: and run: change who may, stop, delete
 
 
 class GrantRecord(msgspec.Struct, frozen=True):

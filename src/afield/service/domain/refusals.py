@@ -14,6 +14,7 @@ __all__ = [
     "authorization_required",
     "batch_too_large",
     "body_too_large",
+    "broker_away",
     "client_not_found",
     "conflict",
     "endpoint_forbidden",
@@ -239,6 +240,16 @@ def function_bound_elsewhere(function_id: str, endpoint_id: str, bound_to: str) 
         "FUNCTION_NOT_PERMITTED",
         f"Function {function_id} was registered for endpoint {bound_to} alone, as one of high assurance, and cannot "
         f"run on {endpoint_id}. Submit it there, or register it anew without ha_endpoint_id.",
+    )
+
+
+def broker_away() -> Refusal:
+    """What was asked needs the broker, which does not answer the service just now."""
+    return Refusal(
+        503,
+        "SERVICE_UNAVAILABLE",
+        "The service does not reach its message broker just now. Nothing is lost; try again in a moment.",
+        headers={"retry-after": "2"},
     )
 
 

@@ -15,13 +15,13 @@ from afield.service.use.records import Records
 __all__ = ["Feed"]
 
 #: Results read at once: few, for each may be large.
-_PAGE: Final = 50
+_PAGE: Final = 16
 
 
 class Feed:
     """Fills queues from the store.
 
-    :param queues: with a :class:`~afield.service.domain.backlog.Backlog`
+    :param queues: with a :class:`~afield.service.domain.backlog.Backlog`, or nothing is left out
     """
 
     def __init__(self, store: Store, records: Records, queues: Queues) -> None:

@@ -113,7 +113,8 @@ class Settled:
         lives = {}
         for holder in {holder for holder, _, _ in takings}:
             user_endpoint = await self._records.user_endpoint(holder)
-            lives[holder] = "" if user_endpoint is None else life(user_endpoint)
+            # Not active: its process has not reported yet, and what is known is the name of the one before.
+            lives[holder] = life(user_endpoint) if user_endpoint is not None and user_endpoint.active else ""
         if takings:
             await self._store.move_tasks(
                 [

@@ -7,6 +7,7 @@ from typing import Any
 
 from afield.service.clock import Clock
 from afield.service.domain import liveness
+from afield.service.domain.holding import EARLY
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.use.cancel import Cancel
 from afield.service.use.in_flight import InFlight
@@ -81,9 +82,10 @@ class Beat:
         if not after.active:
             holding.life_ended(after.id, now)
         elif liveness.is_another_life(before, after):
-            holding.life_ended(after.id, now, but=self._in_flight.readers(after.id))
+            holding.life_ended(after.id, now, but=[*self._in_flight.readers(after.id), EARLY])
         else:
             holding.life_goes_on(after.id)
+        holding.reported(after.id)
 
     async def _user(self, user_endpoint: UserEndpointRecord, state: dict[str, Any]) -> None:
         reason = liveness.error_of(state)

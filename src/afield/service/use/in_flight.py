@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from afield.service.domain.holding import GRACE_S, Holding
+from afield.service.domain.holding import EARLY, GONE, GRACE_S, Holding
 from afield.service.domain.records import TaskRecord
 from afield.service.store.base import Store
 from afield.wire.messages import CallOptions
@@ -69,8 +69,8 @@ class InFlight:
 
     def readers(self, user_endpoint_id: str) -> list[Reader]:
         """The connections that a user endpoint has, of those over which it has taken tasks."""
-        known = cast("set[Reader | None]", self.holding.readers(user_endpoint_id))
-        return [reader for reader in known if reader is not None and not reader.over]
+        known = self.holding.readers(user_endpoint_id) - {GONE, EARLY}
+        return [reader for reader in cast("set[Reader]", known) if not reader.over]
 
     def end(self, task_ids: Sequence[str]) -> dict[str, str]:
         """These are ending: task -> task group, of those that are known here and that nobody has ended before."""

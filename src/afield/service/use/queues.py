@@ -319,7 +319,12 @@ class Queues:
     async def _declare(self, name: str, exchange: str, expires_s: float | None = None) -> None:
         if name in self._declared:
             return
-        await self._admin.declare_queue(QueueSpec(name, expires_s=expires_s), Binding(name, exchange, name))
+        try:
+            await self._admin.declare_queue(QueueSpec(name, expires_s=expires_s), Binding(name, exchange, name))
+        except BrokerUnreachable:
+            if not self.survive:
+                raise
+            return  # whoever sends to it then declares it
         if len(self._declared) >= _MOST_DECLARED:
             self._declared.clear()
         self._declared.add(name)

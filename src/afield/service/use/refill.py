@@ -12,6 +12,7 @@ from collections.abc import Container, Sequence
 from typing import Final
 
 from afield.service.domain.documents import to_task
+from afield.service.domain.holding import EARLY, GONE
 from afield.service.domain.records import CancelRecord, FinishedTask, TaskGroupRecord, TaskRecord
 from afield.service.domain.user_endpoints import endpoint_wire
 from afield.service.store.base import Store
@@ -62,7 +63,7 @@ class Refill:
 
     async def _tasks(self, user_endpoint_id: str, wire: int) -> int:
         """Queue those that nobody has taken, and know of all."""
-        taken = {one.id for one in await self._store.taken_tasks(user_endpoint_id)}
+        taken = {one.id: one.life for one in await self._store.taken_tasks(user_endpoint_id)}
         count, after = 0, ""
         while page := await self._store.waiting_tasks(user_endpoint_id, after=after, limit=_PAGE):
             for group_id in {task.group_id for task in page}:
@@ -70,7 +71,10 @@ class Refill:
                 if group is not None and group.wire:
                     await self._queues.declare_group(group)
             self._in_flight.begin(page)
-            self._in_flight.taken(user_endpoint_id, [task.id for task in page if task.id in taken], None)
+            for task in page:
+                if task.id in taken:
+                    by = GONE if taken[task.id] else EARLY
+                    self._in_flight.holding.taken(user_endpoint_id, [task.id], by)
             queued = [task for task in page if task.id not in taken]
             if queued:
                 await self._queues.send_tasks(user_endpoint_id, wire, await self._as_sent(queued))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from afield.service.clock import Clock
-from afield.service.domain.liveness import is_gone, is_online, says_goodbye
+from afield.service.domain.liveness import is_gone, is_online
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.store.base import Store
 from afield.service.use.in_flight import InFlight
@@ -91,7 +91,8 @@ class Revive:
                 self._tried.pop(one, None)
                 continue
             if is_gone(user_endpoint, now, listening_since=self._since):
-                self._holding.life_ended(one, now, silent=not says_goodbye(user_endpoint.state))
+                # Its record may be that of the life before; the next one's first report takes this back.
+                self._holding.life_ended(one, now, silent=True)
             if not self._holding.queued(one):
                 continue
             endpoint = await self._records.endpoint(user_endpoint.endpoint_id)

@@ -142,11 +142,10 @@ class Rounds:
         self._not_sent.clear()
 
     async def _hand_over(self) -> None:
-        now, done = self._clock.now(), []
+        now = self._clock.now()
         for one in await self._store.hand_overs(now - _LATE_S, limit=_ALL):
             if await self._hand_over_one(one, now):
-                done.append(one.id)
-        await self._store.handed_over(done)
+                await self._store.handed_over([one.id])
 
     async def _hand_over_one(self, one: HandOver, now: float) -> bool:
         """Whether nothing is left to be done."""
@@ -208,7 +207,7 @@ class Rounds:
             return len(taken)
         if count - len(taken) <= await self._queues.waiting(user_endpoint.id):
             return len(taken)
-        # In this order: what is unfinished, and not still to be handed over, has been in the queue before it is looked at.
+        # In this order: what is unfinished and not still to be handed over was in the queue before that is looked at.
         unfinished: set[str] = set()
         after = ""
         while page := await self._store.waiting_tasks(user_endpoint.id, after=after):

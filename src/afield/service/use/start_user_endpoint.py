@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from afield.errors import BrokerUnreachable
 from afield.service.auth.queue_logins import Logins
 from afield.service.clock import Clock
 from afield.service.domain import refusals
@@ -98,10 +99,19 @@ class StartUserEndpoint:
             return one
         if is_up:
             # A published user endpoint takes it as fresh credentials, its core endpoint as a reason to revive it.
-            await self.send(one, caller)
+            await self._try_to_send(one, caller)
             return one
         await self._send_and_wait(caller, endpoint, one)
         return one
+
+    async def _try_to_send(self, user_endpoint: UserEndpointRecord, caller: Caller) -> bool:
+        """Whether it was sent. While the broker is away, the task waits; it is sent afterwards (use/revive.py)."""
+        try:
+            await self.send(user_endpoint, caller)
+        except BrokerUnreachable as error:
+            logger.warning("user endpoint %s cannot be started just now: %s", user_endpoint.id, error)
+            return False
+        return True
 
     async def send(self, user_endpoint: UserEndpointRecord, caller: Caller | None = None) -> None:
         """Tell the core endpoint to start it.
@@ -221,8 +231,8 @@ class StartUserEndpoint:
         try:
             if is_online(await self._now(one), self._clock.now()):
                 return  # another service has heard of it since
-            if not told:
-                await self.send(one, caller)
+            if not told and not await self._try_to_send(one, caller):
+                return
             await asyncio.wait((waiter, patience), return_when=asyncio.FIRST_COMPLETED)
         finally:
             patience.cancel()

@@ -20,7 +20,7 @@ from hashlib import sha256
 import msgspec
 
 from afield.broker.base import NotSent
-from afield.errors import BrokerError
+from afield.errors import BrokerError, BrokerUnreachable
 from afield.ids import new_id, new_ids, parse_id
 from afield.service.clock import Clock
 from afield.service.domain import refusals
@@ -52,7 +52,7 @@ from afield.service.use.start_user_endpoint import StartUserEndpoint
 from afield.service.use.task_groups import TaskGroups
 from afield.service.use.watch import Watch
 from afield.wire import v2
-from afield.wire.rest import SubmitRequest, SubmitResponse
+from afield.wire.rest import ResultQueue, SubmitRequest, SubmitResponse
 
 __all__ = ["Submit"]
 
@@ -199,10 +199,19 @@ class Submit:
         one = user_endpoint_id(endpoint_id, caller.id, request.user_endpoint_config, request.user_runtime)
         return msgspec.structs.replace(
             answer,
-            result_queue=await self._watch.queues_of(owner_id) if request.create_queue else None,
+            result_queue=await self._way_to_results(owner_id) if request.create_queue else None,
             python_version=workers_python(endpoint, await self._records.user_endpoint(one)),
             min_sdk_version=OLDEST_PUBLISHED,
+            payload_bytes=self._limits.payload_bytes,
         )
+
+    async def _way_to_results(self, owner_id: str) -> ResultQueue | None:
+        """None: it cannot be told just now, and is asked for again. The tasks are accepted all the same."""
+        try:
+            return await self._watch.queues_of(owner_id)
+        except BrokerUnreachable as error:
+            logger.warning("clients cannot be let in to the queues just now: %s", error)
+            return None
 
     # -- before the commit: whatever can be refused -------------------------------------------------------------------
 

@@ -58,12 +58,12 @@ class Invitations:
             return None
         check_new_password(password, account.username)
         kept = await self._passwords.hash(password)
-        account = await self._account_of(await self._people.take_ticket(_digest(ticket)))
-        if account is None:
-            return None
-        account = msgspec.structs.replace(account, password=kept)
-        await self._people.put_account(account)
-        return account
+        taken = await self._people.take_ticket(_digest(ticket))
+        while (before := await self._account_of(taken)) is not None:
+            account = msgspec.structs.replace(before, password=kept)
+            if await self._people.change_account(before, account):
+                return account
+        return None
 
     async def _account_of(self, ticket: TicketRecord | None) -> AccountRecord | None:
         if ticket is None or ticket.kind != _KIND or self._clock.now() >= ticket.expires_at:

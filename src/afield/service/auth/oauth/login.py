@@ -11,10 +11,10 @@ import msgspec
 from afield.service.auth.oauth.attempts import Attempts
 from afield.service.auth.passwords import LONGEST, Passwords
 from afield.service.clock import Clock
+from afield.service.domain.accounts import account_name
 from afield.service.domain.people import IdentityRecord
 from afield.service.settings import SignIn
 from afield.service.store.people import People
-from afield.service.store.texts import is_text
 
 __all__ = ["PasswordLogin", "TooMany", "WrongLogin"]
 
@@ -49,9 +49,7 @@ class PasswordLogin:
         :raises TooMany: try later
         :raises WrongLogin: no
         """
-        name = username.strip().lower()[:256]
-        if not is_text(name):
-            name = ""
+        name = account_name(username) or ""
         self._may_try(name, address)
         account = await self._people.account(name)
         kept = None if account is None or account.disabled_at is not None else account.password
@@ -63,7 +61,8 @@ class PasswordLogin:
             raise WrongLogin
         if self._passwords.needs_rehash(kept):
             stronger = await self._passwords.hash(password)
-            await self._people.put_account(msgspec.structs.replace(account, password=stronger))
+            # If somebody changed it meanwhile, theirs counts, and this is done the next time.
+            await self._people.change_account(account, msgspec.structs.replace(account, password=stronger))
         self._by_name.forgive(name)
         return identity
 

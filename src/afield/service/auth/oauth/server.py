@@ -99,7 +99,7 @@ class OAuth:
         """Those of local accounts."""
         from afield.service.auth.passwords import Passwords
 
-        return Passwords()
+        return Passwords(memory_kib=self.times.password_memory_kib, rounds=self.times.password_rounds)
 
     @cached_property
     def login(self) -> PasswordLogin:

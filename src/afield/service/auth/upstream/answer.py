@@ -1,8 +1,8 @@
 """What comes back by the browser, and from where codes are redeemed. PURE.
 
 Theory. Nothing that a browser brings is believed before its state was found to be ours. Then it is the provider that
-speaks: it may say no (RFC 6749 section 4.1.2.1, OpenID Connect Core 3.1.2.6), and it may say who it is (RFC 9207), which
-keeps the code of one provider from being redeemed with another.
+speaks: it may say no (RFC 6749 section 4.1.2.1, OpenID Connect Core 3.1.2.6), and it may say who it is (RFC 9207): so
+the code of one provider is not redeemed with another.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def redeemed(body: Any, status: int, title: str) -> Mapping[str, Any]:
     if isinstance(error, str):
         words = _said(str(body.get("error_description", "")))
         if error in {"invalid_grant", "bad_verification_code"}:
-            raise stale(f"{title} does not take the code that your browser brought back{words}: it was used, or is old.")
+            raise stale(f"{title} does not take the code that your browser brought{words}: it was used, or is old.")
         raise set_up_wrongly(title, f"does not let this service ask who you are ({error[:80]}){words}")
     if status != 200:
         raise unreachable(title, f"answered with status {status} where it should have said who you are")

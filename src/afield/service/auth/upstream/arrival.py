@@ -1,10 +1,10 @@
 """Who somebody is whom a provider vouches for. PURE.
 
-Theory. They are the pair of the provider's URL and their *subject* there; all else is for people to read, and may change
-at each login. A username ends with a domain, and policies go by domains: so it is one that the provider owns, its host,
-unless whoever runs this service trusts the provider with whole names. Who may come is asked of what the provider has
-verified, never of what people write down about themselves. When somebody logged in is what the provider says; where it
-says nothing, that was long ago, so that such a login passes for no fresh one.
+Theory. They are the pair of the provider's URL and their *subject* there; all else is for people to read, and may
+change at each login. A username ends with a domain, and policies go by domains: so it is one that the provider owns,
+its host, unless whoever runs this service trusts the provider with whole names. Who may come is asked of what the
+provider has verified, never of what people write down about themselves. When somebody logged in is what the provider
+says; where it says nothing, that was long ago, so that such a login passes for no fresh one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["LONG_AGO", "Arrival", "arrival", "check_allowed", "logged_in_at", "s
 #: When somebody logged in of whom nobody knows when.
 LONG_AGO: Final = 0.0
 
-_LONGEST: Final = 200
+_LONGEST: Final = 150
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -67,7 +67,13 @@ def arrival(settings: ProviderSettings, claims: Mapping[str, Any], subject: str,
 
 
 def logged_in_at(
-    settings: ProviderSettings, claims: Mapping[str, Any], now: float, *, since: float | None, is_timed: bool, title: str
+    settings: ProviderSettings,
+    claims: Mapping[str, Any],
+    now: float,
+    *,
+    since: float | None,
+    is_timed: bool,
+    title: str,
 ) -> float:
     """When somebody logged in at a provider.
 
@@ -83,7 +89,7 @@ def logged_in_at(
             raise silent(title)
         return LONG_AGO
     if said > now + LEEWAY_S:
-        raise lied(title, "says that you logged in at a time that is yet to come: its clock is wrong, or this service's")
+        raise lied(title, "says that you logged in at a time that is yet to come: one of the two clocks is wrong")
     at = min(float(said), now)
     if since is None or at >= since:
         return at
@@ -115,8 +121,8 @@ def check_allowed(settings: ProviderSettings, claims: Mapping[str, Any], title: 
     for name, values in settings.require.items():
         if not set(_texts(claims.get(name))) & set(values):
             raise not_allowed(
-                f"{title} says who you are, but not that you belong to those who may come here from there ({name}). Log "
-                "in with another account, or ask whoever runs this service."
+                f"{title} says who you are, but not that you belong to those who may come from there ({name}). Log in "
+                "with another account, or ask whoever runs this service."
             )
 
 

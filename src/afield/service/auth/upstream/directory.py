@@ -7,6 +7,7 @@ oftener than now and then, for a provider that is wrong would be asked for each 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -51,6 +52,7 @@ class Directory:
         self._turn = asyncio.Lock()
         self._places: tuple[float, Places] | None = None
         self._keys: tuple[float, tuple[Key, ...]] | None = None
+        self._looked_again_at = -math.inf
 
     async def places(self) -> Places:
         """Where its parts are.
@@ -74,25 +76,36 @@ class Directory:
         :raises LoginFailed: it has not
         """
         try:
-            return signed_claims(token, await self._known_keys(KEPT_S), self._settings, self._title)
+            return signed_claims(token, await self._known_keys(), self._settings, self._title)
         except UnknownKey:
-            keys = await self._known_keys(RETRY_S)
+            keys = await self._newer_keys()
         try:
             return signed_claims(token, keys, self._settings, self._title)
         except UnknownKey:
             raise lied(self._title, "is signed with a key that is not its own") from None
 
-    async def _known_keys(self, oldest_s: float) -> tuple[Key, ...]:
+    async def _known_keys(self) -> tuple[Key, ...]:
         places = await self.places()
         async with self._turn:
-            if self._keys is None or self._now() >= self._keys[0] + oldest_s:
-                status, body = await self._fetch.json(self._title, places.jwks_uri, self._settings.timeout_s)
-                try:
-                    keys = key_set(body if status == 200 else None)
-                except ValueError:
-                    raise unreachable(self._title, "does not say with which keys it signs") from None
-                self._keys = (self._now(), keys)
+            if self._keys is None or self._now() >= self._keys[0] + KEPT_S:
+                self._keys = (self._now(), await self._fetch_keys(places))
             return self._keys[1]
+
+    async def _newer_keys(self) -> tuple[Key, ...]:
+        places = await self.places()
+        async with self._turn:
+            assert self._keys is not None
+            if self._now() >= self._looked_again_at + RETRY_S:
+                self._looked_again_at = self._now()
+                self._keys = (self._now(), await self._fetch_keys(places))
+            return self._keys[1]
+
+    async def _fetch_keys(self, places: Places) -> tuple[Key, ...]:
+        status, body = await self._fetch.json(self._title, places.jwks_uri, self._settings.timeout_s)
+        keys = key_set(body if status == 200 else None)
+        if keys is None:
+            raise unreachable(self._title, "does not say with which keys it signs")
+        return keys
 
     async def _fetch_places(self) -> Places:
         issuer = self._settings.issuer

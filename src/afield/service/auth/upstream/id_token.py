@@ -20,7 +20,7 @@ from joserfc.jws import JWSRegistry, extract_compact
 from afield.service.auth.upstream.problems import lied
 from afield.service.settings import ProviderSettings
 
-__all__ = ["ALGORITHMS", "LEEWAY_S", "Key", "UnknownKey", "check_claims", "key_set", "signed_claims"]
+__all__ = ["ALGORITHMS", "LEEWAY_S", "Key", "UnknownKey", "check_claims", "is_subject", "key_set", "signed_claims"]
 
 Key = RSAKey | ECKey | OKPKey
 
@@ -42,13 +42,13 @@ class UnknownKey(Exception):  # noqa: N818 - it is a question: are there newer k
     """A token was signed with a key that is not in the list."""
 
 
-def key_set(document: Any) -> tuple[Key, ...]:
+def key_set(document: Any) -> tuple[Key, ...] | None:
     """The keys of a list that can verify something; those of other kinds are left out (RFC 7517 section 5).
 
-    :raises ValueError: it is no list of keys
+    None: it is no list of keys.
     """
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
-        raise ValueError("no list of keys")
+        return None
     found: list[Key] = []
     for each in document["keys"]:
         if not isinstance(each, dict) or each.get("use", "sig") != "sig" or each.get("kty") not in {"RSA", "EC", "OKP"}:
@@ -107,8 +107,13 @@ def check_claims(claims: Mapping[str, Any], settings: ProviderSettings, nonce: s
     if max(made, begins or made) > now + LEEWAY_S:
         raise lied(title, "comes from the future: its clock and the one of this service differ")
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():
+    if not isinstance(subject, str) or not is_subject(subject):
         raise lied(title, "does not say who you are")
+
+
+def is_subject(text: str) -> bool:
+    """Whether it can stand for somebody (OpenID Connect Core 2: at most 255 ASCII characters)."""
+    return 0 < len(text) <= _LONGEST_SUBJECT and text.isascii() and text.isprintable()
 
 
 def _time(claims: Mapping[str, Any], name: str, title: str) -> float | None:
@@ -143,4 +148,4 @@ def _verified(token: str, key: Key, algorithm: str) -> dict[str, Any] | None:
         claims = jwt.decode(token, key, registry=registry).claims
     except (JoseError, ValueError, json.JSONDecodeError):
         return None
-    return claims if isinstance(claims, dict) else None
+    return claims

@@ -47,14 +47,14 @@ class OutsideIdentities:
         :raises LoginFailed: they may not come
         """
         identity = await self.known(arrival)
+        if not may_sign_up and (identity is None or not await self._is_linked(identity)):
+            raise not_allowed(
+                f"{title} says that you are {arrival.username}, and no account here is linked with that. Only those "
+                f"come in by {title} who have an account of this service: log in with that and link them, or ask "
+                "whoever runs this service."
+            )
         if identity is None:
-            if not may_sign_up:
-                raise not_allowed(
-                    f"{title} says that you are {arrival.username}, and nobody here is. Only those come in by {title} "
-                    "who have linked it with an account of this service. Log in with your account, then link it; or "
-                    "ask whoever runs this service."
-                )
-            identity = await self._made(arrival, person_id=None)
+            identity = await self._made(arrival)
         await self._check_in_use(identity)
         return await self._renewed(identity, arrival)
 
@@ -66,17 +66,19 @@ class OutsideIdentities:
         there = await self.known(arrival)
         if there is not None and any(one.id == there.id for one in person.identities):
             return there
-        if there is not None:
-            await self._check_alone(there)
         await self._check_in_use(person.identity)
-        person_id = await self._person_id(person.identities)
-        if there is None:
-            joined = await self._made(arrival, person_id)
-        else:
-            joined = msgspec.structs.replace(there, person_id=person_id)
+        there = there or await self._made(arrival)
+        # Asked last of all, so that nobody who was linked with somebody just now is taken away from them.
+        if await self._is_linked(there):
+            raise LoginFailed(
+                f"You are {there.username} there, who has an account or other identities here. Log in as that one and "
+                "unlink these first, or ask whoever runs this service. Nothing was changed.",
+                409,
+            )
+        person_id = _person_id(person.identities)
+        joined = msgspec.structs.replace(there, person_id=person_id)
         for one in (*person.identities, joined):
-            if one.person_id != person_id or one is joined:
-                await self._people.put_identity(msgspec.structs.replace(one, person_id=person_id))
+            await self._people.put_identity(msgspec.structs.replace(one, person_id=person_id))
         self._tokens.doubt()
         return joined
 
@@ -99,7 +101,7 @@ class OutsideIdentities:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    async def _made(self, arrival: Arrival, person_id: str | None) -> IdentityRecord:
+    async def _made(self, arrival: Arrival) -> IdentityRecord:
         now = self._clock.now()
         identity_id = str(uuid5(_SPACE, json.dumps([arrival.issuer, arrival.subject])))
         identity = await self._people.identity(identity_id)
@@ -107,8 +109,7 @@ class OutsideIdentities:
             identity = IdentityRecord(
                 identity_id, arrival.username, arrival.name, arrival.email, now, arrival.issuer, arrival.organization
             )
-        identity = msgspec.structs.replace(identity, person_id=person_id or identity.person_id)
-        await self._people.put_identity(identity)
+            await self._people.put_identity(identity)
         try:
             await self._people.put_link(LinkRecord(arrival.issuer, arrival.subject, identity_id, now))
         except AlreadyStored:
@@ -139,25 +140,16 @@ class OutsideIdentities:
                     f"The account {account.username} is disabled, and you are its owner. Ask whoever runs this service."
                 )
 
-    async def _check_alone(self, there: IdentityRecord) -> None:
-        if there.person_id is not None and len(await self._person(there)) > 1:
-            is_taken = True
-        else:
-            is_taken = await self._people.account_of(there.id) is not None
-        if is_taken:
-            raise LoginFailed(
-                f"You are {there.username} there, who has an account or other identities here. Log in as that one and "
-                "unlink these first, or ask whoever runs this service. Nothing was changed.",
-                409,
-            )
-
-    async def _person_id(self, mine: Sequence[IdentityRecord]) -> str:
-        """What all identities of a person have: the same, whoever joins them, so that two who do make one person."""
-        if mine[0].person_id is not None:
-            return mine[0].person_id
-        return mine[0].id
+    async def _is_linked(self, identity: IdentityRecord) -> bool:
+        """Whether it is an account's, or has others beside it."""
+        return len(await self._person(identity)) > 1 or await self._people.account_of(identity.id) is not None
 
     async def _person(self, identity: IdentityRecord) -> Sequence[IdentityRecord]:
         if identity.person_id is None:
             return [identity]
         return await self._people.identities_of(identity.person_id) or [identity]
+
+
+def _person_id(mine: Sequence[IdentityRecord]) -> str:
+    # The same whoever joins them, so that two who do at once make one person.
+    return mine[0].person_id or mine[0].id

@@ -19,7 +19,7 @@ from afield.service.auth.upstream.answer import code_in, redeemed
 from afield.service.auth.upstream.arrival import Arrival, arrival, check_allowed, logged_in_at, silent
 from afield.service.auth.upstream.directory import Directory, Places
 from afield.service.auth.upstream.fetch import Fetch
-from afield.service.auth.upstream.id_token import check_claims
+from afield.service.auth.upstream.id_token import check_claims, is_subject
 from afield.service.auth.upstream.problems import LoginFailed, lied, set_up_wrongly, stale, unreachable
 from afield.service.auth.upstream.providers import ORGANIZATIONS
 from afield.service.auth.upstream.question import Asked, Wanted, address, is_silent
@@ -223,6 +223,6 @@ def _without_login(claims: Mapping[str, Any], settings: ProviderSettings) -> dic
 def _subject(said: object, title: str) -> str:
     # GitHub's are numbers.
     subject = str(said) if isinstance(said, str | int) and not isinstance(said, bool) else ""
-    if not 0 < len(subject) <= 255 or not subject.isprintable():
+    if not is_subject(subject):
         raise lied(title, "does not say who you are")
     return subject

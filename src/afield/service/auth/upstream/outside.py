@@ -15,7 +15,7 @@ from afield.service.store.people import People
 
 __all__ = ["Outside"]
 
-#: A login that begins proves nothing and tries nothing, so there may be many; they are counted for what is kept of each.
+#: A login that begins tries nothing, so there may be many; they are counted because something is kept of each.
 _STARTS: Final = 10
 
 

@@ -1,8 +1,9 @@
 """Why nobody was let in from elsewhere. PURE.
 
 Theory. What goes wrong is somebody's doing: the person's (they declined, or may not come), the browser's (the answer is
-not one that was asked for here), the provider's, or that of whoever set it up. The status says whose: 400 and 403 to the
-browser, 502 for what happened behind this service. The words name them, for the person can only go and ask.
+not one that was asked for here), the provider's, or that of whoever set it up. The status says whose: 400 and 403 for
+the browser and the person, 502 for what happened behind this service. The words name them, for the person can only go
+and ask.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ class LoginFailed(Exception):  # noqa: N818 - it is an answer
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message, status)
-        self.message, self.status = message, status
+        # It quotes what others wrote, and goes into logs, too.
+        self.message = "".join(each for each in message if each.isprintable())
+        self.status = status
 
 
 def stale(what: str) -> LoginFailed:

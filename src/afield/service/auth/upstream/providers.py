@@ -1,4 +1,4 @@
-"""Providers as they are set up: what is left out is filled in, and what cannot work is told before anybody logs in. PURE.
+"""Providers as they are set up: what is left out is filled in, what cannot work is told at the start. PURE.
 
 GitHub is no OpenID provider; its addresses and its words are at https://docs.github.com/en/apps/oauth-apps.
 """
@@ -72,8 +72,8 @@ def _checked(one: ProviderSettings) -> ProviderSettings:
     if not is_safe(one.issuer) or urlsplit(one.issuer).query or urlsplit(one.issuer).fragment:
         raise _wrong(
             one,
-            f"has the issuer {one.issuer!r}: write the URL by which the provider calls itself, with https:// (http:// is "
-            "for this machine only)",
+            f"has the issuer {one.issuer!r}: write the URL by which the provider calls itself, with https:// (http:// "
+            "is for this machine only)",
         )
     if one.kind != "oidc":
         for name in ("authorization_url", "token_url", "userinfo_url"):
@@ -85,8 +85,8 @@ def _checked(one: ProviderSettings) -> ProviderSettings:
     if unknown or not one.algorithms:
         raise _wrong(
             one,
-            f"may sign with {', '.join(unknown) or 'nothing'}: algorithms are some of {', '.join(ALGORITHMS)}, and never "
-            "one with a shared secret",
+            f"may sign with {', '.join(unknown) or 'nothing'}: algorithms are some of {', '.join(ALGORITHMS)}, and "
+            "never one with a shared secret",
         )
     for domain in (*one.allowed_domains, *((one.username_domain,) if one.username_domain else ())):
         if not is_domain(domain):

@@ -1,9 +1,9 @@
 """What a provider is asked (OpenID Connect Core 3.1.2.1, RFC 6749 section 4.1.1, RFC 7636). PURE.
 
 Theory. Who asks is remembered here, under a *state* that nobody can guess and that works once: for which browser, with
-which *nonce* (so that no token made for another login is taken) and which *verifier* (so that no code that somebody else
-got is). What somebody came for may need a login that is fresh, or one with more than one factor: that is passed on, and
-looked at again when the answer is there.
+which *nonce* (so that no token made for another login is taken) and which *verifier* (so that no code that somebody
+else got is). What somebody came for may need a login that is fresh, or one with more than one factor: that is passed
+on, and looked at again when the answer is there.
 """
 
 from __future__ import annotations

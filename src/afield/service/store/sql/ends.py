@@ -67,8 +67,8 @@ _UNDELIVERED = (
     .order_by(_u.id)
     .limit(bindparam("count"))
 )
-# A group that keeps its tasks for longer leaves old ends in the way; ``since``, where the last step ended, is what keeps
-# each step from passing all of them again.
+# A group that keeps its tasks for longer leaves old ends in the way. ``since``, where the last step ended, keeps each
+# step from passing all of them again.
 _ENDED_BEFORE = (
     select(_e.id, _t.payload_file, _e.data_file, _e.exception_file, _e.completed_at)
     .join_from(tables.ends, tables.tasks, _t.id == _e.id)

@@ -1,7 +1,8 @@
 """Personal access tokens, and the logins of programs, as their owner sees them.
 
-Who has logged in may make tokens for programs of theirs. Such a token, and a program with credentials of its own, may
-not: what is to end would go on in what it made. Nor may a token be made that is good for more than the one that asks.
+Who has logged in with the ``afield`` command may make tokens for programs of theirs. Such a token may not, nor may any
+other program that was let in, or has credentials of its own: what is to end would go on in what it made. Nor may a
+token be made that is good for more than the one that asks.
 
 A token is named by the beginning of its digest, which opens nothing. The tokens of one login are one entry, and end
 together.
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from afield.service.auth.oauth.clients import DEFAULT_CLIENT
 from afield.service.auth.oauth.problems import OAuthError
 from afield.service.auth.oauth.scopes import COMPUTE, parse
 from afield.service.auth.tokens import BearerTokens, digest_of
@@ -34,12 +36,15 @@ def may_hand_out(caller: Caller, token: TokenRecord | None) -> None:
     :param token: the one by which they ask
     :raises Refusal: a program may not
     """
-    if caller.identity.provider == "client" or token is None or token.kind is TokenKind.PERSONAL:
+    # A token without a client is the one that the service left for whoever runs it.
+    is_ours = token is not None and token.client_id in {None, DEFAULT_CLIENT.id}
+    if token is None or token.kind is TokenKind.PERSONAL or not is_ours or caller.identity.provider == "client":
         raise refusals.Refusal(
             403,
             "LOGIN_REQUIRED",
-            "Only somebody who has logged in may make tokens and clients, and this was asked with a personal access "
-            "token or a client's credentials. Run `afield login`, and repeat.",
+            "Only somebody who has logged in with the afield command may make tokens and clients, and this was asked "
+            "with a personal access token, a client's credentials or another program's login. Run `afield login`, and "
+            "repeat.",
         )
 
 
