@@ -38,6 +38,12 @@ def main() -> int:
 
         table.show(console, quick=options.quick)
         return 0
+    if options.service:
+        from benchmarks import service
+
+        return service.show(
+            console, tasks=options.tasks or 20_000, repetitions=options.repetitions or (1 if options.quick else 3)
+        )
     return _compare(console, [known[name] for name in options.peers or known], options)
 
 
@@ -69,6 +75,9 @@ def _parser(names: list[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--baseline", choices=names, default="parsl", help="what the ratios refer to (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--service", action="store_true", help="instead: what a service takes, embedded and in production mode"
     )
     parser.add_argument("--quick", action="store_true", help="once and little of everything: a look, not a figure")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every value to this file")

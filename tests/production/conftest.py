@@ -95,7 +95,7 @@ async def broker(request: pytest.FixtureRequest, node: RabbitNode, vhost: str) -
         return await AmqpConnector().connect(f"amqp://{permissions.name}:s3cret@127.0.0.1:{node.port}/{vhost}")
 
     admin = RabbitAdmin(root.up, api, request.param)
-    lacks = {"confirm_on_ack", "inspect"} | ({"exclusive_to_all", "unbounded"} if request.param == "quorum" else set())
+    lacks = {"confirm_on_ack", "inspect"} | ({"exclusive", "unbounded"} if request.param == "quorum" else set())
     yield (under_test := BrokerUnderTest(admin, connect, pytest.skip, lacks=frozenset(lacks)))
     await under_test.clean_up()
     await root.close()

@@ -35,6 +35,7 @@ from afield.service.auth.passwords import Passwords
 from afield.service.clock import SystemClock
 from afield.service.domain.people import AccountRecord, IdentityRecord
 from afield.service.settings import ProviderSettings, Settings
+from afield.service.store.base import Store
 from afield.service.store.memory import MemoryStore
 
 PASSWORD = "four words are plenty"
@@ -164,7 +165,7 @@ class Site:
     words = staticmethod(words_of)
     back = BACK
 
-    def __init__(self, running: Running, oauth: OAuth, store: MemoryStore, clock: MovableClock) -> None:
+    def __init__(self, running: Running, oauth: OAuth, store: Store, clock: MovableClock) -> None:
         self.oauth, self.people, self.clock = oauth, store.people, clock
         self.url = running.service_url
         self._browsers: list[Person] = []
@@ -205,8 +206,8 @@ class Site:
 
 
 @asynccontextmanager
-async def serving(data_dir: Path, *providers: ProviderSettings) -> AsyncIterator[Site]:
-    clock, store = MovableClock(), MemoryStore()
+async def serving(data_dir: Path, *providers: ProviderSettings, store: Store | None = None) -> AsyncIterator[Site]:
+    clock, store = MovableClock(), store or MemoryStore()
     service = OpenService(clock, store)
     running = await service.start(Settings(data_dir=data_dir, port=0, amqp_port=0, providers=providers))
     site = Site(running, service.oauth, store, clock)
@@ -222,8 +223,8 @@ async def serve(tmp_path) -> AsyncIterator[Any]:
     """Starts a service with these providers."""
     async with AsyncExitStack() as stack:
 
-        async def start(*providers: ProviderSettings) -> Site:
-            return await stack.enter_async_context(serving(tmp_path / secrets.token_hex(4), *providers))
+        async def start(*providers: ProviderSettings, **more: Any) -> Site:
+            return await stack.enter_async_context(serving(tmp_path / secrets.token_hex(4), *providers, **more))
 
         yield start
 

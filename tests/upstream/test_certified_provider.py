@@ -10,6 +10,7 @@ import pytest
 
 from afield.ids import new_id
 from afield.service.domain.people import PolicyRecord
+from afield.service.store.factory import open_store
 
 pytestmark = pytest.mark.anyio
 
@@ -220,3 +221,18 @@ async def test_where_nobody_signs_up_only_linked_ones_come(serve, certified):
     await person.get("/v2/web/login")
     await person.click("Log in with Elsewhere")
     assert "You are ada on this service" in site.words(await person.submit(who="ada"))
+
+
+async def test_what_is_kept_is_kept_in_a_database_too(serve, certified, tmp_path):
+    store = open_store(tmp_path / "kept", data_dir=tmp_path / "kept")
+    site = await serve(certified.settings, store=store)
+    await asyncio.to_thread(certified.set_up, site.url)
+    account = await site.account("ada")
+    await (await linked(site)).submit(decision="link")
+    person = site.person()
+    await person.authorize()
+    await person.click("Log in with Elsewhere")
+    await person.submit(who="ada")
+    said = await site.userinfo(person)
+    assert said["sub"] == account.id
+    assert [each["identity_provider"] for each in said["identity_set"]] == ["local", certified.issuer]

@@ -25,7 +25,7 @@ from afield.errors import ComputeError
 __all__ = ["build", "main"]
 
 #: Which extra brings which commands, for the message when it is not installed.
-_EXTRAS: Final = {"up": "all", "demo": "all", "serve": "service", "endpoint": "endpoint"}
+_EXTRAS: Final = {"up": "all", "demo": "all", "serve": "service", "endpoint": "endpoint", "admin.service": "service"}
 
 #: The order in `afield --help`: what a newcomer needs first. Others follow by name.
 _ORDER: Final = (

@@ -107,8 +107,10 @@ class Rounds:
     async def _fill(self) -> None:
         if await self._queues.exists(FILLED.name):
             return
-        logger.warning("the broker is new, or has lost what it held: its queues are filled from the store")
-        for endpoint in await self._store.endpoints():
+        endpoints = await self._store.endpoints()
+        if endpoints:
+            logger.warning("the broker is new, or has lost what it held: its queues are filled from the store")
+        for endpoint in endpoints:
             if endpoint.registered_at:
                 await self._admit(endpoint)
         for user_endpoint in await self._store.user_endpoints():

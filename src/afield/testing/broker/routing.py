@@ -101,16 +101,16 @@ class _Refusing:
         await inbox.wait_for(1)
 
     async def test_exclusive(self, broker: BrokerUnderTest) -> None:
+        broker.needs("exclusive")
         queue, here, there = await broker.queue("work"), await broker.connect(), await broker.connect()
         consumer = await here.consume(queue, Inbox(), exclusive=True)
-        for exclusive in (True,) if "exclusive_to_all" in broker.lacks else (True, False):
+        for exclusive in (True, False):
             with raises(BrokerRefused):
                 await there.consume(queue, Inbox(), exclusive=exclusive)
         await consumer.cancel()
         await there.consume(queue, Inbox())
-        if "exclusive_to_all" not in broker.lacks:
-            with raises(BrokerRefused):
-                await here.consume(queue, Inbox(), exclusive=True)
+        with raises(BrokerRefused):
+            await here.consume(queue, Inbox(), exclusive=True)
 
     async def test_an_exclusive_consumer_that_is_lost_makes_room(self, broker: BrokerUnderTest) -> None:
         queue, here, there = await broker.queue("work"), await broker.connect(), await broker.connect()

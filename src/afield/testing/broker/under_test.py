@@ -36,7 +36,7 @@ class BrokerUnderTest:
     :param open: makes a connection with these rights (None: all)
     :param skip: ends the test, because this broker cannot be asked that
     :param lacks: what it cannot be asked: ``confirm_on_ack``, ``permissions``, ``drop``; ``inspect``: everybody may
-        know that a queue exists; ``exclusive_to_all``: a reader is exclusive among those who want to be;
+        know that a queue exists; ``exclusive``: two may read a queue that each wants alone;
         ``unbounded``: no consumer is given more than 2,000 that it has not acknowledged
     :param prefix: makes names unlike those of other tests
     """

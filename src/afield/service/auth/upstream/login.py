@@ -34,6 +34,7 @@ __all__ = ["AWAY_S", "UpstreamLogin"]
 AWAY_S: Final = 900.0
 
 _KIND: Final = "upstream"
+_NOT_ASKED: Final = "This answer to a login was not asked for here, was used before, or comes too late."
 
 
 class UpstreamLogin:
@@ -104,15 +105,12 @@ class UpstreamLogin:
         digest = _digest(fields.get("state", ""))
         ticket = await self._people.ticket(digest)
         asked = None if ticket is None or ticket.kind != _KIND else msgspec.convert(ticket.content, Asked)
-        if asked is None or asked.provider != self.settings.name:
-            raise stale("This answer to a login was not asked for here, or it was used before.")
+        if ticket is None or asked is None or asked.provider != self.settings.name:
+            raise stale(_NOT_ASKED)
         if not secrets.compare_digest(asked.browser, browser):
             raise stale("This login was begun in another browser, or you logged in otherwise meanwhile.")
-        if await self._people.take_ticket(digest) is None:
-            raise stale("This answer to a login was used before.")
-        assert ticket is not None
-        if self._clock.now() >= ticket.expires_at:
-            raise stale(f"You were with {self.name} for too long.")
+        if await self._people.take_ticket(digest) is None or self._clock.now() >= ticket.expires_at:
+            raise stale(_NOT_ASKED)
         return asked
 
     async def finish(self, asked: Asked, fields: Mapping[str, str]) -> Arrival:
