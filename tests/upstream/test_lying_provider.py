@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from base64 import urlsafe_b64encode
@@ -12,9 +13,13 @@ from aiohttp import web
 from joserfc.jwk import RSAKey
 
 from afield.ids import new_id
-from afield.service.auth.upstream.directory import KEPT_S, RETRY_S
+from afield.service.auth.upstream.directory import KEPT_S, RETRY_S, Directory
+from afield.service.auth.upstream.fetch import Fetch
 from afield.service.auth.upstream.login import AWAY_S
-from afield.service.domain.people import PolicyRecord
+from afield.service.auth.upstream.problems import LoginFailed, unreachable
+from afield.service.auth.upstream.providers import completed
+from afield.service.domain.people import LinkRecord, PolicyRecord
+from afield.service.settings import ProviderSettings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")]
 
@@ -101,6 +106,15 @@ OLD = 10_000
 )
 async def test_what_is_signed_is_not_for_this_login(trick, claims, words):
     await trick(502, words, claims=claims)
+
+
+async def test_whom_an_administrator_linked_with_an_account_comes_in_as_that(serve, liar):
+    site = await serve(replace(liar.settings, sign_up=False))
+    account = await site.account("lovelace")
+    await site.people.put_link(LinkRecord(liar.issuer, "ada", account.id, 1.0))
+    person = await come(site)
+    said = await site.userinfo(person)
+    assert (said["sub"], said["username"], said["name"]) == (account.id, "lovelace", "Lovelace")
 
 
 async def test_two_audiences_are_fine_where_it_says_which_is_meant(site, liar):
@@ -247,6 +261,32 @@ async def test_it_never_answers(serve, liar):
     for part in ("openid-configuration", "token"):
         liar.hanging = part
         await refused(site, liar, 502, "Elsewhere did not answer within 0.2 s. Neither you nor this service")
+
+
+async def test_many_who_wait_for_it_wait_for_one_answer():
+    """Each for itself, one after the other, the last of them would wait for minutes."""
+    asked, may_answer, count = asyncio.Event(), asyncio.Event(), 0
+
+    class Slow(Fetch):
+        async def json(self, title, url, timeout_s, **_):
+            nonlocal count
+            count += 1
+            asked.set()
+            await may_answer.wait()
+            raise unreachable(title, "did not answer")
+
+    [settings] = completed([ProviderSettings(name="x", client_id="x", issuer="https://elsewhere.example")]).values()
+    directory = Directory(settings, Slow(), lambda: 1.0)
+    waiting = [asyncio.ensure_future(directory.places()) for _ in range(5)]
+    await asked.wait()
+    waiting.pop().cancel()  # somebody hangs up: the others go on waiting
+    may_answer.set()
+    said = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in said] == [LoginFailed] * 4
+    assert count == 1
+    with pytest.raises(LoginFailed):
+        await directory.places()
+    assert count == 2  # it was not kept that it failed
 
 
 async def test_it_is_not_there(serve, liar):

@@ -218,6 +218,6 @@ def test_what_is_wrong_in_the_file_is_told_with_its_line(text, words):
 def test_the_examples_of_the_page_for_operators_work():
     page = Path(__file__).parents[2] / "docs" / "howto" / "operator" / "providers.md"
     text = "\n".join(re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL))
-    variables = {name: "x" for name in re.findall(r"\$\{(\w+)\}", text)}
+    variables = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "x")
     found = completed(read_settings(text, "afield.toml", variables)["providers"])
     assert set(found) == {"lab", "cilogon", "globus", "github"}

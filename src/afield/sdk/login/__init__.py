@@ -1,1 +1,1 @@
-"""Which service, and as whom: the files of running services, tokens, environment variables."""
+"""Which service, and as whom: the files of running services, logins that are kept, tokens, environment variables."""

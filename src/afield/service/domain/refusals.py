@@ -82,9 +82,9 @@ def unauthenticated() -> Refusal:
     return Refusal(
         401,
         "USER_UNAUTHENTICATED",
-        "This service does not know the token that came with the request, or none came. Send `Authorization: Bearer "
-        "<token>`; beside a service of your own that is the token in its file below ~/.afield/services, elsewhere "
-        "set AFIELD_TOKEN.",
+        "This service does not know the token that came with the request, or none came. Run `afield login`, or send "
+        "`Authorization: Bearer <token>` with a token of yours (AFIELD_TOKEN); beside a service of your own that is "
+        "the token in its file below ~/.afield/services.",
         headers={"www-authenticate": "Bearer"},
     )
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ from afield.service.auth.upstream.providers import is_safe
 from afield.service.settings import ProviderSettings
 
 __all__ = ["KEPT_S", "RETRY_S", "Directory", "Places"]
+
+T = TypeVar("T")
 
 #: Seconds for which what was fetched is good.
 KEPT_S: Final = 3600.0
@@ -49,9 +51,8 @@ class Directory:
     def __init__(self, settings: ProviderSettings, fetch: Fetch, now: Callable[[], float]) -> None:
         self._settings, self._fetch, self._now = settings, fetch, now
         self._title = settings.title
-        self._turn = asyncio.Lock()
-        self._places: tuple[float, Places] | None = None
-        self._keys: tuple[float, tuple[Key, ...]] | None = None
+        self._places = _Kept(self._fetch_places, now)
+        self._keys = _Kept(self._fetch_keys, now)
         self._looked_again_at = -math.inf
 
     async def places(self) -> Places:
@@ -60,15 +61,13 @@ class Directory:
         :raises LoginFailed: it does not say so
         """
         settings = self._settings
-        if settings.kind != "oidc":
-            return Places(
-                settings.issuer, settings.authorization_url, settings.token_url, "", settings.userinfo_url,
-                ("client_secret_post",),
-            )  # fmt: skip
-        async with self._turn:
-            if self._places is None or self._now() >= self._places[0] + KEPT_S:
-                self._places = (self._now(), await self._fetch_places())
-            return self._places[1]
+        if settings.kind == "oidc":
+            return await self._places.get()
+        # GitHub knows no other way to bring the secret, and the others take this one, too.
+        methods = ("client_secret_post",)
+        return Places(
+            settings.issuer, settings.authorization_url, settings.token_url, "", settings.userinfo_url, methods
+        )  # fmt: skip
 
     async def claims(self, token: str) -> dict[str, Any]:
         """What it has signed.
@@ -76,31 +75,18 @@ class Directory:
         :raises LoginFailed: it has not
         """
         try:
-            return signed_claims(token, await self._known_keys(), self._settings, self._title)
+            return signed_claims(token, await self._keys.get(), self._settings, self._title)
         except UnknownKey:
-            keys = await self._newer_keys()
+            if self._now() >= self._looked_again_at + RETRY_S:
+                self._looked_again_at = self._now()
+                self._keys.forget()
         try:
-            return signed_claims(token, keys, self._settings, self._title)
+            return signed_claims(token, await self._keys.get(), self._settings, self._title)
         except UnknownKey:
             raise lied(self._title, "is signed with a key that is not its own") from None
 
-    async def _known_keys(self) -> tuple[Key, ...]:
+    async def _fetch_keys(self) -> tuple[Key, ...]:
         places = await self.places()
-        async with self._turn:
-            if self._keys is None or self._now() >= self._keys[0] + KEPT_S:
-                self._keys = (self._now(), await self._fetch_keys(places))
-            return self._keys[1]
-
-    async def _newer_keys(self) -> tuple[Key, ...]:
-        places = await self.places()
-        async with self._turn:
-            assert self._keys is not None
-            if self._now() >= self._looked_again_at + RETRY_S:
-                self._looked_again_at = self._now()
-                self._keys = (self._now(), await self._fetch_keys(places))
-            return self._keys[1]
-
-    async def _fetch_keys(self, places: Places) -> tuple[Key, ...]:
         status, body = await self._fetch.json(self._title, places.jwks_uri, self._settings.timeout_s)
         keys = key_set(body if status == 200 else None)
         if keys is None:
@@ -126,3 +112,36 @@ class Directory:
 
     def _misplaced(self, what: str) -> LoginFailed:
         return set_up_wrongly(self._title, what)
+
+
+class _Kept(Generic[T]):
+    """Something that is fetched by one of those who want it at once, for all of them: its failure, too.
+
+    Else each of many would wait for a provider that does not answer, one after the other.
+    """
+
+    def __init__(self, fetch: Callable[[], Awaitable[T]], now: Callable[[], float]) -> None:
+        self._fetch, self._now = fetch, now
+        self._value: tuple[float, T] | None = None
+        self._under_way: asyncio.Task[T] | None = None
+
+    async def get(self) -> T:
+        if self._value is not None and self._now() < self._value[0] + KEPT_S:
+            return self._value[1]
+        if self._under_way is None:
+            self._under_way = asyncio.ensure_future(self._renewed())
+            # Where everybody has hung up meanwhile, nobody else looks at how it failed.
+            self._under_way.add_done_callback(lambda done: done.cancelled() or done.exception())
+        # Whoever hangs up takes it from nobody else.
+        return await asyncio.shield(self._under_way)
+
+    def forget(self) -> None:
+        self._value = None
+
+    async def _renewed(self) -> T:
+        try:
+            value = await self._fetch()
+        finally:
+            self._under_way = None
+        self._value = (self._now(), value)
+        return value
