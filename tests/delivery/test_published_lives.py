@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -103,8 +104,14 @@ class Place:
         while self.client.get_task(task.task_id)["status"] != "waiting-for-launch":
             assert not task.done()
 
+    @contextmanager
     def executor(self):
-        return Executor(self.endpoint.id, client=self.client)
+        # Not `with Executor`: where a test fails, its tasks wait at the gate.
+        executor = Executor(self.endpoint.id, client=self.client)
+        try:
+            yield executor
+        finally:
+            executor.shutdown(wait=False)
 
     def kill_endpoint(self):
         family = psutil.Process(self.endpoint.process.pid).children(recursive=True)
@@ -148,6 +155,7 @@ def test_the_service_dies_with_a_result(place, witness):
     step = "service: result here, not committed"
     with place.executor() as executor:
         task = executor.submit(leave_a_mark, witness.place, 1)
+        witness.saw(1)
         place.until_taken(task)
         place.arm(step)
         witness.open_gate()
@@ -173,6 +181,7 @@ def test_their_user_endpoint_dies_while_a_task_runs(place, witness):
 def test_their_whole_endpoint_dies_while_a_task_runs(place, witness):
     with place.executor() as executor:
         running = executor.submit(leave_a_mark, witness.place, 1)
+        witness.saw(1)
         place.until_taken(running)
         place.kill_endpoint()
         witness.open_gate()
@@ -185,6 +194,7 @@ def test_their_whole_endpoint_dies_while_a_task_runs(place, witness):
 def test_the_service_and_their_endpoint_die_while_a_task_runs(place, witness):
     with place.executor() as executor:
         running = executor.submit(leave_a_mark, witness.place, 1)
+        witness.saw(1)
         place.until_taken(running)
         place.service.kill()
         place.kill_endpoint()
