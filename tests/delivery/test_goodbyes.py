@@ -9,6 +9,7 @@ import pytest
 from afield.broker.amqp import AmqpConnector
 from afield.broker.base import Permissions, Publication, QueueSpec
 from afield.broker.embedded.server import EmbeddedBroker
+from afield.errors import BrokerRefused
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +56,20 @@ async def test_what_was_delivered_may_be_acknowledged_and_nothing_more_is_delive
     assert served.settled == [("q", b"one", False)]
     assert served.came.empty()
     assert "shutting down" in await served.peer.closed
+
+
+async def test_what_is_not_safe_is_refused_so_that_its_sender_keeps_it():
+    """Published endpoints forget a result of which they hear nothing more."""
+    served = await Served().open()
+    await served.broker.declare_queue(QueueSpec("safe", confirm_on_ack=True))
+    held = asyncio.Queue()
+    await served.inside.consume("safe", held.put_nowait)
+    first = asyncio.ensure_future(served.peer.publish(Publication("", "safe", b"one")))
+    await held.get()
+    closing = asyncio.ensure_future(served.broker.close())
+    with pytest.raises(BrokerRefused):
+        await first
+    await closing
 
 
 async def test_who_never_acknowledges_is_not_waited_for_long():

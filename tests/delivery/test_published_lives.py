@@ -119,6 +119,9 @@ class Place:
             process.kill()
         psutil.wait_procs(family, PATIENCE_S)
         self.endpoint.process.wait(PATIENCE_S)
+        # Its owner is asked to do this: a fresh file may be that of an instance elsewhere.
+        for file in (self.endpoint.place / "globus").glob("*/daemon.pid"):
+            file.unlink()
 
     def close(self):
         self.client.close()
@@ -147,20 +150,6 @@ def test_the_service_dies(place, witness, step):
         place.reached(step)
         place.service.start()
         witness.open_gate()
-        assert task.result(PATIENCE_S) == 1
-    assert witness.runs() == {1: 1}
-
-
-def test_the_service_dies_with_a_result(place, witness):
-    step = "service: result here, not committed"
-    with place.executor() as executor:
-        task = executor.submit(leave_a_mark, witness.place, 1)
-        witness.saw(1)
-        place.until_taken(task)
-        place.arm(step)
-        witness.open_gate()
-        place.reached(step)
-        place.service.start()
         assert task.result(PATIENCE_S) == 1
     assert witness.runs() == {1: 1}
 

@@ -184,6 +184,27 @@ async def test_a_disabled_account_lets_nobody_in_at_once(place: Place) -> None:
     assert [await place.who(token) for token in tokens] == [None, None]
 
 
+async def test_who_came_in_as_another_identity_of_theirs_is_shut_out_too(place: Place) -> None:
+    account_id = await place.make()
+    outside = IdentityRecord(new_id(), "ada@lab", "Ada", "", 1.0, "https://lab.example.org", person_id=account_id)
+    mine = await place.people.identity(account_id)
+    assert mine is not None
+    for identity in (outside, msgspec.structs.replace(mine, person_id=account_id)):
+        await place.people.put_identity(identity)
+    token = await place.token(outside.id)
+    browser = await place.oauth.browsers.log_in(await place.oauth.browsers.look(None), outside)
+    assert await place.who(token) is not None
+    account = await place.people.account_of(account_id)
+    assert account is not None
+    await place.people.put_account(msgspec.structs.replace(account, disabled_at=2.0))
+    place.tokens.doubt()
+    assert await place.who(token) is None
+    assert (await place.oauth.browsers.look(browser.value)).person is None
+    await place.people.put_account(account)
+    await place.accounts.change(OPERATOR, account_id, AccountChange(disabled=True))
+    assert await place.people.tokens_of(outside.id) == [], "and gets nothing back with the account"
+
+
 async def test_the_clients_of_a_disabled_account_end_with_it_and_come_back(place: Place) -> None:
     account_id = await place.make()
     robot, retired = ClientRecord(new_id(), "robot", account_id, 1.0), ClientRecord(new_id(), "old", account_id, 2.0)

@@ -105,9 +105,9 @@ class TestFunctionsThatComeAlong:
         kept = []
         add_tasks = world.store.add_tasks
 
-        async def noting(tasks, submit=None, functions=()):
+        async def noting(tasks, submit=None, functions=(), **options):
             kept.append(submit.response)
-            await add_tasks(tasks, submit, functions)
+            await add_tasks(tasks, submit, functions, **options)
 
         world.store.add_tasks = noting
         submit = along(world, key="k")

@@ -8,7 +8,7 @@ they register, clients with every request (see :data:`WIRE_HEADER`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -53,8 +53,12 @@ class _Results(msgspec.Struct, array_like=True, tag="results"):
     results: list[_Result]
 
 
+#: Of the bounds of every database's smaller integers: a notice that no store can keep must not get as far as one.
+_Tries = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+
 class _Notices(msgspec.Struct, array_like=True, tag="notices"):
-    notices: list[tuple[str, str, Nanoseconds, int, str]]
+    notices: list[tuple[str, str, Nanoseconds, _Tries, str]]
 
 
 class _Cancels(msgspec.Struct, array_like=True, tag="cancels"):

@@ -184,6 +184,17 @@ class Broker:
         """Deliver nothing more. Acknowledgements of what was delivered are still taken."""
         self._hushed = True
 
+    def refuse(self) -> None:
+        """Tell publishers who wait for the acknowledgement of their messages that there will be none: they keep them."""
+        for queue in self.queues.values():
+            if queue.confirm_on_ack:
+                self._empty(queue)
+        for session in self.sessions:
+            for channel in session.channels:
+                for held in channel.unacked.values():
+                    self._settle(held.entry, ok=False)
+                    held.entry.receipt = None
+
     def owed(self) -> bool:
         """Whether a peer has deliveries that it has not acknowledged."""
         return any(channel.unacked for session in self.sessions if session.peer for channel in session.channels)

@@ -129,12 +129,15 @@ class EmbeddedBroker(CoreAdmin):
         """Stop listening, then end all connections in good order. Twice is fine.
 
         Peers that are just logging in are let in first: an end in that moment would read as a wrong password, which is
-        final for them. And whoever has something to acknowledge may do so.
+        final for them. Whoever has something to acknowledge may do so. And whoever waits for a confirm is told that
+        there is none: published endpoints keep a result that was refused, and forget one of which they hear nothing.
         """
         await self.stop_listening()
         await self._wait_until(lambda: not any(s.peer.in_handshake for s in self._sockets))
         self._core.hush()
         await self._wait_until(lambda: not self._core.owed(), _LAST_ACKS_S)
+        self._core.refuse()
+        await asyncio.sleep(0)  # the sockets' turn to write that
         for socket in list(self._sockets):
             socket.say_goodbye()
         await self._wait_until(lambda: not self._sockets)

@@ -14,7 +14,7 @@ from afield.service.api.oauth import here
 from afield.service.api.oauth_pages import browser_of, proven_form, show, trouble
 from afield.service.api.reply import Reply, redirect
 from afield.service.auth.oauth.authorize import policies_of
-from afield.service.auth.oauth.browser import Browser
+from afield.service.auth.oauth.browser import Browser, mark_of
 from afield.service.auth.oauth.errands import Errand
 from afield.service.auth.oauth.fields import parse_fields
 from afield.service.auth.oauth.problems import OAuthError
@@ -25,7 +25,6 @@ from afield.service.auth.upstream.identities import OutsideIdentities
 from afield.service.auth.upstream.login import AWAY_S, UpstreamLogin
 from afield.service.auth.upstream.problems import LoginFailed, stale
 from afield.service.auth.upstream.question import NOTHING_ELSE, Asked, Wanted, wanted
-from afield.service.auth.upstream.sessions import log_in, mark_of
 from afield.service.domain.people import TicketRecord
 
 __all__ = ["IDENTITIES_PATH", "begin", "came_back", "identities", "link", "unlink"]
@@ -95,9 +94,7 @@ async def came_back(ask: Ask, name: str) -> Reply:
     except LoginFailed as failure:
         return _failed(ask, login, failure, asked)
     oauth = ask.uses.oauth
-    browser = await log_in(
-        oauth.browsers, oauth.people, browser, identity, at=arrival.authenticated_at, mfa=arrival.mfa
-    )
+    browser = await oauth.browsers.log_in(browser, identity, at=arrival.authenticated_at, mfa=arrival.mfa)
     cookie = {"set-cookie": oauth.browsers.cookie_of(browser)}
     return redirect(f"/v2/web/continue?errand={asked.errand}", {**_NO_STORE, **cookie})
 
@@ -147,7 +144,7 @@ async def link(ask: Ask) -> Reply:
             return _said(ask, failure, [("Your identities", IDENTITIES_PATH)])
         at, mfa = offer.arrival.authenticated_at, offer.arrival.mfa
         browser = await browser_of(ask)  # whose person has one identity more now
-        browser = await log_in(oauth.browsers, oauth.people, browser, joined, at=at, mfa=mfa)
+        browser = await oauth.browsers.log_in(browser, joined, at=at, mfa=mfa)
         return redirect(IDENTITIES_PATH, {**_NO_STORE, "set-cookie": oauth.browsers.cookie_of(browser)})
     return redirect(IDENTITIES_PATH, _NO_STORE)
 

@@ -19,7 +19,7 @@ from afield.service.clock import Clock
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import Session, TokenKind, TokenRecord
 from afield.service.store.base import Store
-from afield.service.use.people.callers import caller_of
+from afield.service.use.people.callers import caller_of, is_shut_out
 
 __all__ = ["BearerTokens", "digest_of"]
 
@@ -93,8 +93,7 @@ class BearerTokens:
         identity = await people.identity(token.identity_id)
         if identity is None or not await self._is_client_in_use(token):
             return None
-        account = await people.account_of(identity.id)
-        if account is not None and account.disabled_at is not None:
+        if await is_shut_out(people, identity):
             return None
         caller = await caller_of(people, identity)
         return replace(

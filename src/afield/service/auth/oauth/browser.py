@@ -20,8 +20,9 @@ from afield.service.auth.tokens import digest_of
 from afield.service.clock import Clock
 from afield.service.domain.people import AccountRecord, IdentityRecord, Session, TicketRecord
 from afield.service.store.people import People
+from afield.service.use.people.callers import is_shut_out
 
-__all__ = ["Browser", "Browsers", "LoggedIn"]
+__all__ = ["Browser", "Browsers", "LoggedIn", "mark_of"]
 
 _KIND: Final = "session"
 _VALUE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -87,14 +88,20 @@ class Browsers:
             person = await self._person(msgspec.convert(ticket.content, _Kept))
         return Browser(cookie, is_new=False, person=person)
 
-    async def log_in(self, browser: Browser, identity: IdentityRecord, *, mfa: bool = False) -> Browser:
-        """An identity has proven itself: the session has it too if it is the same person's, and is a new one if not."""
+    async def log_in(
+        self, browser: Browser, identity: IdentityRecord, *, mfa: bool = False, at: float | None = None
+    ) -> Browser:
+        """An identity has proven itself: the session has it too if it is the same person's, and is a new one if not.
+
+        :param mfa: with more than one factor
+        :param at: when, in unix time; None: now. How long the browser stays logged in is counted from now
+        """
         now = self._clock.now()
         before = browser.person
         known = before is not None and any(one.id == identity.id for one in before.identities)
         session = before.session if before is not None and known else Session()
         with_mfa = {each for each in session.mfa if each != identity.id} | ({identity.id} if mfa else set())
-        session = Session(session.authenticated_at | {identity.id: now}, tuple(sorted(with_mfa)))
+        session = Session(session.authenticated_at | {identity.id: now if at is None else at}, tuple(sorted(with_mfa)))
         stamps = {each: _stamp(await self._people.account_of(each)) for each in session.authenticated_at}
         value = secrets.token_urlsafe(32)
         content: dict[str, Any] = msgspec.to_builtins(_Kept(session, stamps))
@@ -123,12 +130,14 @@ class Browsers:
     async def _person(self, kept: _Kept) -> LoggedIn | None:
         for identity_id, stamp in kept.stamps.items():
             account = await self._people.account_of(identity_id)
-            if (account is not None and account.disabled_at is not None) or _stamp(account) != stamp:
+            if _stamp(account) != stamp:
                 return None
         one = await self._people.identity(next(iter(kept.stamps), ""))
         if one is None:
             return None
         identities = await self._all_of(one)
+        if await is_shut_out(self._people, one):
+            return None
         # An identity that is no longer the person's has no part in what they may.
         ids = {each.id for each in identities}
         times = {each: when for each, when in kept.session.authenticated_at.items() if each in ids}
@@ -138,6 +147,11 @@ class Browsers:
         if identity.person_id is None:
             return (identity,)
         return tuple(await self._people.identities_of(identity.person_id)) or (identity,)
+
+
+def mark_of(browser: Browser, purpose: str) -> str:
+    """What only this browser and this service know, and what does not give its cookie away."""
+    return digest_of(f"{purpose}:{browser.value}").hex()
 
 
 def _digest(value: str) -> bytes:

@@ -227,7 +227,8 @@ class Accounts:
 
     async def _shut_out(self, account: AccountRecord) -> None:
         """End what lets its owner in. May be repeated."""
-        await self._tokens.revoke_all(identity_id=account.identity_id)
+        for identity in await self._person(account.identity_id):
+            await self._tokens.revoke_all(identity_id=identity.id)
         for client in await self._people.clients_of(account.identity_id):
             if client.disabled_at is None:
                 await self._people.put_client(msgspec.structs.replace(client, disabled_at=account.disabled_at))
