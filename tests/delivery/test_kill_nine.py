@@ -26,19 +26,22 @@ PLAIN, RETRIED = 1, 2
 def leave_a_mark(place: str, number: int, *, wait: bool) -> int:
     """The task: write down that it runs, say so, and wait at the gate."""
     import os
+    from pathlib import Path
 
-    with open(place + "/runs", "a") as runs:
+    with Path(place, "runs").open("a") as runs:
         runs.write(f"{number}\n")
-    with open(place + "/marks", "w") as marks:
+    with Path(place, "marks").open("w") as marks:
         marks.write(f"{os.getpid()}\n")
     if wait:
-        open(place + "/gate").close()
+        Path(place, "gate").open().close()
     return number
 
 
 def leave_a_mark_and_die(place: str, number: int) -> object:
     """A task whose worker dies while it packs the result."""
-    with open(place + "/runs", "a") as runs:
+    from pathlib import Path
+
+    with Path(place, "runs").open("a") as runs:
         runs.write(f"{number}\n")
 
     class Deadly:

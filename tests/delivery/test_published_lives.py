@@ -45,12 +45,13 @@ the_port = interop.the_port
 def leave_a_mark(place: str, number: int) -> int:
     """The task: write down that it runs, say so, and wait at the gate."""
     import os
+    from pathlib import Path
 
-    with open(place + "/runs", "a") as runs:
+    with Path(place, "runs").open("a") as runs:
         runs.write(f"{number}\n")
-    with open(place + "/marks", "w") as marks:
+    with Path(place, "marks").open("w") as marks:
         marks.write(f"{os.getpid()}\n")
-    open(place + "/gate").close()
+    Path(place, "gate").open().close()
     return number
 
 

@@ -297,7 +297,7 @@ async def test_a_command_that_fails_says_nothing_of_a_process_that_runs(world):
 
 
 async def test_an_endpoint_that_registers_anew_has_lost_what_ran(world):
-    core, user, _, (one, two, three) = await taken(world)
+    core, _, _, (one, two, three) = await taken(world)
     await world.uses.register_endpoint.again(world.ada, core.id, world.registration(1))
     await world.uses.revive.look_around()
     world.clock.advance(GRACE_S)
@@ -324,7 +324,7 @@ class TestServiceRestarts:
         await again.stop()
 
     async def test_a_process_that_ended_meanwhile_is_missed(self, world):
-        core, user, _, (one, _, three) = await taken(world)
+        _, user, _, (one, _, three) = await taken(world)
         again = await reborn(world)
         assert again.in_flight.holding.queued(user.id) == 1
         # As long as it would be waited for had it just reported: the service was deaf, it was not mute.
@@ -396,7 +396,7 @@ async def test_what_may_run_again_is_queued_again_as_often_as_was_asked(world):
 
 async def test_a_command_that_nobody_read_is_taken_back(world):
     """Read late, it would be reported as a start that failed, and hit whoever waits for another."""
-    core, user, function_id = await world.ready(wire=1)
+    core, _, function_id = await world.ready(wire=1)
     await core.connection.close()
     await world.submit(core, function_id)
     unread = await world.broker.depth(command_queue(core.id))

@@ -12,6 +12,7 @@ from afield.service.domain import names
 from afield.service.store.memory import MemoryStore
 from afield.service.use.rounds import FILLED
 from afield.states import TaskState
+from afield.wire.rest import CancelRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +67,17 @@ async def test_a_round_hands_over_what_was_left(world):
     await world.uses.rounds()
     user = await (await core.start()).consume()
     assert [(await user.tasks.get()).task_id for _ in ids] == ids
+
+
+async def test_a_cancel_believes_that_a_published_one_may_have_begun(world):
+    """What it has taken out of such a queue nobody here knows."""
+    core, _user, function_id = await world.ready(wire=1)
+    (one, other) = (await world.submit(core, function_id, 2)).tasks[function_id]
+    gently = (await world.uses.cancel(world.ada, CancelRequest([one], running=False))).results[one]
+    assert (gently.status, "may have begun" in gently.reason) == ("waiting-for-ep", True)
+    await world.uses.cancel(world.ada, CancelRequest([other]))
+    ended = (await world.store.tasks([other]))[other].finished
+    assert b"before its endpoint ran it" not in ended.data
 
 
 async def test_what_a_published_one_may_have_taken_is_not_sent_again(world):

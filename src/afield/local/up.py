@@ -7,9 +7,9 @@
           ├ worker
           └ worker
 
-The endpoint is an endpoint like any other: it registers over HTTP and reads its commands over AMQP. So it can be stopped
-from elsewhere like any other (``Client.stop_endpoint``): then the service stays, for others may use it, and says so; the
-next `afield up` starts the endpoint again at once, for whoever starts it wants it, lock or no lock.
+The endpoint is an endpoint like any other: it registers over HTTP and reads its commands over AMQP. So it can be
+stopped from elsewhere like any other (``Client.stop_endpoint``): then the service stays, for others may use it, and
+says so; the next `afield up` starts the endpoint again at once, for whoever starts it wants it, lock or no lock.
 """
 
 from __future__ import annotations

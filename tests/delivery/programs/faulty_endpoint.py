@@ -1,4 +1,6 @@
-"""An endpoint's manager, the real one, that may die at a step, and starts user endpoints that may. Not a test: run by one.
+"""An endpoint's manager, the real one, that may die at a step, and starts user endpoints that may.
+
+Not a test: run by one.
 
 Arguments: its directory, the service's URL. The token is in the environment. It prints a line of JSON when it is up.
 """

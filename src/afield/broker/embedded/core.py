@@ -185,7 +185,7 @@ class Broker:
         self._hushed = True
 
     def refuse(self) -> None:
-        """Tell publishers who wait for the acknowledgement of their messages that there will be none: they keep them."""
+        """Tell publishers who wait for the acknowledgement of messages that there will be none: they keep these."""
         for queue in self.queues.values():
             if queue.confirm_on_ack:
                 self._empty(queue)

@@ -95,9 +95,11 @@ class Ask:
         """
         client = self._scope.get("client")
         peer = "" if client is None else str(client[0])
-        said = self.header(b"x-forwarded-for") if peer in proxies else None
-        # Each proxy writes behind what was there; the first ones may be anybody's invention.
-        return peer if said is None else said.rpartition(",")[2].strip()[:64]
+        said = [text for name, text in self._scope["headers"] if name == b"x-forwarded-for"]
+        if peer not in proxies or not said:
+            return peer
+        # Each proxy writes behind what was there, some in a line of their own; the first may be anybody's invention.
+        return str(said[-1], "latin-1").rpartition(",")[2].strip()[:64]
 
     def cookie(self, name: str) -> str | None:
         """A cookie's value."""

@@ -109,7 +109,8 @@ class Edge:
         if scopes is not None and caller.scopes is not None and caller.scopes.isdisjoint(scopes):
             raise refusals.scope_missing(sorted(scopes))
         ask.caller = caller
-        self._uses.keep.request(caller.id)
+        # All identities of one person together.
+        self._uses.keep.request(caller.identity.person_id or caller.id)
 
 
 def _start_of(reply: bytes | Reply, length: int, named: str) -> dict[str, object]:

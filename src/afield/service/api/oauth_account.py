@@ -121,12 +121,22 @@ async def change_password(ask: Ask) -> Reply:
     except TooMany as error:
         return _own(ask, browser, account, wrong=too_many(error)["wrong"])
     kept = await oauth.passwords.hash(password)
-    await oauth.people.put_account(msgspec.structs.replace(account, password=kept))
+    if not await _replace_password(ask, account.identity_id, kept):
+        return trouble(ask, "This account is not in use any more. Ask whoever runs this service.", 403)
     if fields.get("revoke") == "yes":
         await oauth.tokens.revoke_all(identity_id=account.identity_id)
     browser = await oauth.browsers.log_in(browser, identity)
     text = "Log in with the new one from now on. Other browsers are logged out."
     return show(ask, browser, "message", title="Your password is set", text=text, is_bad=False, links=[])
+
+
+async def _replace_password(ask: Ask, identity_id: str, kept: str) -> bool:
+    """Whether that was done. What somebody else does to the account meanwhile, such as disabling it, stays."""
+    people = ask.uses.oauth.people
+    while (before := await people.account_of(identity_id)) is not None and before.disabled_at is None:
+        if await people.change_account(before, msgspec.structs.replace(before, password=kept)):
+            return True
+    return False
 
 
 def _own(ask: Ask, browser: Browser, account: AccountRecord, wrong: str | None = None) -> Reply:

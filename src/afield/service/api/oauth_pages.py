@@ -276,6 +276,9 @@ def consent_values(
         details = [("Code", code), ("Asked from", errand.address or "unknown"), ("Asked", f"{minutes} min ago")]
         warning = "Allow this only if you started it yourself, and your terminal or notebook shows this code."
         action = "/v2/web/device"
+    elif not errand.is_pasted:
+        # Anybody may call a program as they like; where it is, they cannot choose.
+        details = [("Sends you to", redirects.origin_of(errand.redirect_uri))]
     return {
         "program": client.name,
         "label": errand.label,

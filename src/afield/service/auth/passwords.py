@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from afield.service.domain import refusals
+from afield.service.domain.people import AccountRecord
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-__all__ = ["LONGEST", "SHORTEST", "Passwords", "check_new_password"]
+__all__ = ["LONGEST", "SHORTEST", "Passwords", "check_new_password", "stamp_of"]
 
 #: Characters that a password must have; what is in it is its owner's business (NIST SP 800-63B section 5.1.1).
 SHORTEST: Final = 10
@@ -37,6 +39,12 @@ def check_new_password(password: str, username: str) -> None:
         raise refusals.invalid(f"This password is too long: at most {LONGEST} characters.")
     if password.casefold() == username.casefold() or len(set(password)) < 4:
         raise refusals.invalid("This password is too easily guessed. Take another one, such as four words.")
+
+
+def stamp_of(account: AccountRecord | None) -> str:
+    """What changes when a password does, and says nothing about it."""
+    kept = None if account is None else account.password
+    return "" if kept is None else sha256(kept.encode()).hexdigest()[:16]
 
 
 class Passwords:

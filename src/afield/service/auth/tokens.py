@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from afield.service.auth.oauth.clients import find_client
+from afield.service.auth.oauth.clients import DEFAULT_CLIENT, find_client
 from afield.service.clock import Clock
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import Session, TokenKind, TokenRecord
@@ -100,8 +100,11 @@ class BearerTokens:
             caller,
             scopes=None if token.scopes is None else frozenset(token.scopes),
             session=token.session,
-            # Whoever runs the service holds a token that it made for them at its start.
-            is_admin=caller.is_admin or token.kind is TokenKind.SERVICE,
+            # Whoever runs the service holds a token that it made for them at its start. And nobody who lets another
+            # program use endpoints is asked whether it may administrate the service.
+            is_admin=token.kind is TokenKind.SERVICE
+            or (caller.is_admin and token.client_id in {None, DEFAULT_CLIENT.id}),
+            is_program=token.kind is TokenKind.PERSONAL,
         )
 
     async def _is_client_in_use(self, token: TokenRecord) -> bool:
@@ -148,12 +151,9 @@ class BearerTokens:
         await self._store.people.put_token(record)
         return token
 
-    async def prolong(self, token: str, lifetime_s: float) -> None:
-        """Let a token that is known live for this many seconds from now."""
-        record = await self._store.people.token(digest_of(token))
-        if record is not None:
-            until = self._clock.now() + lifetime_s
-            await self._store.people.put_token(msgspec.structs.replace(record, expires_at=until))
+    async def prolong(self, token: str, lifetime_s: float) -> bool:
+        """Let a token that is known live for this many seconds from now; whether there is one."""
+        return await self._store.people.prolong_token(digest_of(token), self._clock.now() + lifetime_s)
 
     async def revoke(self, token: str) -> None:
         """It lets nobody in any more; here at once, in other replicas within seconds."""

@@ -19,6 +19,7 @@ class Caller:
     :param scopes: what their token is good for; None: everything
     :param session: how they had logged in; None: not known, as with tokens that programs have
     :param is_admin: may administrate the service
+    :param is_program: their token was made for a program of theirs, not by logging in
     """
 
     identity: IdentityRecord
@@ -27,6 +28,7 @@ class Caller:
     scopes: frozenset[str] | None = None
     session: Session | None = None
     is_admin: bool = False
+    is_program: bool = False
 
     @property
     def id(self) -> str:

@@ -112,6 +112,9 @@ class People(Protocol):
     async def tokens_of(self, identity_id: str) -> list[TokenRecord]:
         """Somebody's, of all kinds, expired ones too; the oldest first."""
 
+    async def prolong_token(self, digest: bytes, expires_at: float) -> bool:
+        """Let it expire at this time, in one step; whether there was one. So none comes back that was just revoked."""
+
     async def delete_token(self, digest: bytes) -> bool:
         """Forget it: it lets nobody in any more. Whether there was one."""
 

@@ -125,7 +125,8 @@ class Cancel:
         peers = {one: await self._peer(one) for one in {view.user_endpoint_id for view in views}}
         wishes, ends, left = [], [], {}
         for view in views:
-            peer, taken = peers[view.user_endpoint_id], self._holding.is_taken(view.id)
+            # What was taken out of a queue that survives this service is not known here, so it may have been.
+            peer, taken = peers[view.user_endpoint_id], self._queues.survive or self._holding.is_taken(view.id)
             move = decide_cancel(view.state, peer, taken=taken, running=running)
             if move is Move.LEAVE:
                 left[view.id] = why_left(view.state, peer)

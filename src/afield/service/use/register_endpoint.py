@@ -26,6 +26,7 @@ from afield.service.domain.names import CoreLogin
 from afield.service.domain.queue_infos import core_queues
 from afield.service.domain.records import EndpointRecord
 from afield.service.store.base import Store
+from afield.service.use.people.withdraw import Withdraw
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 from afield.wire.rest import EndpointRegistered, EndpointRegistration
@@ -36,10 +37,16 @@ logger = logging.getLogger(__name__)
 
 
 class RegisterEndpoint:
-    """Registers core endpoints, for the first time and again."""
+    """Registers core endpoints, for the first time and again.
 
-    def __init__(self, store: Store, records: Records, queues: Queues, logins: Logins, clock: Clock) -> None:
+    :param withdraw: ends what guests have on one that no longer lets everybody in
+    """
+
+    def __init__(
+        self, store: Store, records: Records, queues: Queues, logins: Logins, clock: Clock, withdraw: Withdraw
+    ) -> None:
         self._store = store
+        self._withdraw = withdraw
         self._records = records
         self._queues = queues
         self._logins = logins
@@ -77,6 +84,9 @@ class RegisterEndpoint:
             raise refusals.endpoint_not_found(endpoint_id)
         await revoke(before[0], self._store, self._records, self._queues)
         await self._queues.forget_commands(endpoint.id)
+        if before[0].multi_user and not endpoint.multi_user:
+            # What strangers sent to be run as whoever they are there, must not run as its owner.
+            await self._withdraw.of_endpoint(endpoint)
         return await self._welcome(endpoint)
 
     def _check(self, caller: Caller, found: EndpointRecord, registration: EndpointRegistration, now: float) -> None:

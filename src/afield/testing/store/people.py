@@ -232,8 +232,11 @@ async def tokens_are_kept_until_deleted(store: Store) -> None:
         await store.people.put_token(each)
     assert await store.people.token(token.digest) == token
     await store.people.put_token(msgspec.structs.replace(token, label="new laptop"))
+    assert await store.people.prolong_token(other.digest, NOW + 7200) is True
+    assert await store.people.token(other.digest) == msgspec.structs.replace(other, expires_at=NOW + 7200)
     assert await store.people.delete_token(other.digest) is True
     assert await store.people.delete_token(other.digest) is False
+    assert await store.people.prolong_token(other.digest, NOW + 7200) is False  # and it is not there again
     found = await store.people.token(token.digest)
     assert found is not None
     assert found.label == "new laptop"

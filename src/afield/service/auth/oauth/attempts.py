@@ -8,11 +8,24 @@ counted for its key. What is kept is bounded: of very many keys the one that was
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
-__all__ = ["Attempts"]
+__all__ = ["Attempts", "network_of"]
 
 _MOST_KEYS: Final = 20_000
+
+
+def network_of(address: str) -> str:
+    """What an address stands for when tries are counted: with IPv6 whoever has one has all that share its 64 bits."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address):
+        mapped = found.ipv4_mapped
+        return str(ip_network((int(found) >> 64 << 64, 64))) if mapped is None else str(mapped)
+    return address
 
 
 class Attempts:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
 
 from afield.service.auth.oauth.sealed import Seal
+from afield.service.auth.passwords import stamp_of
 from afield.service.auth.tokens import digest_of
 from afield.service.clock import Clock
-from afield.service.domain.people import AccountRecord, IdentityRecord, Session, TicketRecord
+from afield.service.domain.people import IdentityRecord, Session, TicketRecord
 from afield.service.store.people import People
 from afield.service.use.people.callers import is_shut_out
 
@@ -102,7 +102,7 @@ class Browsers:
         session = before.session if before is not None and known else Session()
         with_mfa = {each for each in session.mfa if each != identity.id} | ({identity.id} if mfa else set())
         session = Session(session.authenticated_at | {identity.id: now if at is None else at}, tuple(sorted(with_mfa)))
-        stamps = {each: _stamp(await self._people.account_of(each)) for each in session.authenticated_at}
+        stamps = {each: stamp_of(await self._people.account_of(each)) for each in session.authenticated_at}
         value = secrets.token_urlsafe(32)
         content: dict[str, Any] = msgspec.to_builtins(_Kept(session, stamps))
         await self._people.put_ticket(TicketRecord(_digest(value), _KIND, content, now + self._lifetime_s))
@@ -130,7 +130,7 @@ class Browsers:
     async def _person(self, kept: _Kept) -> LoggedIn | None:
         for identity_id, stamp in kept.stamps.items():
             account = await self._people.account_of(identity_id)
-            if _stamp(account) != stamp:
+            if stamp_of(account) != stamp:
                 return None
         one = await self._people.identity(next(iter(kept.stamps), ""))
         if one is None:
@@ -156,8 +156,3 @@ def mark_of(browser: Browser, purpose: str) -> str:
 
 def _digest(value: str) -> bytes:
     return digest_of(f"browser:{value}")
-
-
-def _stamp(account: AccountRecord | None) -> str:
-    kept = None if account is None else account.password
-    return "" if kept is None else sha256(kept.encode()).hexdigest()[:16]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from afield.service.auth.oauth.attempts import Attempts
+from afield.service.auth.oauth.attempts import Attempts, network_of
 from afield.service.auth.oauth.authorize import asked_scopes
 from afield.service.auth.oauth.browser import LoggedIn
 from afield.service.auth.oauth.fields import needed
@@ -83,8 +83,9 @@ class Devices:
         :raises OAuthError: it asks for what there is not, or too often
         """
         now = self._clock.now()
-        _not_too_often(self._asked, address, now)
-        self._asked.count(address, now)
+        network = network_of(address)
+        _not_too_often(self._asked, network, now)
+        self._asked.count(network, now)
         scope = needed(fields, "scope")
         scopes = asked_scopes(client, scope)
         needs = parse_needs(fields, now)
@@ -120,10 +121,11 @@ class Devices:
         :raises OAuthError: too many wrong ones came from this address
         """
         now = self._clock.now()
-        _not_too_often(self._typed, address, now)
+        network = network_of(address)
+        _not_too_often(self._typed, network, now)
         ticket = await self._people.ticket(_typed(normal_user_code(typed)))
         if ticket is None or now >= ticket.expires_at:
-            self._typed.count(address, now)
+            self._typed.count(network, now)
             return None
         return msgspec.convert(ticket.content, DeviceRequest)
 

@@ -1,6 +1,6 @@
 """A link by which somebody sets the password of their account: an invitation, or a way back in.
 
-The link is a ticket: it works once, for a while, and is kept as a digest. Making it is up to whoever may administrate
+The link is a ticket: it works once, for a while, until the password is set by other means, and is kept as a digest. Making it is up to whoever may administrate
 accounts; whoever has the link is the account's owner.
 """
 
@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from afield.service.auth.passwords import Passwords, check_new_password
+from afield.service.auth.passwords import Passwords, check_new_password, stamp_of
 from afield.service.auth.tokens import digest_of
 from afield.service.clock import Clock
 from afield.service.domain.people import AccountRecord, TicketRecord
@@ -39,8 +39,9 @@ class Invitations:
         :param lifetime_s: seconds
         """
         ticket = secrets.token_urlsafe(32)
+        content = {"identity_id": identity_id, "stamp": stamp_of(await self._people.account_of(identity_id))}
         until = self._clock.now() + lifetime_s
-        await self._people.put_ticket(TicketRecord(_digest(ticket), _KIND, {"identity_id": identity_id}, until))
+        await self._people.put_ticket(TicketRecord(_digest(ticket), _KIND, content, until))
         return ticket
 
     async def account(self, ticket: str) -> AccountRecord | None:
@@ -69,7 +70,10 @@ class Invitations:
         if ticket is None or ticket.kind != _KIND or self._clock.now() >= ticket.expires_at:
             return None
         account = await self._people.account_of(ticket.content["identity_id"])
-        return None if account is None or account.disabled_at is not None else account
+        if account is None or account.disabled_at is not None:
+            return None
+        # Whoever found an older link has nothing of it once there is another password.
+        return account if ticket.content.get("stamp") == stamp_of(account) else None
 
 
 def _digest(ticket: str) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from afield.service.auth.oauth.attempts import Attempts
+from afield.service.auth.oauth.attempts import Attempts, network_of
 from afield.service.auth.passwords import LONGEST, Passwords
 from afield.service.clock import Clock
 from afield.service.domain.accounts import account_name
@@ -50,7 +50,7 @@ class PasswordLogin:
         :raises WrongLogin: no
         """
         name = account_name(username) or ""
-        self._may_try(name, address)
+        self._may_try(name, network_of(address))
         account = await self._people.account(name)
         kept = None if account is None or account.disabled_at is not None else account.password
         is_right = await self._passwords.verify(kept, password)

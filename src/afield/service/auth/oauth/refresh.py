@@ -37,7 +37,10 @@ async def refresh(
     scopes = parse(fields.get("scope", "")) or granted
     if not set(scopes) <= set(granted):
         raise invalid_scope("A refresh token brings no more than was granted. Log in again with the new scopes.")
-    await tokens.prolong(text, times.refresh_s)
     grant = Grant(client.id, record.identity_id, scopes, record.family or "", record.session, offline=True)
     document = await issuer.access(grant, record.label, next(iter(by_server(scopes))))
+    # Last: if it was revoked meanwhile, so is what came of it; if it is from now on, both are.
+    if not await tokens.prolong(text, times.refresh_s):
+        await tokens.revoke(document["access_token"])
+        raise invalid_grant("This refresh token was revoked at this moment. Log in again.")
     return document | {"refresh_token": text, "other_tokens": []}

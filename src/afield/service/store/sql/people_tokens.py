@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, or_, select
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from afield.service.domain.people import (
     ClientRecord,
@@ -34,6 +34,7 @@ __all__ = [
     "forget_tickets",
     "forget_tokens",
     "keys",
+    "prolong_token",
     "put_client",
     "put_consent",
     "put_key",
@@ -137,6 +138,12 @@ def tokens_of(connection: Connection, identity_id: str) -> list[TokenRecord]:
 def delete_token(connection: Connection, digest: bytes) -> bool:
     """Forget it; whether there was one."""
     return connection.execute(delete(tables.tokens).where(_t.digest == digest)).rowcount > 0
+
+
+def prolong_token(connection: Connection, digest: bytes, expires_at: float) -> bool:
+    """Let it expire then; whether there was one."""
+    query = update(tables.tokens).where(_t.digest == digest).values(expires_at=expires_at)
+    return connection.execute(query).rowcount > 0
 
 
 def delete_tokens(connection: Connection, given: Mapping[str, str]) -> int:

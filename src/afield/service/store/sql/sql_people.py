@@ -153,6 +153,10 @@ class SqlPeople:
         """Somebody's, of all kinds, expired ones too; the oldest first."""
         return await self._read(tokens.tokens_of, identity_id)
 
+    async def prolong_token(self, digest: bytes, expires_at: float) -> bool:
+        """Let it expire at this time, in one step; whether there was one."""
+        return await self._write(tokens.prolong_token, digest, expires_at)
+
     async def delete_token(self, digest: bytes) -> bool:
         """Forget it: it lets nobody in any more. Whether there was one."""
         return await self._write(tokens.delete_token, digest)

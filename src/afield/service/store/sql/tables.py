@@ -168,8 +168,8 @@ Index(
     postgresql_where=tasks.c.payload_file.is_not(None),
 )
 
-#: tasks that have not ended, and where they are: while ``state`` is NULL, as they were accepted; ``life``: which process
-#: has taken them from their queue for good
+#: tasks that have not ended, and where they are: while ``state`` is NULL, as they were accepted; ``life``: which
+#: process has taken them from their queue for good
 waiting = Table(
     "waiting",
     metadata,

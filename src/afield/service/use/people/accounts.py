@@ -93,6 +93,7 @@ class Accounts:
         :raises Refusal: the caller may not, the name is none or taken, or the password is no good one
         """
         _operators_only(caller)
+        _people_only(caller)
         name = account_name(wish.username)
         if name is None:
             raise refusals.invalid(
@@ -196,6 +197,8 @@ class Accounts:
         refusal = decide(action, caller, account)
         if refusal is not None:
             raise refusal
+        if action is Action.MANAGE_ACCOUNT:
+            _people_only(caller)
         return account
 
     async def _hash(self, password: str | None, username: str) -> str | None:
@@ -292,6 +295,17 @@ class Accounts:
 def _operators_only(caller: Caller) -> None:
     if not caller.is_admin:
         raise refusals.operators_only()
+
+
+def _people_only(caller: Caller) -> None:
+    # What a program's token made would go on when that token ends: an account of its own.
+    if caller.is_program:
+        raise refusals.Refusal(
+            403,
+            "LOGIN_REQUIRED",
+            "Accounts are not changed with a personal access token, which programs hold. Run `afield login`, and "
+            "repeat.",
+        )
 
 
 def _changed(account: AccountRecord, wish: AccountChange, now: float) -> AccountRecord:
