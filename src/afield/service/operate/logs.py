@@ -37,6 +37,9 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 _numbers = count(1)
 _here = token_hex(6)
 
+#: What could begin a line of its own, or move a terminal's cursor: endpoints choose what is quoted of them.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 #: What every record has; anything else was put there as ``extra``.
@@ -84,6 +87,7 @@ class Lines(logging.Formatter):
             return without_secrets(_encode(said).decode())
         more = "".join(f" {name}={value}" for name, value in list(said.items())[4:])
         line = f"{said['time']} {said['level'].upper()} {said['logger']}: {said['message']}{more}"
+        line = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], line)
         return without_secrets(f"{line}\n{raised}" if raised else line)
 
 
