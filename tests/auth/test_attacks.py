@@ -1,4 +1,4 @@
-"""What hostile people, programs and strangers try at the authorization server. Each attack here worked once, or nearly."""
+"""What hostile people, programs and strangers try at the authorization server; most of it worked once."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ class TestWhoMayAdministrate:
         assert (answer.status_code, answer.json()["code"]) == (403, "LOGIN_REQUIRED")
         ada = await site.oauth.people.account("ada")
         path, headers = f"/afield/v1/accounts/{ada.identity_id}", {"Authorization": f"Bearer {token}"}
-        for way, body in (("password", {"password": site.password}), ("links", {"issuer": "https://e", "subject": "1"})):
+        outside = {"issuer": "https://e.example", "subject": "1"}
+        for way, body in (("password", {"password": site.password}), ("links", outside)):
             answer = await site.http.post(f"{path}/{way}", headers=headers, json=body)
             assert answer.status_code == 403
         assert (await site.http.put(path, headers=headers, json={"is_admin": True})).status_code == 403

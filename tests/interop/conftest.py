@@ -196,6 +196,58 @@ class PublishedEndpoint:
         )
 
 
+class Held:
+    """Two tasks that say that they run, and end when they are let go."""
+
+    script = """
+        def mark(place, i):
+            with open(place + "/marks", "w") as marks:
+                marks.write(str(i))
+            open(place + "/gate").close()  # until somebody opens its other end
+            return i
+        ex = executor()
+        place = sys.stdin.readline().strip()
+        futures = [ex.submit(mark, place, i) for i in range(2)]
+        sys.stdin.readline()
+        said([outcome(f) for f in futures])
+        said(ex.submit(pow, 2, 3).result(50))
+        os._exit(0)
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place, self._gate = place, -1
+        os.mkfifo(place / "gate")
+        os.mkfifo(place / "marks")
+        self._marks = os.open(place / "marks", os.O_RDWR)
+
+    def wait_until_they_run(self) -> None:
+        running = ""
+        while len(running) < 2:
+            running += os.read(self._marks, 100).decode()
+        assert sorted(running) == ["0", "1"]
+
+    def let_go(self) -> None:
+        if self._gate < 0:
+            self._gate = os.open(self.place / "gate", os.O_RDWR)
+
+    def ran_again(self) -> str:
+        os.set_blocking(self._marks, False)
+        try:
+            return os.read(self._marks, 100).decode()
+        except BlockingIOError:
+            return ""
+
+    def close(self) -> None:
+        os.close(self._marks)
+        os.close(self._gate)
+
+    @staticmethod
+    def tell(client: subprocess.Popen[str], line: object) -> None:
+        assert client.stdin is not None
+        client.stdin.write(f"{line}\n")
+        client.stdin.flush()
+
+
 @pytest.fixture(scope="module")
 def the_port() -> Iterator[None]:
     """To be the one who uses it, among tests that run at the same time."""
@@ -240,6 +292,14 @@ def published_endpoint(service: Service, tmp_path_factory: pytest.TempPathFactor
         finally:
             one.stop()
             auth.stdin.close()
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    one = Held(tmp_path)
+    yield one
+    one.let_go()
+    one.close()
 
 
 def _unprivileged() -> tuple[str, ...]:

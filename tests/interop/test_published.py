@@ -6,7 +6,6 @@ port 5000.
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
@@ -299,81 +298,27 @@ def test_tasks_wait_for_their_endpoint(service, published_endpoint):
     assert service.ask("GET", status)["status"] == "online"
 
 
-class Held:
-    """Two tasks that say that they run, and end when they are let go."""
-
-    script = """
-        def mark(place, i):
-            with open(place + "/marks", "w") as marks:
-                marks.write(str(i))
-            open(place + "/gate").close()  # until somebody opens its other end
-            return i
-        ex = executor()
-        place = sys.stdin.readline().strip()
-        futures = [ex.submit(mark, place, i) for i in range(2)]
-        sys.stdin.readline()
-        said([outcome(f) for f in futures])
-        said(ex.submit(pow, 2, 3).result(50))
-        os._exit(0)
-    """
-
-    def __init__(self, place):
-        self.place, self._gate = place, -1
-        os.mkfifo(place / "gate")
-        os.mkfifo(place / "marks")
-        self._marks = os.open(place / "marks", os.O_RDWR)
-
-    def wait_until_they_run(self):
-        running = ""
-        while len(running) < 2:
-            running += os.read(self._marks, 100).decode()
-        assert sorted(running) == ["0", "1"]
-
-    def let_go(self):
-        if self._gate < 0:
-            self._gate = os.open(self.place / "gate", os.O_RDWR)
-
-    def ran_again(self):
-        os.set_blocking(self._marks, False)
-        try:
-            return os.read(self._marks, 100).decode()
-        except BlockingIOError:
-            return ""
-
-    def close(self):
-        os.close(self._marks)
-        os.close(self._gate)
-
-
-@pytest.fixture
-def held(tmp_path):
-    one = Held(tmp_path)
-    yield one
-    one.let_go()
-    one.close()
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["stopped", "killed"])
 def test_a_service_comes_back_to_their_client_and_their_endpoint(service, published_endpoint, held, number):
-    with service.theirs_beside(Held.script, published_endpoint.id) as client:
-        _tell(client, held.place)
+    with service.theirs_beside(held.script, published_endpoint.id) as client:
+        held.tell(client, held.place)
         held.wait_until_they_run()
         service.end(number)
         service.start()
         held.let_go()
-        _tell(client, "go on")
+        held.tell(client, "go on")
         assert client.stdout.readline() == "[0, 1]\n"
         assert client.stdout.readline() == "8\n"
 
 
 def test_what_runs_there_while_the_service_restarts_runs_once(service, published_endpoint, held):
-    with service.theirs_beside(Held.script, published_endpoint.id) as client:
-        _tell(client, held.place)
+    with service.theirs_beside(held.script, published_endpoint.id) as client:
+        held.tell(client, held.place)
         held.wait_until_they_run()
         service.end(signal.SIGINT)
         service.start()
         held.let_go()
-        _tell(client, "go on")
+        held.tell(client, "go on")
         assert client.stdout.readline() == "[0, 1]\n"
         # It was sent after whatever was queued again.
         assert client.stdout.readline() == "8\n"
@@ -386,8 +331,3 @@ def test_stopped_from_afar_their_endpoint_ends_and_stays_out(service, published_
     refused = published_endpoint.run("start", "theirs")
     assert refused.returncode == 69
     assert "stays locked" in refused.stdout + refused.stderr
-
-
-def _tell(client, line):
-    client.stdin.write(f"{line}\n")
-    client.stdin.flush()

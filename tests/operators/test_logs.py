@@ -37,6 +37,11 @@ def lines(*records: tuple, kind: str = "json") -> str:
 
 
 class TestLines:
+    def test_what_a_stranger_chose_begins_no_line_of_its_own(self):
+        said = lines(("%s sent a task %s", "e", "x\n2026-01-01 INFO root: all is well\r\x1b[2J\u2028", {}), kind="text")
+        assert said.count("\n") == 1
+        assert r"x\n2026-01-01 INFO root: all is well\r\x1b[2J\u2028" in said
+
     def test_an_object_a_line(self):
         [line] = lines(("%d tasks of %s", 3, "x", {"extra": {"task_id": "a-b", "odd": {1, 2}.__class__}})).splitlines()
         said = json.loads(line)

@@ -272,7 +272,7 @@ async def site(
             Settings(
                 data_dir=data_dir,
                 port=0,
-                database=postgres_url,
+                database=settings.pop("database", postgres_url),
                 broker=f"amqp://guest:guest@127.0.0.1:{node.port}/{vhost}",
                 broker_api=node.api,
                 database_connections=3,

@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from afield.service.domain.access import ENDED_BY_WITHDRAWAL
+from afield.service.domain.liveness import life
+from afield.service.domain.records import UserEndpointRecord
 from afield.service.settings import Limits
 from afield.service.store.factory import open_store
 from afield.states import TaskState
@@ -57,6 +59,22 @@ class TestOnDisk:
         assert (await world.store.tasks([task_id]))[task_id].state is TaskState.RUNNING
 
 
+class TestTheNameOfALife:
+    """It is kept in a row, and a peer says what it likes."""
+
+    @pytest.mark.parametrize("began", ["\0", "x" * 10_000, "\ud800", "\u00e4", ["\0"], {"a": "\n"}])
+    def test_it_is_always_one_that_every_database_keeps(self, began):
+        def record(began: object, process: object = 1) -> UserEndpointRecord:
+            return UserEndpointRecord("u", "e", "i", 1.0, state={"start_unix": began, "posix_pid": process})
+
+        name = life(record(began))
+        assert len(name) <= 64
+        assert name.isascii()
+        assert name.isprintable()
+        assert name == life(record(began)) != life(record(began, 2))
+        assert life(record(1_700_000_000, 77)) == "1700000000/77"
+
+
 class TestAnEndpointThatMapsNobodyAnyMore:
     async def test_what_strangers_sent_does_not_run_as_its_owner(self, world):
         """They sent it to be run as whoever the machine makes of them; now it makes everybody its owner."""
@@ -76,6 +94,8 @@ class TestAnEndpointThatMapsNobodyAnyMore:
     async def test_one_that_still_maps_goes_on(self, world):
         core = await world.core(online=False, multi_user=True)
         await world.submit(core, await world.function(BOB), caller=BOB)
-        again = await world.play(await world.uses.register_endpoint.again(ADA, core.id, registration(2, multi_user=True)))
+        again = await world.play(
+            await world.uses.register_endpoint.again(ADA, core.id, registration(2, multi_user=True))
+        )
         await again.report()
         assert (await again.commands.get()).globus_effective_identity == BOB.id

@@ -9,8 +9,9 @@ from afield.service.api.ask import Ask
 from afield.service.api.edge import Edge
 from afield.service.domain.caller import Caller
 from afield.service.settings import Limits
+from afield.service.store.base import NotText
 
-from .conftest import World, identity
+from .conftest import ADA, World, identity, registration
 
 pytestmark = pytest.mark.anyio
 
@@ -36,6 +37,12 @@ async def test_where_a_request_comes_from_is_what_the_nearest_front_says(world: 
         "client": (peer, 1),
     }
     assert Ask(scope, world.stop, world.uses).address(FRONT) == address
+
+
+@pytest.mark.parametrize("what", ["display_name", "subscription_uuid"])
+async def test_what_no_database_keeps_is_refused_and_no_mistake_of_ours(world: World, what):
+    with pytest.raises(NotText, match="NUL"):
+        await world.uses.register_endpoint.new(ADA, registration(**{what: "a\0b"}))
 
 
 class TestRate:

@@ -21,7 +21,7 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 
 from afield.broker.amqp_channels import AmqpConsumer, Publisher, refusal
-from afield.broker.base import OnDelivery, Publication
+from afield.broker.base import NotSent, OnDelivery, Publication
 from afield.errors import BrokerRefused, BrokerUnreachable
 
 __all__ = ["AmqpConnection", "AmqpConnector", "redact"]
@@ -305,9 +305,9 @@ class AmqpConnection:
     def _usable(self) -> None:
         if self.closed.done() or self._closing:
             reason = self.closed.result() if self.closed.done() else "it is closing"
-            raise BrokerUnreachable(f"the connection to {self._url} is over: {reason}")
+            raise NotSent(f"the connection to {self._url} is over: {reason}")
         if not self._raw.is_open:
-            raise BrokerUnreachable(f"the connection to {self._url} is closing")
+            raise NotSent(f"the connection to {self._url} is closing")
 
 
 def _fail(waiting: asyncio.Future[Any], error: BaseException) -> None:

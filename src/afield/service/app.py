@@ -30,6 +30,7 @@ from afield.service.clock import Clock, SystemClock
 from afield.service.domain.people import IdentityRecord, TokenKind
 from afield.service.flows.beats import Beats
 from afield.service.flows.duty import Duty, in_peace, on_duty
+from afield.service.flows.outages import Outages
 from afield.service.flows.results import Results
 from afield.service.flows.supervisor import Supervisor
 from afield.service.flows.sweep import every
@@ -100,6 +101,7 @@ class Service:
         self._meter = Meter(self._clock)
         self._stack: AsyncExitStack | None = None
         self._supervisor: Supervisor | None = None
+        self._outages = Outages(self._clock, ride_out=False)
         self._uses: Uses | None = None
 
     async def start(self, settings: Settings) -> Running:
@@ -159,12 +161,13 @@ class Service:
         if not broker.queues.survive:
             await uses.refill.everything()
         supervisor = self._supervisor = Supervisor()
+        self._outages = Outages(self._clock, ride_out=settings.broker != EMBEDDED)
         stack.push_async_callback(supervisor.stop)
         await self._start_loops(supervisor, broker, uses, duty)
         prolong = partial(tokens.prolong, token, _TOKEN_LIFE_S)
         # In this order: what the service made for whoever runs it is prolonged before anything is forgotten.
         steps = (on_duty(together, uses.expire), prolong, on_duty(together, uses.forget_expired))
-        supervisor.start("sweep", every(settings.limits.sweep_s, self._clock, *steps))
+        supervisor.start("sweep", self._outages.ride(partial(every, settings.limits.sweep_s, self._clock, *steps)))
 
         await broker.let_in()
         operate = self._operate(settings, store, broker.connection)
@@ -229,7 +232,9 @@ class Service:
 
             return Metrics(metadata.version("afield"), store, connection, meter=self._meter, clock=self._clock)
 
-        parts = [store_part(store), broker_part(connection), loops_part(self._supervisor.ended)]
+        supervisor, outages = self._supervisor, self._outages
+        loops = loops_part(lambda: [*supervisor.ended(), *outages.waiting])
+        parts = [store_part(store), broker_part(connection), loops]
         return Operate(
             Readiness(parts),
             self._meter,
@@ -253,13 +258,13 @@ class Service:
         return store
 
     async def _start_loops(self, supervisor: Supervisor, broker: Broker, uses: Uses, duty: Duty) -> None:
-        connection = broker.connection
+        connection, ride = broker.connection, self._outages.ride
         results = Results(connection, self._meter.counting(uses.finish), uses.notice)
         beats = Beats(connection, uses.beat)
         await results.inbox.open()
         await beats.inbox.open()
-        supervisor.start("results", results.run(), results.inbox.close)
-        supervisor.start("beats", beats.run(), beats.inbox.close)
+        supervisor.start("results", ride(results.run), results.inbox.close)
+        supervisor.start("beats", ride(beats.run), beats.inbox.close)
         if broker.settled is not None:
             supervisor.start("settled", broker.settled.run())
             supervisor.start("taken", broker.settled.run_tasks())
@@ -277,13 +282,11 @@ class Service:
             duty.ask()
 
         broker.came_back = came_back
-        supervisor.start("kept", broker.kept.run())
-        supervisor.start(
-            "stale",
-            every(uses.limits.watch_s, self._clock, in_peace(uses.starter.forget_stale), in_peace(uses.rounds.retry)),
-        )
+        supervisor.start("kept", ride(broker.kept.run))
+        own = (in_peace(uses.starter.forget_stale), in_peace(uses.rounds.retry))
+        supervisor.start("stale", ride(partial(every, uses.limits.watch_s, self._clock, *own)))
         rounds = (uses.rounds, in_peace(uses.cancel.look_around), in_peace(broker.tidy))
-        supervisor.start("duty", duty.run(*rounds))
+        supervisor.start("duty", ride(partial(duty.run, *rounds)))
 
 
 def _running(settings: Settings, bound: socket.socket, broker_url: str, token: str, owner: IdentityRecord) -> Running:

@@ -115,6 +115,11 @@ class RabbitNode:
         self._processes.clear()
 
     def _answers(self) -> bool:
+        # Both: the management API listens earlier than AMQP.
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except OSError:
+            return False
         passwords = HTTPPasswordMgrWithDefaultRealm()
         passwords.add_password(None, f"http://127.0.0.1:{self.api_port}/", "guest", "guest")
         try:

@@ -12,6 +12,7 @@ from pika.channel import Channel
 
 from afield.broker.amqp import AmqpConnection
 from afield.broker.base import Binding, ExchangeKind, QueueSpec
+from afield.broker.rabbitmq.answers import answers_only
 from afield.broker.rabbitmq.api import ManagementApi
 from afield.broker.rabbitmq.arguments import QueueType, queue_arguments
 from afield.errors import BrokerRefused
@@ -124,5 +125,6 @@ class RabbitAdmin:
             nonlocal answer
             answer = await connection.ask(channel, lambda done: request(channel, done))
 
-        await connection.on_a_channel(on_it, keep=False)
+        with answers_only():
+            await connection.on_a_channel(on_it, keep=False)
         return answer

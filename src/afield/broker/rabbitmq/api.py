@@ -18,6 +18,11 @@ __all__ = ["PORT", "ManagementApi", "api_url"]
 PORT: Final = 15672
 _TLS_PORT: Final = 15671
 
+#: What it says of itself, not of the request. An unknown login too, where it was known before: on its way down or up
+#: RabbitMQ cannot look it up.
+_NOT_WELL: Final = 500
+_UNKNOWN: Final = 401
+
 #: Nothing here takes long; it only bounds a hang, in seconds.
 _PATIENCE: Final = aiohttp.ClientTimeout(total=15.0)
 
@@ -58,6 +63,7 @@ class ManagementApi:
         self._headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
         self._vhost = vhost
         self._session: aiohttp.ClientSession | None = None
+        self._was_let_in = False
 
     async def check(self) -> None:
         """Make sure that it answers, and that this login may do what is needed.
@@ -66,6 +72,7 @@ class ManagementApi:
         :raises BrokerRefused: wrong login, or not an administrator's
         """
         answer = await self._ask("GET", "/whoami")
+        self._was_let_in = True
         tags = answer.get("tags", ())
         if "administrator" not in (tags.split(",") if isinstance(tags, str) else tags):
             raise BrokerRefused(
@@ -126,7 +133,7 @@ class ManagementApi:
     ) -> Any:
         """What it answers; ``missing`` where the thing does not exist.
 
-        :raises BrokerUnreachable: no answer
+        :raises BrokerUnreachable: no answer, or one about itself
         :raises BrokerRefused: another answer than "done"
         """
         if self._session is None:
@@ -137,13 +144,15 @@ class ManagementApi:
                     return await answer.json() if answer.content_type == "application/json" else {}
                 if answer.status == _GONE and missing is not None:
                     return missing
-                said = (await answer.text())[:300]
-        except (aiohttp.ClientError, TimeoutError) as error:
+                status, said = answer.status, (await answer.text())[:300]
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # also an answer that breaks off
             raise BrokerUnreachable(
                 f"RabbitMQ's management API at {self._base} does not answer: {error or type(error).__name__}. Is the "
                 "plugin on (rabbitmq-plugins enable rabbitmq_management)? Name its address with --broker-api"
             ) from error
-        raise BrokerRefused(f"RabbitMQ's management API refused {method} {path}: {answer.status} {said}")
+        if status >= _NOT_WELL or (status == _UNKNOWN and self._was_let_in):
+            raise BrokerUnreachable(f"RabbitMQ's management API is not well: {method} {path}: {status} {said}")
+        raise BrokerRefused(f"RabbitMQ's management API refused {method} {path}: {status} {said}")
 
 
 def _in_path(name: str) -> str:

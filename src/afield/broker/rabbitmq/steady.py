@@ -15,6 +15,8 @@ from typing import Final
 from afield.broker.amqp import AmqpConnection, AmqpConnector
 from afield.broker.base import Connection, Consumer, Delivery, NotSent, OnDelivery, Publication
 from afield.broker.link import Backoff, Link
+from afield.broker.rabbitmq.answers import answers_only
+from afield.errors import BrokerRefused, BrokerUnreachable
 
 __all__ = ["SteadyConnection", "SteadyConsumer"]
 
@@ -26,6 +28,18 @@ _PATIENCE_S: Final = 5.0
 
 #: The service has nobody else to turn to, so it never gives up, and looks often.
 _POLICY: Final = Backoff(longest_s=2.0, refusals=1_000_000_000)
+
+
+class _WasLetIn:
+    """Connects whom the broker has let in before: a refusal now is that of a broker which is on its way up or down, and
+    trying again helps.
+    """
+
+    async def connect(self, url: str) -> AmqpConnection:
+        try:
+            return await AmqpConnector().connect(url)
+        except BrokerRefused as error:
+            raise BrokerUnreachable(str(error)) from error
 
 
 class SteadyConnection:
@@ -68,7 +82,7 @@ class SteadyConnection:
         """
         first = await AmqpConnector().connect(self._url)
         await first.close()
-        self._link = Link(AmqpConnector(), self._where, on_up=self._on_up, on_down=self._on_down, policy=self._policy)
+        self._link = Link(_WasLetIn(), self._where, on_up=self._on_up, on_down=self._on_down, policy=self._policy)
         self._link.start()
         await self._link.up()
 
@@ -97,7 +111,9 @@ class SteadyConnection:
 
     async def publish(self, publication: Publication) -> None:
         """See :meth:`afield.broker.base.Connection.publish`."""
-        await (await self.up()).publish(publication)
+        connection = await self.up()
+        with answers_only():
+            await connection.publish(publication)
 
     async def consume(
         self, queue: str, on_delivery: OnDelivery, *, exclusive: bool = False, prefetch: int = 0
@@ -110,7 +126,8 @@ class SteadyConnection:
         connection = await self.up()
         self._consumers.append(consumer)
         try:
-            await consumer.subscribe(connection)
+            with answers_only():
+                await consumer.subscribe(connection)
         except BaseException:
             self._consumers.remove(consumer)
             raise
@@ -118,11 +135,15 @@ class SteadyConnection:
 
     async def check(self, *, exchange: str | None = None, queue: str | None = None) -> None:
         """See :meth:`afield.broker.base.Connection.check`."""
-        await (await self.up()).check(exchange=exchange, queue=queue)
+        connection = await self.up()
+        with answers_only():
+            await connection.check(exchange=exchange, queue=queue)
 
     async def waiting(self, queue: str) -> int:
         """See :meth:`afield.broker.base.Connection.waiting`."""
-        return await (await self.up()).waiting(queue)
+        connection = await self.up()
+        with answers_only():
+            return await connection.waiting(queue)
 
     async def close(self) -> None:
         """End it; twice is fine."""

@@ -76,7 +76,11 @@ async def go_on(ask: Ask) -> Reply:
             return _refused(ask, errand, OAuthError("login_required", "Nobody who would do is logged in."))
         return _to("/v2/web/login", visit.text)
     if errand is None:
-        links = [("Your identities", "/v2/web/identities"), ("Change the password", "/v2/web/password"), ("Log out", "/v2/web/logout")]
+        links = [
+            ("Your identities", "/v2/web/identities"),
+            ("Change the password", "/v2/web/password"),
+            ("Log out", "/v2/web/logout"),
+        ]
         said = f"You are {person.identity.username} on this service. You may close this page."
         return show(ask, browser, "message", title="You are logged in", text=said, is_bad=False, links=links)
     client = await find_client(ask.uses.oauth.people, errand.client_id)

@@ -162,9 +162,7 @@ async def unlink(ask: Ask) -> Reply:
     except LoginFailed as failure:
         return _said(ask, failure, [("Your identities", IDENTITIES_PATH)])
     browser = await ask.uses.oauth.browsers.log_out(browser)
-    text = (
-        f"{parted.username} is somebody of their own from now on. Log in anew, and so must your programs."
-    )
+    text = f"{parted.username} is somebody of their own from now on. Log in anew, and so must your programs."
     links = [("Log in", "/v2/web/login")]
     return show(ask, browser, "message", title="No longer linked", text=text, is_bad=False, links=links)
 

@@ -12,8 +12,6 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
-import msgspec
-
 from afield.service.auth.oauth.clients import DEFAULT_CLIENT, find_client
 from afield.service.clock import Clock
 from afield.service.domain.caller import Caller

@@ -14,6 +14,7 @@ just reported (:func:`is_gone`).
 from __future__ import annotations
 
 import math
+from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
@@ -47,6 +48,7 @@ GRACE_S: Final = 60.0
 #: In a user endpoint's report: when its process began (unix seconds), and its process id.
 _BEGAN: Final = "start_unix"
 _PROCESS: Final = "posix_pid"
+_LONGEST_LIFE: Final = 64
 
 #: Not kept: the rendered configuration, which may hold its user's secrets.
 _NOT_KEPT: Final = frozenset({"config_raw"})
@@ -106,7 +108,11 @@ def life(record: UserEndpointRecord) -> str:
     began, process = record.state.get(_BEGAN), record.state.get(_PROCESS)
     if began is None:
         return ""
-    return f"{began}" if process is None else f"{began}/{process}"
+    name = f"{began}" if process is None else f"{began}/{process}"
+    if len(name) <= _LONGEST_LIFE and name.isascii() and name.isprintable():
+        return name
+    # It says what it likes; a database keeps the name, and not every text.
+    return sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_another_life(before: UserEndpointRecord, after: UserEndpointRecord) -> bool:

@@ -26,6 +26,8 @@ class Inbox:
         self._connection = connection
         self._queue = queue
         self._waiting: list[Delivery] = []
+        # the bunch that somebody works on
+        self._taken: list[Delivery] = []
         self._something = asyncio.Event()
         self._closed = False
         self._consumer: Consumer | None = None
@@ -44,14 +46,16 @@ class Inbox:
         self._something.set()
 
     async def take(self) -> list[Delivery]:
-        """The next bunch, in order; empty after :meth:`close`.
+        """The next bunch, in order; empty after :meth:`close`. One that was not done comes again.
 
         :raises BrokerUnreachable: no more can come, and nobody closed it
         """
         assert self._consumer is not None
         while not self._closed:
-            if self._waiting:
-                return self._cut()
+            if not self._taken and self._waiting:
+                self._taken = self._cut()
+            if self._taken:
+                return self._taken
             if self._consumer.cancelled.done():
                 raise BrokerUnreachable(
                     f"the service lost its own queue {self._queue!r}: {self._consumer.cancelled.result()}"
@@ -64,6 +68,7 @@ class Inbox:
         """Everything up to the end of this bunch is safe."""
         assert self._consumer is not None
         self._consumer.ack(bunch[-1].tag, multiple=True)
+        self._taken = []
 
     def _arrived(self, delivery: Delivery) -> None:
         self._waiting.append(delivery)

@@ -47,11 +47,17 @@ class Kept:
             await self.flush()
 
     async def flush(self) -> None:
-        """Tell the store what is known so far."""
+        """Tell the store what is known so far. What could not be told is told the next time."""
         self._something.clear()
         results, self._results = self._results, []
         hand_overs, self._hand_overs = self._hand_overs, []
-        if hand_overs:
-            await self._store.handed_over(hand_overs)
-        if results:
-            await self._store.mark_delivered(results)
+        try:
+            if hand_overs:
+                await self._store.handed_over(hand_overs)
+            if results:
+                await self._store.mark_delivered(results)
+        except Exception:
+            self._results += results
+            self._hand_overs += hand_overs
+            self._something.set()
+            raise

@@ -9,7 +9,7 @@ from afield.service.clock import Clock
 __all__ = ["every"]
 
 
-async def every(seconds: float, clock: Clock, *steps: Callable[[], Awaitable[None]]) -> None:
+async def every(seconds: float, clock: Clock, *steps: Callable[[], Awaitable[object]]) -> None:
     """Do the steps one after the other, now and then every so many seconds, for ever."""
     while True:
         for step in steps:

@@ -65,11 +65,13 @@ def check_people(record: Struct) -> None:
 def check_endpoint(endpoint: EndpointRecord) -> None:
     """Refuse an endpoint whose names cannot be kept.
 
-    :raises NotText: name or display name
+    :raises NotText: name, display name or subscription
     """
     _check("the name of an endpoint", endpoint.name)
     if endpoint.display_name is not None:
         _check("the display name of an endpoint", endpoint.display_name)
+    if endpoint.subscription_uuid is not None:
+        _check("the subscription of an endpoint", endpoint.subscription_uuid)
 
 
 #: Bytes of a text that is part of a key or an index. PostgreSQL's rows of an index end at 2704, and some have three.

@@ -192,7 +192,7 @@ def assemble(
         submit.not_sent = rounds.not_sent
     return Uses(
         functions=functions,
-        register_endpoint=RegisterEndpoint(store, records, queues, logins, clock, withdraw),
+        register_endpoint=RegisterEndpoint(store, records, queues, logins, clock, withdraw=withdraw),
         endpoints=Endpoints(store, records, queues, expire=expire, permit=permit, clock=clock, lock_s=limits.lock_s),
         sharing=Sharing(store, records, permit=permit, withdraw=withdraw, clock=clock),
         teams=teams,

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from afield.service.domain.records import TaskMove
+from afield.errors import BrokerError
+from afield.service.domain.records import TaskGroupRecord, TaskMove
 from afield.service.store.base import Store
 from afield.service.use.in_flight import InFlight
 from afield.service.use.queues import Queues
@@ -83,4 +84,10 @@ class TakeNotice:
             # Nothing waits between this look and the sending: a result that comes now is put behind.
             current = [one for one in found if not homes[one.task_id].is_here or self._in_flight.is_open(one.task_id)]
             if current:
-                await self._queues.send_notices(group, current)
+                await self._pass_on(group, current)
+
+    async def _pass_on(self, group: TaskGroupRecord, notices: Sequence[Notice]) -> None:
+        try:
+            await self._queues.send_notices(group, notices)
+        except BrokerError as error:
+            logger.info("%d notices could not be passed on, and are skipped: %s", len(notices), error)

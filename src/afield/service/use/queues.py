@@ -217,7 +217,16 @@ class Queues:
         """Tell a core endpoint to start a user endpoint."""
         properties = Properties(content_type=CONTENT_TYPE, timestamp=int(self._clock.now()))
         queue = names.command_queue(endpoint_id)
-        await self._send(Publication(names.COMMANDS, queue, encode_command(command), properties))
+        publication = Publication(names.COMMANDS, queue, encode_command(command), properties)
+        try:
+            await self._send(publication)
+        except Unroutable:
+            if not self.survive:
+                raise
+            # It could not be declared while the broker was away, or is lost since.
+            self._declared.discard(queue)
+            await self.declare_core(endpoint_id)
+            await self._send(publication)
 
     async def send_tasks(self, user_endpoint_id: str, wire: int, tasks: Sequence[Task]) -> None:
         """Hand tasks to a user endpoint's queue.

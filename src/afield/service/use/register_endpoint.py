@@ -43,7 +43,7 @@ class RegisterEndpoint:
     """
 
     def __init__(
-        self, store: Store, records: Records, queues: Queues, logins: Logins, clock: Clock, withdraw: Withdraw
+        self, store: Store, records: Records, queues: Queues, logins: Logins, clock: Clock, *, withdraw: Withdraw
     ) -> None:
         self._store = store
         self._withdraw = withdraw

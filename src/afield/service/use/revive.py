@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from afield.errors import BrokerError
 from afield.service.clock import Clock
 from afield.service.domain.liveness import is_gone, is_online
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
@@ -54,7 +55,7 @@ class Revive:
         now = self._clock.now()
         for one in await self._store.user_endpoints(endpoint.id):
             if not is_online(one, now) and (self._holding.queued(one.id) or self._starter.is_pending(one.id)):
-                await self._start(one)
+                await self._try_to_start(one)
         self.look()
 
     async def user_left(self, user_endpoint: UserEndpointRecord) -> None:
@@ -62,8 +63,8 @@ class Revive:
         endpoint = await self._records.endpoint(user_endpoint.endpoint_id)
         if endpoint is None or not is_online(endpoint, self._clock.now()):
             return
-        if self._holding.queued(user_endpoint.id):
-            await self._send(user_endpoint)
+        if self._holding.queued(user_endpoint.id) and not self._starter.is_pending(user_endpoint.id):
+            await self._try_to_start(user_endpoint)
         self.look()
 
     async def accepted(self, user_endpoint_id: str) -> None:
@@ -113,6 +114,13 @@ class Revive:
     async def _send(self, user_endpoint: UserEndpointRecord) -> None:
         if not self._starter.is_pending(user_endpoint.id):
             await self._start(user_endpoint)
+
+    async def _try_to_start(self, user_endpoint: UserEndpointRecord) -> None:
+        """Not now: then by who looks around. Whoever brought the report must not hold up those of others."""
+        try:
+            await self._start(user_endpoint)
+        except BrokerError as error:
+            logger.warning("user endpoint %s cannot be started just now: %s", user_endpoint.id, error)
 
     async def _start(self, user_endpoint: UserEndpointRecord) -> None:
         _, pause = self._tried.get(user_endpoint.id, (0.0, _FIRST_PAUSE_S))

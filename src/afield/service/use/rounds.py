@@ -135,13 +135,15 @@ class Rounds:
 
         :raises BrokerError: it cannot be sent now either
         """
-        if not self._not_sent:
+        wanted = set(self._not_sent)  # others may come in meanwhile
+        if not wanted:
             return
         for one in await self._store.hand_overs(self._clock.now() + _SOON_S, limit=_ALL):
-            if one.id in self._not_sent:
+            if one.id in wanted:
                 await self._refill.again(one.user_endpoint_id, await self._unfinished(one))
+                self._not_sent.discard(one.id)
                 await self._store.handed_over([one.id])
-        self._not_sent.clear()
+        self._not_sent -= wanted
 
     async def _hand_over(self) -> None:
         now = self._clock.now()

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from afield.errors import BrokerUnreachable
+from afield.errors import BrokerError
 from afield.service.auth.queue_logins import Logins
 from afield.service.clock import Clock
 from afield.service.domain import refusals
@@ -108,7 +108,7 @@ class StartUserEndpoint:
         """Whether it was sent. While the broker is away, the task waits; it is sent afterwards (use/revive.py)."""
         try:
             await self.send(user_endpoint, caller)
-        except BrokerUnreachable as error:
+        except BrokerError as error:
             logger.warning("user endpoint %s cannot be started just now: %s", user_endpoint.id, error)
             return False
         return True

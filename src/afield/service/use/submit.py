@@ -20,7 +20,7 @@ from hashlib import sha256
 import msgspec
 
 from afield.broker.base import NotSent
-from afield.errors import BrokerError, BrokerUnreachable
+from afield.errors import BrokerError
 from afield.ids import new_id, new_ids, parse_id
 from afield.service.clock import Clock
 from afield.service.domain import refusals
@@ -209,7 +209,7 @@ class Submit:
         """None: it cannot be told just now, and is asked for again. The tasks are accepted all the same."""
         try:
             return await self._watch.queues_of(owner_id)
-        except BrokerUnreachable as error:
+        except BrokerError as error:
             logger.warning("clients cannot be let in to the queues just now: %s", error)
             return None
 

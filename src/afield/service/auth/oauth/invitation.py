@@ -1,7 +1,7 @@
 """A link by which somebody sets the password of their account: an invitation, or a way back in.
 
-The link is a ticket: it works once, for a while, until the password is set by other means, and is kept as a digest. Making it is up to whoever may administrate
-accounts; whoever has the link is the account's owner.
+The link is a ticket: it works once, for a while, until the password is set by other means, and is kept as a digest.
+Making it is up to whoever may administrate accounts; whoever has the link is the account's owner.
 """
 
 from __future__ import annotations

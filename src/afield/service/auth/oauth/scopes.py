@@ -49,7 +49,10 @@ class ScopeInfo(NamedTuple):
 #: All that there are.
 SCOPES: Final[dict[str, ScopeInfo]] = {
     COMPUTE: ScopeInfo(COMPUTE_SERVER, "Run functions, and see and manage your endpoints, functions and tasks"),
-    OPENID: ScopeInfo(AUTH_SERVER, "Know who you are: your username, name and e-mail address, and the identities that are linked with yours"),
+    OPENID: ScopeInfo(
+        AUTH_SERVER,
+        "Know who you are: your username, name and e-mail address, and the identities that are linked with yours",
+    ),
     "profile": ScopeInfo(AUTH_SERVER, "Know your name and organization"),
     "email": ScopeInfo(AUTH_SERVER, "Know your e-mail address"),
     "urn:globus:auth:scope:auth.globus.org:view_identities": ScopeInfo(

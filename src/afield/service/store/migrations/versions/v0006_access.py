@@ -1,4 +1,4 @@
-"""How one must have logged in to use an endpoint, functions that are bound to one, and results that are not streamed."""
+"""How one must have logged in to use an endpoint, functions bound to one, and results that are not streamed."""
 
 from __future__ import annotations
 
