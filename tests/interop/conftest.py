@@ -18,7 +18,7 @@ import sys
 import tempfile
 import textwrap
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,30 +66,49 @@ def environment(**more: str) -> dict[str, str]:
 
 @dataclass
 class Service:
-    """`afield up` on port 5000."""
+    """`afield up` on port 5000, or whatever else serves there."""
 
     place: Path
+    command: tuple[str, ...] = ("up", "--port", str(PORT), "--amqp-port", "0")
     process: subprocess.Popen[str] | None = None
     #: what a client of this machine finds in its file
     known: dict[str, Any] = field(default_factory=dict)
+    #: an endpoint of ours that is no part of the service
+    endpoint: subprocess.Popen[str] | None = None
 
     def start(self) -> Service:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "afield", "up", "--port", str(PORT), "--amqp-port", "0"],
-            env=environment(AFIELD_USER_DIR=str(self.place)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, start_new_session=True,
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        lines = []
-        for line in self.process.stdout:
-            lines.append(line)
-            if line.startswith("Ready"):
-                break
-        else:
-            pytest.fail(f"afield up ended with {self.process.wait()}:\n{''.join(lines)}")
+        self.process = self._begin(self.command, AFIELD_USER_DIR=str(self.place))
         (file,) = (self.place / "services").glob("*.json")
-        self.known = json.loads(file.read_text())
+        self.known |= {name: value for name, value in json.loads(file.read_text()).items() if value is not None}
         return self
+
+    def start_endpoint(self) -> None:
+        place = {
+            "AFIELD_USER_DIR": str(self.place / "machine"),
+            "AFIELD_SERVICE_URL": f"http://127.0.0.1:{PORT}",
+            "AFIELD_TOKEN": self.known["token"],
+        }
+        subprocess.run([sys.executable, "-m", "afield", "endpoint", "configure", "ours"], env=environment(**place),
+                       check=True, capture_output=True, timeout=PATIENCE_S)  # fmt: skip
+        self.endpoint = self._begin(("endpoint", "start", "ours"), **place)
+        (one,) = self.ask("GET", "/v2/endpoints")
+        self.known["endpoint_id"] = one["uuid"]
+
+    def end_endpoint(self) -> None:
+        if self.endpoint is not None:
+            self.endpoint.terminate()
+            self.endpoint.communicate(timeout=PATIENCE_S)
+
+    def _begin(self, command: tuple[str, ...], **more: str) -> subprocess.Popen[str]:
+        """Start a command of ours, until it says that it is ready."""
+        path = self.place / f"{command[0]}.log"
+        with path.open("a") as log:
+            process = subprocess.Popen([sys.executable, "-m", "afield", *command], env=environment(**more), stderr=log,
+                                       stdout=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
+        assert process.stdout is not None
+        if not any(line.startswith("Ready") for line in process.stdout):
+            pytest.fail(f"afield {command[0]} ended with {process.wait()}:\n{path.read_text()[-3000:]}")
+        return process
 
     def end(self, number: int = signal.SIGINT) -> int:
         assert self.process is not None
@@ -208,6 +227,9 @@ class Held:
         ex = executor()
         place = sys.stdin.readline().strip()
         futures = [ex.submit(mark, place, i) for i in range(2)]
+        while not all(f.task_id for f in futures):
+            os.sched_yield()
+        said("accepted")
         sys.stdin.readline()
         said([outcome(f) for f in futures])
         said(ex.submit(pow, 2, 3).result(50))
@@ -220,7 +242,10 @@ class Held:
         os.mkfifo(place / "marks")
         self._marks = os.open(place / "marks", os.O_RDWR)
 
-    def wait_until_they_run(self) -> None:
+    def wait_until_they_run(self, client: subprocess.Popen[str]) -> None:
+        """And until the client has been told that they were accepted: else it would send them again, as new ones."""
+        assert client.stdout is not None
+        assert client.stdout.readline() == '"accepted"\n'
         running = ""
         while len(running) < 2:
             running += os.read(self._marks, 100).decode()
@@ -265,9 +290,15 @@ def the_port() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def service(the_port: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def make_service(the_port: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Service]:
+    """Makes one that is still to be started."""
+    return lambda **how: Service(tmp_path_factory.mktemp("interop"), **how)
+
+
+@pytest.fixture(scope="module")
+def service(make_service: Callable[..., Service]) -> Iterator[Service]:
     """Ours, with an endpoint of ours."""
-    one = Service(tmp_path_factory.mktemp("interop")).start()
+    one = make_service().start()
     yield one
     assert one.end() == 0
 

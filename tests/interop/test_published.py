@@ -302,7 +302,7 @@ def test_tasks_wait_for_their_endpoint(service, published_endpoint):
 def test_a_service_comes_back_to_their_client_and_their_endpoint(service, published_endpoint, held, number):
     with service.theirs_beside(held.script, published_endpoint.id) as client:
         held.tell(client, held.place)
-        held.wait_until_they_run()
+        held.wait_until_they_run(client)
         service.end(number)
         service.start()
         held.let_go()
@@ -314,7 +314,7 @@ def test_a_service_comes_back_to_their_client_and_their_endpoint(service, publis
 def test_what_runs_there_while_the_service_restarts_runs_once(service, published_endpoint, held):
     with service.theirs_beside(held.script, published_endpoint.id) as client:
         held.tell(client, held.place)
-        held.wait_until_they_run()
+        held.wait_until_they_run(client)
         service.end(signal.SIGINT)
         service.start()
         held.let_go()

@@ -7,71 +7,19 @@ what that needs, a RabbitMQ that can be started, and AFIELD_TEST_POSTGRES.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from afield.ids import new_id
 from afield.testing.rabbitmq_node import RabbitNode, rabbitmq_is_installed, rabbitmq_node
-from conftest import PATIENCE_S, PORT, Service, environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.rabbitmq, pytest.mark.postgres, pytest.mark.timeout(300)]
-
-
-@dataclass
-class Production(Service):
-    """`afield serve` on port 5000, and an endpoint of ours that outlives it."""
-
-    arguments: tuple[str, ...] = ()
-    endpoint: subprocess.Popen[str] | None = None
-
-    def start(self) -> Production:
-        with (self.place / "log").open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "afield", "serve", "--data", str(self.place / "data"), "--port", str(PORT),
-                 *self.arguments],
-                env=environment(AFIELD_USER_DIR=str(self.place)), stdout=subprocess.PIPE, stderr=log, text=True,
-                start_new_session=True,
-            )  # fmt: skip
-        line = _ready(self.process, self.place / "log")
-        self.known |= {"token": json.loads(Path(line.rpartition("token in ")[2].strip()).read_text())["token"]}
-        return self
-
-    def start_endpoint(self) -> None:
-        place = environment(
-            AFIELD_USER_DIR=str(self.place / "machine"),
-            AFIELD_SERVICE_URL=f"http://127.0.0.1:{PORT}",
-            AFIELD_TOKEN=self.known["token"],
-        )
-        afield = [sys.executable, "-m", "afield", "endpoint"]
-        subprocess.run([*afield, "configure", "ours"], env=place, check=True, capture_output=True, timeout=PATIENCE_S)
-        with (self.place / "endpoint.log").open("w") as log:
-            self.endpoint = subprocess.Popen([*afield, "start", "ours"], env=place, stdout=subprocess.PIPE, stderr=log,
-                                             text=True)  # fmt: skip
-        _ready(self.endpoint, self.place / "endpoint.log")
-        (one,) = self.ask("GET", "/v2/endpoints")
-        self.known["endpoint_id"] = one["uuid"]
-
-    def end_endpoint(self) -> None:
-        if self.endpoint is not None:
-            self.endpoint.terminate()
-            self.endpoint.communicate(timeout=PATIENCE_S)
-
-
-def _ready(process: subprocess.Popen[str], log: Path) -> str:
-    assert process.stdout is not None
-    line = next((line for line in process.stdout if line.startswith("Ready")), "")
-    assert line, f"it ended with {process.wait()}:\n{log.read_text()[-3000:]}"
-    return line
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +56,11 @@ def database() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def service(the_port, database, node, tmp_path_factory) -> Iterator[Production]:
+def service(make_service, database, node):
     """In the place of the embedded one: the fixtures that build on it build on this."""
-    arguments = ("--database", database, "--broker", node.url, "--broker-api", node.api, "--database-connections", "3")
-    one = Production(tmp_path_factory.mktemp("production"), arguments=arguments)
+    where = ("--database", database, "--broker", node.url, "--broker-api", node.api, "--database-connections", "3")
+    one = make_service()
+    one.command = ("serve", "--data", str(one.place / "data"), "--port", "5000", *where)
     one.start()
     try:
         one.start_endpoint()
@@ -216,7 +165,7 @@ def test_a_service_that_restarts_in_production_loses_and_doubles_nothing(
 ):
     with service.theirs_beside(held.script, published_endpoint.id if whose == "theirs" else None) as client:
         held.tell(client, held.place)
-        held.wait_until_they_run()
+        held.wait_until_they_run(client)
         service.end(number)
         held.let_go()  # they end while nobody is there to hear it
         service.start()

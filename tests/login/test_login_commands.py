@@ -85,6 +85,7 @@ def test_from_logging_in_to_logging_out(site, ada):
     assert ada.run("token", "revoke", rows[2][0]) == f"Revoked {rows[2][0]}.\n"
     refused = ada.run("whoami", code=1, AFIELD_TOKEN=token)
     assert "does not take your token" in refused
+    assert "`unset AFIELD_TOKEN`" in refused  # as long as it is set, a login changes nothing
     assert "Traceback" not in refused
     assert "You have no token" in ada.run("token", "revoke", rows[2][0], code=1)
 

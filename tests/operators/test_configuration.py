@@ -78,6 +78,7 @@ def test_every_setting_can_be_said():
             "line 3: limits.payload_byte is no setting of limits: did you mean payload_bytes?",
         ),
         ("\nprot = 1", "line 2: prot is no setting: did you mean port?"),
+        ('data = "/srv"', "line 1: data is no setting: did you mean data_dir?"),  # the option is --data
         ("xyz = 1", "line 1: xyz is no setting: there are amqp_port,"),
         ('[limits]\n\nlock_s = "5"', "line 3: limits.lock_s cannot be '5': Expected `float`, got `str`"),
         ("limits.lock_s = -1", "line 1: limits.lock_s cannot be -1: it is less than nothing"),

@@ -128,6 +128,13 @@ async def test_a_revoked_token_is_cut_off_again_and_again(believed):
     await one.until(core.id, "online")
 
 
+async def ask_on(one, statuses: set[int]) -> None:
+    """Register endpoints without end, which needs the broker and its management API."""
+    body = {"endpoint_name": "another", "metadata": {"hostname": "lab", "local_user": "ada"}}
+    while True:
+        statuses.add((await one.http.post("/v3/endpoints", json=body)).status_code)
+
+
 async def test_it_is_restarted_while_services_go_on(site, node):
     wire = 1  # published endpoints would run twice what is sent twice
     one, two = await site(), await site()
@@ -141,6 +148,8 @@ async def test_it_is_restarted_while_services_go_on(site, node):
     accepted = [await submitting]
     await user.take(1)
     user.done()
+    statuses: set[int] = set()
+    asking = asyncio.ensure_future(ask_on(one, statuses))
     await asyncio.to_thread(node.stop)
     accepted.append(await two.submit(core.id, function_id, 2, wire=wire))  # stored, and waits
     await asyncio.to_thread(node.start)
@@ -162,6 +171,9 @@ async def test_it_is_restarted_while_services_go_on(site, node):
     await user.send(Result(first, b"00\nvalue\n", details={}), wire=wire)
     assert await finished(watcher) == first
     assert user.peer.deliveries.empty()
+    asking.cancel()
+    await asyncio.wait([asking])
+    assert statuses == {200, 503}
 
 
 async def test_it_loses_everything(site, node, vhost):

@@ -14,7 +14,7 @@ from afield.sdk.functions import Function
 from afield.serialize import carries_code
 from afield.wire.rest import FunctionRegistration, SubmitRequest
 
-__all__ = ["Parcel", "is_compiled"]
+__all__ = ["Parcel", "is_compiled", "of_fit_size"]
 
 _json = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -96,3 +96,25 @@ def is_compiled(payload: str) -> bool:
 def _registration(function: Function) -> FunctionRegistration:
     assert function.registration is not None  # without an id there is one
     return function.registration
+
+
+def of_fit_size(
+    calls: Sequence[Call], most: int | None
+) -> tuple[Sequence[Call], Sequence[tuple[Call, ComputeAPIError]]]:
+    """Calls whose arguments a service takes; and the others, each with the answer that it would get.
+
+    :param most: bytes of a task's arguments that the service said it takes; None: it did not say
+    """
+    if most is None or all(len(call.payload) <= most for call in calls):
+        return calls, ()
+    fit = [call for call in calls if len(call.payload) <= most]
+    return fit, [(call, _too_large(len(call.payload), most)) for call in calls if len(call.payload) > most]
+
+
+def _too_large(size: int, most: int) -> ComputeAPIError:
+    return ComputeAPIError(
+        413,
+        "TASK_PAYLOAD_TOO_LARGE",
+        f"The arguments of a task may have at most {most:,} bytes when serialized, and these have {size:,}; they were "
+        "not sent. Put large data where the endpoint can read it, and send its place.",
+    )

@@ -26,7 +26,7 @@ from afield.sdk.coalesce import Coalescer, Lane
 from afield.sdk.functions import Function
 from afield.sdk.future import ComputeFuture
 from afield.sdk.outcome import CANCELLED, Arrived, Place
-from afield.sdk.parcel import Parcel
+from afield.sdk.parcel import Parcel, of_fit_size
 from afield.sdk.portal import Portal
 from afield.sdk.pythons import MISMATCH, Pythons, Unreadable
 from afield.sdk.retry import Pace, persist
@@ -252,7 +252,7 @@ class Pump:
     async def _submit(self, lane: Lane, calls: Sequence[Call]) -> None:
         if self._unfit is not None:
             raise self._unfit
-        calls = self._of_fit_size(calls)
+        calls = self._fitting(calls)
         if not calls:
             return
         self.pythons.choose(lane, calls)
@@ -279,17 +279,11 @@ class Pump:
             except ComputeAPIError as error:
                 _fail_all(part, error)
 
-    def _of_fit_size(self, calls: Sequence[Call]) -> Sequence[Call]:
+    def _fitting(self, calls: Sequence[Call]) -> Sequence[Call]:
         """Calls that may be sent; those that would be refused for their size have failed, and cost no request."""
-        most = self._most_bytes
-        if most is None or all(len(call.payload) <= most for call in calls):
-            return calls
-        fit = []
-        for call in calls:
-            if len(call.payload) <= most:
-                fit.append(call)
-            else:
-                fail(call.future, _too_large(len(call.payload), most))
+        fit, refused = of_fit_size(calls, self._most_bytes)
+        for call, error in refused:
+            fail(call.future, error)
         return fit
 
     def _check(self, answer: SubmitResponse) -> None:
@@ -393,15 +387,6 @@ class Pump:
         held.update(call.future for calls in self._carrying.values() for call in calls)
         held.update(future for stream in self._streams.values() for future in stream.matcher.expected.values())
         return [future for future in held if not future.done()]
-
-
-def _too_large(size: int, most: int) -> ComputeAPIError:
-    return ComputeAPIError(
-        413,
-        "TASK_PAYLOAD_TOO_LARGE",
-        f"The arguments of a task may have at most {most:,} bytes when serialized, and these have {size:,}; they were "
-        "not sent. Put large data where the endpoint can read it, and send its place.",
-    )
 
 
 def _fail_all(calls: Sequence[Call], error: BaseException) -> None:

@@ -7,6 +7,7 @@ logins and queues, and several services share it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -25,11 +26,14 @@ from afield.service.ports import is_everywhere, listen_for_queues, public_host
 from afield.service.settings import EMBEDDED, Settings
 from afield.service.store.base import Store
 from afield.service.use.in_flight import InFlight
+from afield.service.use.outage import is_outage
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 from afield.service.use.shared_flight import SharedFlight
 
 __all__ = ["Broker", "OwnBroker", "RabbitBroker", "check_broker"]
+
+logger = logging.getLogger(__name__)
 
 
 class Broker(Protocol):
@@ -207,7 +211,13 @@ class RabbitBroker:
         """Disconnect."""
         await self.connection.close()
         await self._api.close()
-        await self._flush()
+        try:
+            await self._flush()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            # Whoever is on duty finds out (use/rounds.py).
+            logger.warning("the store could not be told what the broker has taken: %s", error)
 
 
 def check_broker(settings: Settings) -> None:

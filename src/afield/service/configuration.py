@@ -36,6 +36,9 @@ __all__ = ["load_settings", "read_settings"]
 
 _VARIABLE: Final = re.compile(r"\$\{(\w*)\}")
 
+#: Options of `afield serve` whose settings are called something else.
+_OPTIONS: Final = {"data": "data_dir", "proxy": "proxies", "shared_data": "data_dir_is_shared"}
+
 
 def load_settings(path: Path | None, given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings of a file, of the command line, and of neither.
@@ -181,7 +184,7 @@ def _record_in(hint: Any) -> Any:
 
 
 def _unknown(key: str, settings: Mapping[str, object], where: tuple[str, ...]) -> str:
-    near = get_close_matches(key, settings, 1)
+    near = [_OPTIONS[key]] if key in _OPTIONS and not where else get_close_matches(key, settings, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(settings))}"
     return f"is no setting{' of ' + '.'.join(where) if where else ''}: {hint}"
 

@@ -18,10 +18,12 @@ __all__ = ["PORT", "ManagementApi", "api_url"]
 PORT: Final = 15672
 _TLS_PORT: Final = 15671
 
-#: What it says of itself, not of the request. An unknown login too, where it was known before: on its way down or up
-#: RabbitMQ cannot look it up.
+#: From here on it speaks of itself, not of the request.
 _NOT_WELL: Final = 500
-_UNKNOWN: Final = 401
+
+#: And so it does with these, where it has let us in before: on its way down or up RabbitMQ cannot look logins up, and
+#: finds nothing where everything is.
+_LOST: Final = (401, 404)
 
 #: Nothing here takes long; it only bounds a hang, in seconds.
 _PATIENCE: Final = aiohttp.ClientTimeout(total=15.0)
@@ -150,7 +152,7 @@ class ManagementApi:
                 f"RabbitMQ's management API at {self._base} does not answer: {error or type(error).__name__}. Is the "
                 "plugin on (rabbitmq-plugins enable rabbitmq_management)? Name its address with --broker-api"
             ) from error
-        if status >= _NOT_WELL or (status == _UNKNOWN and self._was_let_in):
+        if status >= _NOT_WELL or (status in _LOST and self._was_let_in):
             raise BrokerUnreachable(f"RabbitMQ's management API is not well: {method} {path}: {status} {said}")
         raise BrokerRefused(f"RabbitMQ's management API refused {method} {path}: {status} {said}")
 

@@ -48,6 +48,7 @@ class Questions:
                 f"you are not logged in at {self.url}: run `afield login --service {self.url}`, or set AFIELD_TOKEN"
             )
         self.authorizer = found
+        self._from_variable = authorizer is None and bool(environ.get("AFIELD_TOKEN", "").strip())
 
     def get(self, path: str, kind: type[T], **query: str | None) -> T:
         """Ask for something.
@@ -111,7 +112,10 @@ class Questions:
         if answer.status in LATER:
             return ServiceUnreachable(f"the service at {self.url} does not answer now ({answer.status}: {reason})")
         if answer.status == 401:
-            reason = f"the service at {self.url} does not take your token: run `afield login --service {self.url}`"
+            way = f"run `afield login --service {self.url}`"
+            if self._from_variable:  # it goes before a login, so a login alone would change nothing
+                way = f"set AFIELD_TOKEN to one that is good there, or `unset AFIELD_TOKEN` and {way}"
+            reason = f"the service at {self.url} does not take your token: {way}"
             return ComputeAPIError(401, code, reason)
         if answer.status == 403 and isinstance(said.authorization_parameters, dict):
             return LoginNeeded(403, code, reason, said.authorization_parameters, self.url)

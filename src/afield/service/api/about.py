@@ -12,7 +12,7 @@ import msgspec
 from afield.service.api.answers import no_such_route
 from afield.service.api.ask import Ask
 from afield.service.api.reply import Reply
-from afield.service.domain import refusals
+from afield.service.domain import people_refusals
 from afield.service.domain.versions import OLDEST_PUBLISHED
 from afield.wire.rest import ErrorBody, Ready, VersionInfo, VersionLimits
 
@@ -74,7 +74,7 @@ async def metrics(ask: Ask) -> Reply:
     if ask.operate.metrics_for == "nobody":
         raise no_such_route(ask.path)
     if not metrics_are_open(ask) and not ask.caller.is_admin:
-        raise refusals.operators_only()
+        raise people_refusals.operators_only()
     return Reply(await ask.operate.metrics(), content_type=_PROMETHEUS)
 
 

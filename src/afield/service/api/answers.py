@@ -11,6 +11,7 @@ from afield.service.auth.oauth.problems import OAuthError
 from afield.service.domain import refusals
 from afield.service.domain.refusals import Refusal
 from afield.service.store.base import NotText
+from afield.service.use.outage import is_outage
 from afield.wire.malformed import MALFORMED
 from afield.wire.rest import ErrorBody
 
@@ -33,6 +34,9 @@ def as_refusal(error: Exception) -> Refusal | None:
         return refusals.invalid(str(error))
     if isinstance(error, MALFORMED):
         return refusals.malformed(f"The request's body is not what this route takes: {error}")
+    # A file that cannot be read or written is a mistake of ours or of whoever set this up; it does not pass by itself.
+    if is_outage(error) and (isinstance(error, ConnectionError) or not isinstance(error, OSError)):
+        return refusals.store_away()
     return None
 
 

@@ -140,4 +140,6 @@ def _refusal(ask: Ask, found: tuple[Route, tuple[str, ...]] | Refusal, named: st
     if refusal is None:
         logger.error("request %s: %s %s failed", named, ask.method, _route_of(found), exc_info=error)
         refusal = internal_error(named)
+    elif refusal.status == 503 and error is not refusal:
+        logger.warning("request %s: %s %s has to wait: %s", named, ask.method, _route_of(found), error)
     return refusal

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Final
 
-from afield.service.domain import refusals
+from afield.service.domain import people_refusals, refusals
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import (
     AccountRecord,
@@ -147,19 +147,19 @@ _REFUSALS: Final[dict[Action, Callable[[str], Refusal]]] = {
     Action.READ_TASK: refusals.task_not_found,
     Action.CANCEL_TASK: refusals.task_not_found,
     Action.USE_GROUP: refusals.group_forbidden,
-    Action.SEE_TEAM: refusals.team_not_found,
-    Action.MANAGE_TEAM: refusals.team_not_found,
-    Action.SEE_POLICY: refusals.policy_not_found,
-    Action.CHANGE_POLICY: refusals.policy_forbidden,
-    Action.USE_TOKEN: refusals.token_not_found,
-    Action.USE_CLIENT: refusals.client_not_found,
-    Action.USE_ACCOUNT: refusals.account_not_found,
-    Action.MANAGE_ACCOUNT: refusals.operators_only,
+    Action.SEE_TEAM: people_refusals.team_not_found,
+    Action.MANAGE_TEAM: people_refusals.team_not_found,
+    Action.SEE_POLICY: people_refusals.policy_not_found,
+    Action.CHANGE_POLICY: people_refusals.policy_forbidden,
+    Action.USE_TOKEN: people_refusals.token_not_found,
+    Action.USE_CLIENT: people_refusals.client_not_found,
+    Action.USE_ACCOUNT: people_refusals.account_not_found,
+    Action.MANAGE_ACCOUNT: people_refusals.operators_only,
 }
 
 #: Who may see it at least is told that it is there, and what they are not.
 _SEEN: Final[dict[Action, tuple[Action, Callable[[str], Refusal]]]] = {
-    Action.MANAGE_TEAM: (Action.SEE_TEAM, refusals.team_forbidden),
+    Action.MANAGE_TEAM: (Action.SEE_TEAM, people_refusals.team_forbidden),
 }
 
 _GRANTED: Final = {GrantRole.MANAGE: Role.MANAGER, GrantRole.RUN: Role.RUNNER, GrantRole.VIEW: Role.VIEWER}

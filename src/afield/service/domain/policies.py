@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from afield.service.domain import refusals
+from afield.service.domain import people_refusals, refusals
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import IdentityRecord, PolicyRecord, Session
 from afield.service.domain.refusals import Refusal
@@ -86,7 +86,7 @@ def _of_another_domain(policy: PolicyRecord) -> Refusal:
             parameters["session_required_single_domain"] = list(policy.include_domains)
     elif policy.exclude_domains:
         said = f", which is of none of {', '.join(policy.exclude_domains)}"
-    return refusals.authorization_required(
+    return people_refusals.authorization_required(
         f"Policy {policy.name!r} asks for an identity of yours{said}. Log in with one (`afield login`), or link one.",
         parameters,
     )
@@ -105,7 +105,7 @@ def _log_in_again(policy: PolicyRecord, caller: Caller, admitted: list[IdentityR
     if policy.mfa_required:
         parameters["session_required_mfa"] = True
     of_program = " The token that came with the request says of no login." if caller.session is None else ""
-    return refusals.authorization_required(
+    return people_refusals.authorization_required(
         f"Policy {policy.name!r} asks that {' or '.join(one.username for one in admitted)} has logged in"
         f"{' ' + ' and '.join(asked) if asked else ''}.{of_program} Log in again (`afield login`), and repeat.",
         parameters,

@@ -1,7 +1,8 @@
 """How the service says no: an HTTP status, a published code name and a sentence for people.
 
 Clients act on the status (reference: wire contract section 3.1), scripts on the code, people on the sentence. So each
-refusal is made in one place, here, by a function named for its reason.
+refusal is made in one place, here, by a function named for its reason; those about people are in
+:mod:`afield.service.domain.people_refusals`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,9 @@ from collections.abc import Mapping, Sequence
 
 __all__ = [
     "Refusal",
-    "account_not_found",
-    "authorization_required",
     "batch_too_large",
     "body_too_large",
     "broker_away",
-    "client_not_found",
     "conflict",
     "endpoint_forbidden",
     "endpoint_not_found",
@@ -26,27 +24,19 @@ __all__ = [
     "function_not_found",
     "function_not_permitted",
     "function_too_large",
-    "grant_not_found",
     "group_forbidden",
     "group_not_found",
-    "identity_not_found",
     "invalid",
     "invalid_id",
-    "invitation_not_found",
     "locked",
     "malformed",
     "media_type_not_supported",
-    "operators_only",
     "options_not_supported",
     "payload_too_large",
-    "policy_forbidden",
-    "policy_not_found",
     "python_mismatch",
     "scope_missing",
+    "store_away",
     "task_not_found",
-    "team_forbidden",
-    "team_not_found",
-    "token_not_found",
     "too_many_requests",
     "too_many_waiting",
     "unauthenticated",
@@ -253,6 +243,16 @@ def broker_away() -> Refusal:
     )
 
 
+def store_away() -> Refusal:
+    """What was asked needs the database, which does not answer the service just now."""
+    return Refusal(
+        503,
+        "SERVICE_UNAVAILABLE",
+        "The service does not reach its database just now. What it had accepted is kept; try again in a moment.",
+        headers={"retry-after": "2"},
+    )
+
+
 def endpoint_not_found(endpoint_id: str) -> Refusal:
     """No such endpoint."""
     return Refusal(
@@ -321,85 +321,3 @@ def group_not_found(group_id: str) -> Refusal:
 def group_forbidden(group_id: str) -> Refusal:
     """Somebody else's task group."""
     return Refusal(403, "TASK_GROUP_ACCESS_FORBIDDEN", f"Task group {group_id} belongs to somebody else.")
-
-
-# -- people ----------------------------------------------------------------------------------------------------------
-
-
-def authorization_required(
-    message: str, parameters: Mapping[str, object], code: str = "AuthorizationRequired"
-) -> Refusal:
-    """The caller must log in in another way, or consent to more; clients that can, do so and ask again.
-
-    :param parameters: of a published authorization-requirements document, without ``session_message``
-    """
-    refusal = Refusal(403, code, message)
-    refusal.authorization = {"session_message": message, **parameters}
-    return refusal
-
-
-def operators_only(_name: str = "") -> Refusal:
-    """Only for those who administrate the service."""
-    return Refusal(403, "OPERATORS_ONLY", "Only those who administrate this service may do that. Ask whoever runs it.")
-
-
-def identity_not_found(named: str) -> Refusal:
-    """Nobody of that name or id."""
-    return Refusal(
-        404,
-        "IDENTITY_NOT_FOUND",
-        f"Nobody is known here as {named}. Whoever is meant logs in once first; their name is what `afield whoami` "
-        "shows them.",
-    )
-
-
-def account_not_found(named: str) -> Refusal:
-    """No such account, or not the caller's to see."""
-    return Refusal(404, "ACCOUNT_NOT_FOUND", f"There is no account {named} here.")
-
-
-def token_not_found(named: str) -> Refusal:
-    """No such token, or not the caller's."""
-    return Refusal(404, "TOKEN_NOT_FOUND", f"You have no token {named} here.")
-
-
-def client_not_found(client_id: str) -> Refusal:
-    """No such client, or not the caller's."""
-    return Refusal(404, "CLIENT_NOT_FOUND", f"You have no client {client_id} here.")
-
-
-def team_not_found(team_id: str) -> Refusal:
-    """No such group of people, or one that the caller is not in: which of the two is nobody else's business."""
-    return Refusal(404, "GROUP_NOT_FOUND", f"You are in no group {team_id}.")
-
-
-def team_forbidden(team_id: str) -> Refusal:
-    """A member wants what is its managers' to do."""
-    return Refusal(403, "GROUP_ACCESS_FORBIDDEN", f"Only a manager of group {team_id} may do that. Ask one of them.")
-
-
-def invitation_not_found() -> Refusal:
-    """Unknown, used, expired or taken back; which of these is not told."""
-    return Refusal(
-        404,
-        "INVITATION_NOT_FOUND",
-        "There is no such invitation: it was used, has expired or was taken back, or a character of it is missing. "
-        "Ask whoever invited you for another one.",
-    )
-
-
-def grant_not_found(endpoint_id: str, named: str) -> Refusal:
-    """Taking back what was never given."""
-    return Refusal(404, "GRANT_NOT_FOUND", f"Endpoint {endpoint_id} is not shared with {named}.")
-
-
-def policy_not_found(policy_id: str) -> Refusal:
-    """No such authentication policy."""
-    return Refusal(404, "POLICY_NOT_FOUND", f"There is no authentication policy {policy_id} here.")
-
-
-def policy_forbidden(policy_id: str) -> Refusal:
-    """Somebody else's authentication policy."""
-    return Refusal(
-        403, "POLICY_ACCESS_FORBIDDEN", f"Authentication policy {policy_id} belongs to somebody else. Ask its owner."
-    )

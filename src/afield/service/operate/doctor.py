@@ -219,8 +219,14 @@ async def _certificate(host: str, port: int) -> float | str:
             _, writer = await asyncio.open_connection(
                 host, port, ssl=ssl.create_default_context(), server_hostname=host
             )
-    except (OSError, TimeoutError) as error:
-        return str(error) or type(error).__name__
+    except socket.gaierror:
+        return "this machine finds no such host: look at public_url, and at the name service"
+    except ssl.SSLCertVerificationError as error:
+        return f"its certificate is refused here ({error.verify_message}): put one in front that clients trust"
+    except TimeoutError:
+        return f"no answer on port {port} within {_PATIENCE_S} s: is the front running, and is the port open?"
+    except OSError as error:
+        return f"no TLS on port {port} ({error.strerror or error}): is the front running?"
     found = writer.get_extra_info("peercert")
     writer.close()
     return float(ssl.cert_time_to_seconds(found["notAfter"]))

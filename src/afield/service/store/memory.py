@@ -7,11 +7,9 @@ from itertools import islice
 
 from afield.service.domain.records import (
     CancelRecord,
-    EndpointRecord,
     FinishedTask,
     FunctionRecord,
     HandOver,
-    ListedFunction,
     ListedTask,
     SubmitRecord,
     TakenTask,
@@ -20,29 +18,26 @@ from afield.service.domain.records import (
     TaskRecord,
     TaskStep,
     TaskView,
-    UserEndpointRecord,
     WaitingTasks,
 )
 from afield.service.store.base import AlreadyStored
+from afield.service.store.memory_catalogue import MemoryCatalogue, holds
 from afield.service.store.memory_people import MemoryPeople
-from afield.service.store.texts import check_endpoint, check_function, check_labels, is_text
+from afield.service.store.texts import check_function, check_labels
 from afield.states import TERMINAL, TaskState, may_move
 
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore:
+class MemoryStore(MemoryCatalogue):
     """Keeps everything in dictionaries. What was kept is still there after :meth:`close` and :meth:`open`.
 
     The one loop that calls it is its lock: no method waits for anything, so each happens at once and whole.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.people = MemoryPeople()
-        self._functions: dict[str, FunctionRecord] = {}
-        self._deleted_functions: set[str] = set()
-        self._endpoints: dict[str, EndpointRecord] = {}
-        self._user_endpoints: dict[str, UserEndpointRecord] = {}
         self._groups: dict[str, TaskGroupRecord] = {}
         self._tasks: dict[str, TaskRecord] = {}
         self._moves: dict[str, TaskMove] = {}
@@ -59,77 +54,6 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to let go."""
-
-    # -- what --------------------------------------------------------------------------------------------------------
-
-    async def put_function(self, function: FunctionRecord) -> None:
-        """Add it; one that is there stays as it is."""
-        check_function(function)
-        self._functions.setdefault(function.id, function)
-
-    async def function(self, function_id: str) -> FunctionRecord | None:
-        """By id; a deleted one is None."""
-        return None if function_id in self._deleted_functions else self._functions.get(function_id)
-
-    async def functions(self, function_ids: Iterable[str]) -> dict[str, FunctionRecord]:
-        """Those of the ids that exist, deleted ones too."""
-        return {i: self._functions[i] for i in function_ids if i in self._functions}
-
-    async def delete_function(self, function_id: str) -> bool:
-        """Hide it from :meth:`function`; whether there was one."""
-        if function_id not in self._functions or function_id in self._deleted_functions:
-            return False
-        self._deleted_functions.add(function_id)
-        return True
-
-    async def list_functions(
-        self, owner_id: str, *, search: str | None = None, before: str | None = None, limit: int = 100
-    ) -> list[ListedFunction]:
-        """Somebody's functions that are not deleted, the newest first."""
-        found = (
-            ListedFunction(f.id, f.owner_id, f.name, f.created_at, f.description, f.public, f.group_id)
-            for f in sorted(self._functions.values(), key=lambda f: f.id, reverse=True)
-            if f.owner_id == owner_id
-            and f.id not in self._deleted_functions
-            and (before is None or f.id < before)
-            and _holds(search, f.name, f.description)
-        )
-        return list(islice(found, max(0, limit)))
-
-    # -- where -------------------------------------------------------------------------------------------------------
-
-    async def put_endpoint(self, endpoint: EndpointRecord) -> None:
-        """Add, or replace the one with this id."""
-        check_endpoint(endpoint)
-        self._endpoints[endpoint.id] = endpoint
-
-    async def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
-        """By id."""
-        return self._endpoints.get(endpoint_id)
-
-    async def endpoints(self, owner_id: str | None = None) -> list[EndpointRecord]:
-        """All, or one owner's; the oldest first."""
-        found = [e for e in self._endpoints.values() if owner_id is None or e.owner_id == owner_id]
-        return sorted(found, key=lambda e: (e.created_at, e.id))
-
-    async def delete_endpoint(self, endpoint_id: str) -> bool:
-        """Remove it and its user endpoints; its tasks stay readable. Whether there was one."""
-        for user_endpoint in await self.user_endpoints(endpoint_id):
-            del self._user_endpoints[user_endpoint.id]
-        return self._endpoints.pop(endpoint_id, None) is not None
-
-    async def put_user_endpoint(self, user_endpoint: UserEndpointRecord) -> None:
-        """Add, or replace the one with this id."""
-        self._user_endpoints[user_endpoint.id] = user_endpoint
-
-    async def user_endpoint(self, user_endpoint_id: str) -> UserEndpointRecord | None:
-        """By id."""
-        return self._user_endpoints.get(user_endpoint_id)
-
-    async def user_endpoints(self, endpoint_id: str | None = None) -> list[UserEndpointRecord]:
-        """All, or one core endpoint's; the oldest first."""
-        found = [u for u in self._user_endpoints.values() if endpoint_id is None or u.endpoint_id == endpoint_id]
-        return sorted(found, key=lambda u: (u.created_at, u.id))
 
     # -- tasks -------------------------------------------------------------------------------------------------------
 
@@ -279,7 +203,7 @@ class MemoryStore:
             and (state is None or state == self._state(task.id)[0])
             and all(value is None or getattr(task, name) == value for name, value in wanted)
         )
-        found = (one for one in found if _holds(search, one.function_name, one.label))
+        found = (one for one in found if holds(search, one.function_name, one.label))
         return list(islice(found, max(0, limit)))
 
     async def waiting_counts(self) -> dict[str, int]:
@@ -402,10 +326,3 @@ class MemoryStore:
             function_name="" if function is None else function.name,
             label=task.options.label,
         )
-
-
-def _holds(search: str | None, *texts: str | None) -> bool:
-    """Whether one of the texts holds what is searched for."""
-    if not search:
-        return True
-    return is_text(search) and any(text is not None and search.lower() in text.lower() for text in texts)

@@ -80,6 +80,16 @@ class InFlight:
                 self._retried.pop(task_id, None)
         return {task_id: group for task_id in task_ids if (group := self._groups.pop(task_id, None)) is not None}
 
+    async def look(self, now: float, *, anew: bool = False) -> None:
+        """Be up to date about how many wait.
+
+        :param anew: whatever is known from a moment ago will not do
+        """
+
+    def waiting(self, user_endpoint_id: str) -> int:
+        """How many tasks wait for a user endpoint."""
+        return self.holding.queued(user_endpoint_id)
+
     def is_open(self, task_id: str) -> bool:
         """Whether it is known here and has not ended."""
         return task_id in self._groups

@@ -1,8 +1,9 @@
 """What keeps one person from taking what belongs to all: requests, waiting tasks, and the way into the store.
 
 Decided in :mod:`~afield.service.domain.rates`, :mod:`~afield.service.domain.quotas` and
-:mod:`~afield.service.domain.fairness`; counted here, by what this process sees. Of several replicas each counts for
-itself: n of them let through up to n times as many requests, and as many waiting tasks as each accepted.
+:mod:`~afield.service.domain.fairness`; counted here, by what this process sees. Of several replicas each counts
+requests for itself: n of them let through up to n times as many. Waiting tasks are then counted in the store, now and
+then.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from afield.service.domain.fairness import Line, Turn
 from afield.service.domain.quotas import check_room
 from afield.service.domain.rates import Rates
 from afield.service.domain.records import UserEndpointRecord
+from afield.service.domain.refusals import Refusal
 from afield.service.settings import Limits
 from afield.service.store.base import Store
 from afield.service.use.in_flight import InFlight
@@ -30,7 +32,7 @@ class KeepLimits:
 
     def __init__(self, store: Store, in_flight: InFlight, clock: Clock, limits: Limits) -> None:
         self._store = store
-        self._holding = in_flight.holding
+        self._in_flight = in_flight
         self._clock = clock
         self._limits = limits
         self._rates = Rates(limits.requests_per_s, limits.requests_burst)
@@ -57,11 +59,21 @@ class KeepLimits:
 
         :raises Refusal: they may not
         """
+        await self._in_flight.look(self._clock.now())
+        if await self._refusal(who, endpoint_id, count) is None:
+            return
+        # What is known may be of a moment ago, and tasks have ended since.
+        await self._in_flight.look(self._clock.now(), anew=True)
+        refusal = await self._refusal(who, endpoint_id, count)
+        if refusal is not None:
+            raise refusal
+
+    async def _refusal(self, who: str, endpoint_id: str, count: int) -> Refusal | None:
         limits = self._limits
         if self._of_user is None:
             await self._look()
         assert self._of_user is not None
-        refusal = check_room(
+        return check_room(
             count,
             endpoint_id,
             of_caller=self._coming_of[who] + self._queued(self._of_user.get(who, ())),
@@ -69,8 +81,6 @@ class KeepLimits:
             per_user=limits.waiting_per_user,
             per_endpoint=limits.waiting_per_endpoint,
         )
-        if refusal is not None:
-            raise refusal
 
     @asynccontextmanager
     async def turn(self, who: str, user_endpoint: UserEndpointRecord, count: int) -> AsyncIterator[None]:
@@ -108,4 +118,4 @@ class KeepLimits:
             self._of_endpoint.setdefault(one.endpoint_id, set()).add(one.id)
 
     def _queued(self, user_endpoint_ids: Iterable[str]) -> int:
-        return sum(map(self._holding.queued, user_endpoint_ids))
+        return sum(map(self._in_flight.waiting, user_endpoint_ids))

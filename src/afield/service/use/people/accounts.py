@@ -19,7 +19,7 @@ from afield.service.auth.oauth.invitation import INVITATION_S, Invitations
 from afield.service.auth.passwords import Passwords, check_new_password
 from afield.service.auth.tokens import BearerTokens
 from afield.service.clock import Clock
-from afield.service.domain import refusals
+from afield.service.domain import people_refusals, refusals
 from afield.service.domain.access import Action, decide
 from afield.service.domain.accounts import account_name
 from afield.service.domain.caller import Caller
@@ -193,7 +193,7 @@ class Accounts:
         account = await self._people.account_of(parse_id(identity_id, "account"))
         # Whoever may not see it does not learn that it is there.
         if account is None or decide(Action.USE_ACCOUNT, caller, account) is not None:
-            raise refusals.account_not_found(identity_id)
+            raise people_refusals.account_not_found(identity_id)
         refusal = decide(action, caller, account)
         if refusal is not None:
             raise refusal
@@ -217,7 +217,7 @@ class Accounts:
             if after == before or await self._people.change_account(before, after):
                 return before, after
             before = await self._people.account_of(account.identity_id)
-        raise refusals.account_not_found(account.identity_id)
+        raise people_refusals.account_not_found(account.identity_id)
 
     async def _rename(self, identity_id: str, wish: AccountChange) -> None:
         if wish.name is None and wish.email is None:
@@ -294,7 +294,7 @@ class Accounts:
 
 def _operators_only(caller: Caller) -> None:
     if not caller.is_admin:
-        raise refusals.operators_only()
+        raise people_refusals.operators_only()
 
 
 def _people_only(caller: Caller) -> None:

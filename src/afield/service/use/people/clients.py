@@ -14,7 +14,7 @@ from afield.ids import new_id, parse_id
 from afield.service.auth.oauth.clients import identity_of_client
 from afield.service.auth.tokens import BearerTokens, digest_of
 from afield.service.clock import Clock
-from afield.service.domain import refusals
+from afield.service.domain import people_refusals, refusals
 from afield.service.domain.access import Action, decide
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import ClientRecord, TokenRecord
@@ -73,7 +73,7 @@ class Clients:
         client_id = parse_id(client_id, "client")
         client = await self._people.client(client_id)
         if client is None:
-            raise refusals.client_not_found(client_id)
+            raise people_refusals.client_not_found(client_id)
         refusal = decide(Action.USE_CLIENT, caller, client)
         if refusal is not None:
             raise refusal

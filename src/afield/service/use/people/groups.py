@@ -12,7 +12,7 @@ import msgspec
 
 from afield.ids import new_id, parse_id
 from afield.service.clock import Clock
-from afield.service.domain import refusals
+from afield.service.domain import people_refusals, refusals
 from afield.service.domain.access import Action
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import MemberRecord, MemberRole, TeamRecord
@@ -103,7 +103,7 @@ class Groups:
                     f"{identity_id} is not in group {team.id}: invite them, so that they decide themselves."
                 )
             if await self._people.identity(identity_id) is None:
-                raise refusals.identity_not_found(identity_id)
+                raise people_refusals.identity_not_found(identity_id)
             found = MemberRecord(team.id, identity_id, MemberRole(wish.role), self._clock.now())
         if found.role is MemberRole.MANAGER and MemberRole(wish.role) is MemberRole.MEMBER:
             await self._check_not_last(team, found)
@@ -121,7 +121,7 @@ class Groups:
         team = await self._find(action, caller, team_id)
         found = await self._member(team.id, identity_id)
         if found is None:
-            raise refusals.identity_not_found(f"a member {identity_id} of group {team.id}")
+            raise people_refusals.identity_not_found(f"a member {identity_id} of group {team.id}")
         await self._check_not_last(team, found)
         await self._people.delete_member(team.id, identity_id)
         await self._check_managed(team, found)
@@ -132,7 +132,7 @@ class Groups:
         team_id = parse_id(team_id, "group")
         team = await self._people.team(team_id)
         if team is None:
-            raise refusals.team_not_found(team_id)
+            raise people_refusals.team_not_found(team_id)
         await self._permit.check(action, caller, team)
         return team
 

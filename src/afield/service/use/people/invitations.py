@@ -13,7 +13,7 @@ from typing import Final
 
 from afield.ids import parse_id
 from afield.service.clock import Clock
-from afield.service.domain import refusals
+from afield.service.domain import people_refusals
 from afield.service.domain.access import Action
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import IdentityRecord, MemberRecord, MemberRole, TeamRecord, TicketRecord
@@ -62,7 +62,7 @@ class Invitations:
         team_id = parse_id(team_id, "group")
         team = await self._people.team(team_id)
         if team is None:
-            raise refusals.team_not_found(team_id)
+            raise people_refusals.team_not_found(team_id)
         await self._permit.check(Action.MANAGE_TEAM, caller, team)
         content = {"team_id": team.id, "role": wish.role, "invited_by": caller.id, "by_operator": caller.is_admin}
         if wish.username is not None:
@@ -87,17 +87,17 @@ class Invitations:
         """
         good = await self._good(code)
         if good.identity_id is not None and not caller.is_one_of(good.identity_id):
-            raise refusals.invitation_not_found()
+            raise people_refusals.invitation_not_found()
         mine = [one for one in await self._people.members(good.team.id) if caller.is_one_of(one.identity_id)]
         if any(one.role in {MemberRole.MANAGER, good.role} for one in mine):
             return await self._groups.describe(caller, good.team.id)
         if await self._people.take_ticket(good.ticket.digest) is None:
-            raise refusals.invitation_not_found()
+            raise people_refusals.invitation_not_found()
         joining = mine[0].identity_id if mine else good.identity_id or caller.id
         await self._people.put_member(MemberRecord(good.team.id, joining, good.role, self._clock.now()))
         if await self._people.team(good.team.id) is None:  # it was deleted a moment ago
             await self._people.delete_member(good.team.id, joining)
-            raise refusals.invitation_not_found()
+            raise people_refusals.invitation_not_found()
         return await self._groups.describe(caller, good.team.id)
 
     async def take_back(self, caller: Caller, code: str) -> None:
@@ -108,21 +108,21 @@ class Invitations:
         good = await self._good(code)
         await self._permit.check(Action.MANAGE_TEAM, caller, good.team)
         if await self._people.take_ticket(good.ticket.digest) is None:
-            raise refusals.invitation_not_found()
+            raise people_refusals.invitation_not_found()
 
     async def _good(self, code: str) -> _Good:
         ticket = await self._people.ticket(_digest(code))
         if ticket is None or ticket.kind != _KIND or self._clock.now() >= ticket.expires_at:
-            raise refusals.invitation_not_found()
+            raise people_refusals.invitation_not_found()
         said = ticket.content
         team = await self._people.team(said["team_id"])
         inviter = await self._people.identity(said["invited_by"])
         if team is None or inviter is None:
-            raise refusals.invitation_not_found()
+            raise people_refusals.invitation_not_found()
         if not said["by_operator"]:
             manages = await self._permit.refusal(Action.MANAGE_TEAM, await caller_of(self._people, inviter), team)
             if manages is not None:
-                raise refusals.invitation_not_found()
+                raise people_refusals.invitation_not_found()
         return _Good(ticket, team, inviter, MemberRole(said["role"]), said.get("identity_id"))
 
 

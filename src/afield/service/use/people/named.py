@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from afield.ids import parse_id
-from afield.service.domain import refusals
+from afield.service.domain import people_refusals, refusals
 from afield.service.domain.people import IdentityRecord
 from afield.service.store.people import People
 
@@ -21,12 +21,12 @@ async def find_identity(
     if identity_id is not None:
         found = await people.identity(parse_id(identity_id, "identity"))
         if found is None:
-            raise refusals.identity_not_found(identity_id)
+            raise people_refusals.identity_not_found(identity_id)
         return found
     assert username is not None
     named = await people.identities_named([username])
     if not named:
-        raise refusals.identity_not_found(username)
+        raise people_refusals.identity_not_found(username)
     if len(named) > 1:
         ids = [one.id for one in named]
         raise refusals.conflict(

@@ -8,7 +8,7 @@ import msgspec
 
 from afield.ids import new_id, parse_id
 from afield.service.clock import Clock
-from afield.service.domain import refusals
+from afield.service.domain import people_refusals, refusals
 from afield.service.domain.access import Action
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import PolicyRecord
@@ -79,7 +79,7 @@ class Policies:
         policy_id = parse_id(policy_id, "policy")
         found = await self._people.policy(policy_id)
         if found is None:
-            raise refusals.policy_not_found(policy_id)
+            raise people_refusals.policy_not_found(policy_id)
         await self._permit.check(action, caller, found)
         return found
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from afield.ids import parse_id
 from afield.service.clock import Clock
-from afield.service.domain import refusals
+from afield.service.domain import people_refusals, refusals
 from afield.service.domain.access import Action, runs_guests
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import GrantRecord, GrantRole, Principal
@@ -80,7 +80,7 @@ class Sharing:
         if kind is not Principal.IDENTITY or not caller.is_one_of(principal_id):
             await self._permit.check(Action.SHARE_ENDPOINT, caller, endpoint)
         if not await self._people.delete_grant(endpoint.id, kind, principal_id):
-            raise refusals.grant_not_found(endpoint.id, f"{principal} {principal_id}")
+            raise people_refusals.grant_not_found(endpoint.id, f"{principal} {principal_id}")
         await self._withdraw.of_endpoint(endpoint)
 
     async def _find(self, endpoint_id: str) -> EndpointRecord:
@@ -101,7 +101,7 @@ class Sharing:
             team_id = parse_id(wish.group_id, "group")
             team = await self._people.team(team_id)
             if team is None:
-                raise refusals.team_not_found(team_id)
+                raise people_refusals.team_not_found(team_id)
             # Only members learn that it is there; they see in it whom they share with.
             await self._permit.check(Action.SEE_TEAM, caller, team)
             return Principal.TEAM, team.id, team.name

@@ -18,7 +18,7 @@ from afield.service.auth.oauth.problems import OAuthError
 from afield.service.auth.oauth.scopes import COMPUTE, parse
 from afield.service.auth.tokens import BearerTokens, digest_of
 from afield.service.clock import Clock
-from afield.service.domain import refusals
+from afield.service.domain import people_refusals, refusals
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import IdentityRecord, MemberRole, TokenKind, TokenRecord
 from afield.service.store.base import Store
@@ -117,7 +117,7 @@ class Tokens:
                     await self._people.delete_token(group[0].digest)
                     self._bearer.doubt()
                 return
-        raise refusals.token_not_found(token_id)
+        raise people_refusals.token_not_found(token_id)
 
     async def _groups(self, caller: Caller) -> Sequence[Sequence[TokenRecord]]:
         groups: dict[object, list[TokenRecord]] = {}
