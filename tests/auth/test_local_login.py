@@ -94,6 +94,18 @@ async def test_an_unknown_name_costs_as_much_as_a_known_one(site):
     assert hashed == [True, False]
 
 
+class TestTheFrontPage:
+    async def test_it_says_how_to_use_the_service_and_leads_on(self, site):
+        person = site.person()
+        page = await person.get("/")
+        assert f"afield login --service {site.url}" in site.words(page)
+        assert 'href="/v2/web/login"' in page.text
+        await person.get("/v2/web/login")
+        await person.log_in()
+        page = await person.get("/")
+        assert all(f'href="{path}"' in page.text for path in ("/device", "/v2/web/identities", "/v2/web/logout"))
+
+
 class TestGuessing:
     async def test_one_name_has_ten_tries_in_a_quarter_of_an_hour(self, site):
         person = site.person()

@@ -399,6 +399,7 @@ EXPECTED: dict[tuple[str, str], str | dict[str, Case]] = {
     ("GET", "/v2/web/password"): OPEN,
     ("POST", "/v2/web/password"): OPEN,
     ("GET", "/v2/web/style.css"): OPEN,
+    ("GET", "/"): OPEN,
     ("GET", "/login/{provider}"): OPEN,
     ("GET", "/login/{provider}/callback"): OPEN,
     ("GET", "/v2/web/identities"): OPEN,

@@ -45,6 +45,12 @@ __all__ = [
 ]
 
 _NO_STORE: Final = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
+#: What somebody who is logged in may want.
+_FOR_ONESELF: Final = [
+    ("Your identities", "/v2/web/identities"),
+    ("Change the password", "/v2/web/password"),
+    ("Log out", "/v2/web/logout"),
+]
 _TOO_OLD: Final = "This page is no longer good: it was open for too long, or comes from elsewhere. Start again."
 
 
@@ -59,6 +65,18 @@ async def authorize(ask: Ask) -> Reply:
     except SentBack as sent:
         return _away(sent.url, is_pasted=sent.is_pasted)
     return _to("/v2/web/continue", oauth.errands.close(request))
+
+
+async def front(ask: Ask) -> Reply:
+    """What somebody sees who came to the address of the service."""
+    browser = await browser_of(ask)
+    links = _FOR_ONESELF if browser.person is not None else [("Log in", "/v2/web/login")]
+    text = (
+        "This service runs Python functions on machines elsewhere. To use it, install afield, and run "
+        f"afield login --service {here(ask)} in a terminal."
+    )
+    links = [*links, ("Type the code that a terminal or notebook shows", "/device")]
+    return show(ask, browser, "message", title="Afield", text=text, is_bad=False, links=links)
 
 
 async def go_on(ask: Ask) -> Reply:
@@ -76,13 +94,8 @@ async def go_on(ask: Ask) -> Reply:
             return _refused(ask, errand, OAuthError("login_required", "Nobody who would do is logged in."))
         return _to("/v2/web/login", visit.text)
     if errand is None:
-        links = [
-            ("Your identities", "/v2/web/identities"),
-            ("Change the password", "/v2/web/password"),
-            ("Log out", "/v2/web/logout"),
-        ]
         said = f"You are {person.identity.username} on this service. You may close this page."
-        return show(ask, browser, "message", title="You are logged in", text=said, is_bad=False, links=links)
+        return show(ask, browser, "message", title="You are logged in", text=said, is_bad=False, links=_FOR_ONESELF)
     client = await find_client(ask.uses.oauth.people, errand.client_id)
     if client is None:
         return trouble(ask, "The program that sent you here may not be used any more. Ask whoever runs it.")
@@ -277,7 +290,11 @@ def consent_values(
     if isinstance(errand, DeviceRequest):
         minutes = int((ask.uses.oauth.clock.now() - errand.asked_at) // 60)
         code = f"{errand.user_code[:4]}-{errand.user_code[4:]}"
-        details = [("Code", code), ("Asked from", errand.address or "unknown"), ("Asked", f"{minutes} min ago")]
+        details = [
+            ("Code", code),
+            ("Asked from", errand.address or "unknown"),
+            ("Asked", f"{minutes} min ago" if minutes else "a moment ago"),
+        ]
         warning = "Allow this only if you started it yourself, and your terminal or notebook shows this code."
         action = "/v2/web/device"
     elif not errand.is_pasted:

@@ -49,6 +49,7 @@ OAUTH_ROUTES: Final[tuple[Route, ...]] = (
     _page("POST", "/v2/web/login", "oauth_pages", "log_in"),
     _page("POST", "/v2/web/consent", "oauth_pages", "consent"),
     _page("GET", "/v2/web/auth-code", "oauth_pages", "pasted_code"),
+    _page("GET", "/", "oauth_pages", "front"),
     _page("GET", "/device", "oauth_device", "page"),
     _page("POST", "/device", "oauth_device", "typed"),
     _page("POST", "/v2/web/device", "oauth_device", "confirm"),
