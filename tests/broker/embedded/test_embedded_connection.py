@@ -294,6 +294,20 @@ def test_a_body_that_is_too_large_costs_the_channel() -> None:
     assert client.core.depth("work") == 1
 
 
+def test_many_large_messages_that_never_end_cost_the_connection() -> None:
+    client = Client(max_body=10).open()
+    unfinished = publish(b"x" * 10)[:2]
+    for number in range(2, 5):
+        client.send(commands.Channel.Open(), channel=number)
+        assert client.send(*unfinished, channel=number) == []
+    assert client.send(*publish(b"x" * 10)[2:], channel=4) == []  # one is finished, and another begun
+    assert client.core.depth("work") == 1
+    assert client.send(*unfinished, channel=4) == []
+    client.send(commands.Channel.Open(), channel=5)
+    (close,) = client.send(*unfinished, channel=5)
+    assert (close.name, close.reply_code) == ("Connection.Close", 506)
+
+
 def test_frames_are_no_longer_than_agreed() -> None:
     client = Client().open()
     client.send(*publish(b"x" * 100_000))

@@ -65,7 +65,7 @@ class PeerChannel:
         # The message that is coming in: its Basic.Publish, then its header, then its body.
         self._publish: tuple[str, str, int] | None = None
         self._properties: bytes | None = None
-        self._missing = 0
+        self._missing = self._announced = 0
         self._body: list[bytes] = []
 
     # What comes
@@ -102,9 +102,14 @@ class PeerChannel:
                 commands.Basic.Publish.index,
             )
             return
-        self._missing = size
+        self._missing = self._announced = size
         if size == 0:
             self._complete(b"")
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes of a message that has begun and is not all here: so much its header has announced."""
+        return self._announced if self._missing else 0
 
     def content_body(self, payload: bytes) -> None:
         """A body frame for this channel."""

@@ -39,6 +39,9 @@ __all__ = ["Peer", "State"]
 _FIRST_FRAME_MAX: Final = 16 * 1024
 #: Shortest frame_max that the specification allows.
 _FRAME_MIN: Final = 4096
+#: How many times the largest message a connection may have begun and not finished, on all its channels together. Peers
+#: that mean well have one channel.
+_MANY_CHANNELS: Final = 3
 #: Frames that a peer may send ahead while its login is being checked; well-meaning ones send none.
 _HELD_MAX: Final = 16
 
@@ -244,8 +247,15 @@ class Peer:
                 del self._channels[number]
         elif kind == frames.HEADER:
             channel.content_header(payload)
+            if len(self._channels) > _MANY_CHANNELS:
+                self._check_unfinished()
         else:
             channel.content_body(payload)
+
+    def _check_unfinished(self) -> None:
+        # Each may hold a message that has begun, in memory, for as long as its peer likes.
+        if sum(channel.unfinished for channel in self._channels.values()) > _MANY_CHANNELS * self._settings.max_body:
+            raise Malformed(Reply.RESOURCE_ERROR, "too many large messages that were begun and not finished")
 
     def _open_channel(self, kind: int, number: int, payload: bytes) -> None:
         if kind != frames.METHOD or frames.method_id(payload) != commands.Channel.Open.index:

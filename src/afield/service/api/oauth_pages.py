@@ -76,7 +76,7 @@ async def front(ask: Ask) -> Reply:
         f"afield login --service {here(ask)} in a terminal."
     )
     links = [*links, ("Type the code that a terminal or notebook shows", "/device")]
-    return show(ask, browser, "message", title="Afield", text=text, is_bad=False, links=links)
+    return show(ask, browser, "message", title="Welcome", text=text, is_bad=False, links=links)
 
 
 async def go_on(ask: Ask) -> Reply:
