@@ -108,7 +108,7 @@ def create(
       afield admin user create ada --name "Ada Lovelace" --email ada@example.org
       afield admin user create root --admin --data /var/lib/afield
       afield admin user create root --admin --database postgresql://afield@db/afield
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     password = _password(ask=ask_password, from_stdin=password_stdin)
     accounts = _accounts(service, data, database)
     made = accounts.make(AccountWish(username, name, email, organization, password, is_admin))
@@ -122,7 +122,7 @@ def list_(service: ServiceUrl = None, data: _Data = None, database: _Database = 
     Examples:
       afield admin user list
       afield admin user list --json
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     found = _accounts(service, data, database).list(None).accounts
     if as_json:
         print_json(found)
@@ -140,7 +140,7 @@ def disable(
     \b
     Example:
       afield admin user disable ada
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     _change(user, AccountChange(disabled=True), "Disabled", _accounts(service, data, database), as_json=as_json)
 
 
@@ -152,7 +152,7 @@ def enable(
     \b
     Example:
       afield admin user enable ada
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     _change(user, AccountChange(disabled=False), "Enabled", _accounts(service, data, database), as_json=as_json)
 
 
@@ -171,7 +171,7 @@ def make_admin(
     Examples:
       afield admin user make-admin ada
       afield admin user make-admin ada --undo
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     done = "No administrator any more:" if undo else "Administrates this service now:"
     _change(user, AccountChange(is_admin=not undo), done, _accounts(service, data, database), as_json=as_json)
 
@@ -195,7 +195,7 @@ def reset_password(
     Examples:
       afield admin user reset-password ada
       afield admin user reset-password ada --log-out
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     password = _password(ask=ask_password, from_stdin=password_stdin)
     accounts = _accounts(service, data, database)
     made = accounts.reset_password(_find(accounts, user).id, PasswordWish(password, log_out))

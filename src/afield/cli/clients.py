@@ -39,7 +39,7 @@ def create(
     Examples:
       afield client create "beamline 7"
       afield client create portal --redirect-uri https://portal.example.org/back
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.wire.rest_logins import ClientWish, NewClient
 
     wish = ClientWish(name, has_secret=not native, redirect_uris=redirect_uri or [])
@@ -60,7 +60,7 @@ def list_(service: ServiceUrl = None, as_json: AsJson = False) -> None:
     Examples:
       afield client list
       afield client list --json
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.wire.rest_logins import ClientList
 
     found = ask_service(service).get(_PATH, ClientList).clients
@@ -92,7 +92,7 @@ def delete(
     \b
     Example:
       afield client delete 4b116d3c-1703-4f8f-9f6f-39921e5864df
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.ids import parse_id
 
     client_id = parse_id(client_id, "client")

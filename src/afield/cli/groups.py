@@ -42,7 +42,7 @@ def create(
     \b
     Example:
       afield group create physics --description "who may use the cluster"
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.wire.rest_people import Group, GroupWish
 
     made = ask_service(service).post(_PATH, GroupWish(name, description), Group)
@@ -59,7 +59,7 @@ def list_(service: ServiceUrl = None, as_json: AsJson = False) -> None:
     Examples:
       afield group list
       afield group list --json
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     found = _mine(ask_service(service))
     if as_json:
         print_json(found)
@@ -75,7 +75,7 @@ def show(group: _Group, service: ServiceUrl = None, as_json: AsJson = False) -> 
     \b
     Example:
       afield group show physics
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     found = _find(ask_service(service), group)
     if as_json:
         print_json(found)
@@ -103,7 +103,7 @@ def invite(
     Examples:
       afield group invite physics
       afield group invite physics --username ada --manager
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.wire.rest_people import Invitation, InvitationWish
 
     questions = ask_service(service)
@@ -127,7 +127,7 @@ def join(
     \b
     Example:
       afield group join k3Zx...
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.wire.rest_people import Group, InvitationAnswer
 
     answer = InvitationAnswer(code.strip().rstrip("/").rpartition("/")[2])
@@ -144,7 +144,7 @@ def leave(group: _Group, service: ServiceUrl = None, as_json: AsJson = False) ->
     \b
     Example:
       afield group leave physics
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.wire.rest_logins import WhoAmI
 
     questions = ask_service(service)
@@ -173,7 +173,7 @@ def remove(
     \b
     Example:
       afield group remove physics bob
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     questions = ask_service(service)
     found = _find(questions, group)
     member = _member(found, who)
@@ -190,7 +190,7 @@ def delete(group: _Group, service: ServiceUrl = None, as_json: AsJson = False) -
     \b
     Example:
       afield group delete physics
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     questions = ask_service(service)
     found = _find(questions, group)
     questions.delete(f"{_PATH}/{found.id}")

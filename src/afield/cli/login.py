@@ -69,7 +69,7 @@ def login(
       afield login --service https://afield.example.org
       afield login --device
       afield login --client-id ID --client-secret - < secret.txt
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.sdk.login.source import checked_url, find_url
 
     way = _way(browser=browser, device=device, no_browser=no_browser)
@@ -111,7 +111,7 @@ def logout(
     Examples:
       afield logout
       afield logout --all
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.sdk.login.ending import log_out
     from afield.sdk.login.stored import all_logins
 
@@ -138,7 +138,7 @@ def whoami(service: ServiceUrl = None, as_json: AsJson = False) -> None:
     Examples:
       afield whoami
       afield whoami --json
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.wire.rest_logins import WhoAmI
 
     questions = ask_service(service)

@@ -42,7 +42,7 @@ def create(
     Examples:
       afield token create "nightly run"
       afield token create laptop --days 7 --json
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.wire.rest_logins import NewToken, TokenWish
 
     wish = TokenWish(label, None if no_end else max(60.0, days * _DAY_S), scope or None)
@@ -62,7 +62,7 @@ def list_(service: ServiceUrl = None, as_json: AsJson = False) -> None:
     Examples:
       afield token list
       afield token list --json
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.wire.rest_logins import TokenList
 
     found = ask_service(service).get(_PATH, TokenList).tokens
@@ -85,7 +85,7 @@ def revoke(
     \b
     Example:
       afield token revoke 0f3a9c52d1e07b44
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from urllib.parse import quote
 
     questions = ask_service(service)

@@ -26,7 +26,7 @@ def configure(
     Examples:
       afield endpoint configure mine
       afield endpoint configure mine --display-name "The big one" --service-url https://afield.example.org
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.endpoint.host.defaults import write_defaults
     from afield.endpoint.host.directory import endpoint_directory
 

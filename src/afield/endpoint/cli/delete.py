@@ -30,7 +30,7 @@ def delete(
     Examples:
       afield endpoint delete mine
       afield endpoint delete mine --yes --force
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.endpoint.host.directory import endpoint_directory
     from afield.endpoint.host.lock import holder
 

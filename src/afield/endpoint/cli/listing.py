@@ -24,7 +24,7 @@ def list_(
     Examples:
       afield endpoint list
       afield endpoint list --json
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.endpoint.host.directory import all_endpoints
     from afield.sdk.login.known import user_dir
 

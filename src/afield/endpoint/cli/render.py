@@ -24,7 +24,7 @@ def render(
     \b
     Example:
       afield endpoint render mine --options '{"max_workers": 4}'
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     import msgspec
     import yaml
 

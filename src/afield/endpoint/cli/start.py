@@ -33,7 +33,7 @@ def start(name: Name = "default", detach: Detach = False, endpoint_uuid: Endpoin
       afield endpoint start mine
       afield endpoint start mine --detach
       AFIELD_SERVICE_URL=https://afield.example.org AFIELD_TOKEN=... afield endpoint start mine
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.endpoint.host.directory import endpoint_directory
     from afield.endpoint.manager.owner import read_settings
 
@@ -54,7 +54,7 @@ def restart(name: Name = "default", detach: Detach = False, endpoint_uuid: Endpo
     \b
     Example:
       afield endpoint restart mine --detach
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.endpoint.host.directory import endpoint_directory
     from afield.endpoint.manager.owner import read_environment, read_settings, read_template
 

@@ -36,7 +36,7 @@ def stop(
     \b
     Example:
       afield endpoint stop mine
-    """  # noqa: D301 - \b keeps lines as they are
+    """
     from afield.endpoint.host.directory import endpoint_directory
 
     directory = endpoint_directory(name)
