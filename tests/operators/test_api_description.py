@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from afield.service.api.openapi import EXTENSION_PREFIX, document
-from afield.service.api.routes import ROUTES
+from afield.service.api.routes import ROUTES, description
 from afield.service.api.samples import sample
 
 LISTED = [route for route in ROUTES if route.is_listed]
@@ -54,6 +54,19 @@ class TestEachRoute:
         published = route.path.startswith(("/v2/", "/v3/"))
         assert not (published and operation.get("x-afield-extension"))
         assert operation.get("x-afield-extension", False) or not route.path.startswith(EXTENSION_PREFIX)
+
+
+@pytest.mark.anyio
+async def test_the_whole_description_has_every_route():
+    whole = await description(None)
+    said = {(method.upper(), path) for path, methods in whole["paths"].items() for method in methods}
+    assert said == {(route.method, route.path) for route in ROUTES}
+    for methods in whole["paths"].values():
+        for operation in methods.values():
+            assert operation["summary"]
+            assert operation["responses"]
+    names = [operation["operationId"] for methods in whole["paths"].values() for operation in methods.values()]
+    assert len(names) == len(set(names))
 
 
 def test_operations_have_names_of_their_own():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any, Final
 
 from afield.service.api import oauth
-from afield.service.api.ask import Ask
+from afield.service.api.late import page
 from afield.service.api.route import Route
 from afield.service.auth.oauth.scopes import ANY_AUTH, COMPUTE, MANAGE_PROJECTS, OPENID, VIEW_CONSENTS
 
@@ -18,21 +17,12 @@ _KNOWN: Final = ANY_AUTH | {COMPUTE}
 _OWN: Final = frozenset({MANAGE_PROJECTS, VIEW_CONSENTS, OPENID})
 
 
-def _page(method: str, path: str, module: str, name: str) -> Route:
-    # They take forms and give pages or redirects: nothing that the API's description could say. What they take is
-    # loaded when somebody first asks for it.
-    async def late(ask: Ask) -> object:
-        return await getattr(import_module(f"afield.service.api.{module}"), name)(ask)
-
-    return Route(method, path, late, gives=_ANY, is_open=True, is_listed=False)
-
-
 # fmt: off
 OAUTH_ROUTES: Final[tuple[Route, ...]] = (
-    _page("POST", "/v2/oauth2/token", "oauth_tokens", "token"),
-    _page("POST", "/v2/oauth2/token/revoke", "oauth_tokens", "revocation"),
-    _page("POST", "/v2/oauth2/token/introspect", "oauth_tokens", "introspection"),
-    _page("POST", "/v2/oauth2/device_authorization", "oauth_tokens", "device_authorization"),
+    page("POST", "/v2/oauth2/token", "oauth_tokens", "token"),
+    page("POST", "/v2/oauth2/token/revoke", "oauth_tokens", "revocation"),
+    page("POST", "/v2/oauth2/token/introspect", "oauth_tokens", "introspection"),
+    page("POST", "/v2/oauth2/device_authorization", "oauth_tokens", "device_authorization"),
     Route("GET", "/v2/oauth2/userinfo", oauth.user, gives=_ANY, scopes=_OPENID),
     Route("POST", "/v2/oauth2/userinfo", oauth.user, gives=_ANY, scopes=_OPENID),
     Route("GET", "/v2/api/identities", oauth.identity_list, gives=_ANY, query=("ids", "usernames", "include"),
@@ -43,22 +33,22 @@ OAUTH_ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/.well-known/oauth-authorization-server", oauth.configuration, gives=_ANY, is_open=True),
     Route("GET", "/jwk.json", oauth.jwks, gives=_ANY, is_open=True),
 
-    _page("GET", "/v2/oauth2/authorize", "oauth_pages", "authorize"),
-    _page("GET", "/v2/web/continue", "oauth_pages", "go_on"),
-    _page("GET", "/v2/web/login", "oauth_pages", "login_page"),
-    _page("POST", "/v2/web/login", "oauth_pages", "log_in"),
-    _page("POST", "/v2/web/consent", "oauth_pages", "consent"),
-    _page("GET", "/v2/web/auth-code", "oauth_pages", "pasted_code"),
-    _page("GET", "/", "oauth_pages", "front"),
-    _page("GET", "/device", "oauth_device", "page"),
-    _page("POST", "/device", "oauth_device", "typed"),
-    _page("POST", "/v2/web/device", "oauth_device", "confirm"),
-    _page("GET", "/v2/web/logout", "oauth_account", "logout_page"),
-    _page("POST", "/v2/web/logout", "oauth_account", "log_out"),
-    _page("GET", "/v2/web/invitation", "oauth_account", "invitation"),
-    _page("POST", "/v2/web/invitation", "oauth_account", "set_password"),
-    _page("GET", "/v2/web/password", "oauth_account", "password_page"),
-    _page("POST", "/v2/web/password", "oauth_account", "change_password"),
-    _page("GET", "/v2/web/style.css", "oauth_pages", "style"),
+    page("GET", "/v2/oauth2/authorize", "oauth_pages", "authorize"),
+    page("GET", "/v2/web/continue", "oauth_pages", "go_on"),
+    page("GET", "/v2/web/login", "oauth_pages", "login_page"),
+    page("POST", "/v2/web/login", "oauth_pages", "log_in"),
+    page("POST", "/v2/web/consent", "oauth_pages", "consent"),
+    page("GET", "/v2/web/auth-code", "oauth_pages", "pasted_code"),
+    page("GET", "/", "oauth_pages", "front"),
+    page("GET", "/device", "oauth_device", "page"),
+    page("POST", "/device", "oauth_device", "typed"),
+    page("POST", "/v2/web/device", "oauth_device", "confirm"),
+    page("GET", "/v2/web/logout", "oauth_account", "logout_page"),
+    page("POST", "/v2/web/logout", "oauth_account", "log_out"),
+    page("GET", "/v2/web/invitation", "oauth_account", "invitation"),
+    page("POST", "/v2/web/invitation", "oauth_account", "set_password"),
+    page("GET", "/v2/web/password", "oauth_account", "password_page"),
+    page("POST", "/v2/web/password", "oauth_account", "change_password"),
+    page("GET", "/v2/web/style.css", "oauth_pages", "style"),
 )
 # fmt: on

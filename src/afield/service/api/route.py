@@ -27,7 +27,7 @@ class Route:
     :param is_open: no token is needed
     :param opens: says of a request whether it needs no token, though others do
     :param scopes: a token that is good for some things only must be good for one of these
-    :param is_listed: it is in the API's description; pages for people are not
+    :param is_listed: it takes and gives JSON; others are described by :mod:`afield.service.api.openapi_forms`
     :param is_repeated: asked twice it is done twice, and clients repeat it without saying so
     """
 
