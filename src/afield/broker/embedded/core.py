@@ -7,7 +7,8 @@ Theory of operation
     performs its outbox and says so with :meth:`Broker.performed`.
 
 Rules
-    1. Everything about delivery is in this file and ``queues``; how it looks on a wire is not.
+    1. Everything about delivery is in this file and ``queues``; what exists, and who may use it, is in ``register``;
+       how it looks on a wire is in none of them.
     2. A message that was accepted is in a queue, held unacknowledged by a channel, or settled. It moves between these
        in one step, and its receipt, if a publisher waits for one, moves with it and is settled once.
     3. A session that ends puts back what it holds before anybody is given anything, so order is kept.
@@ -34,25 +35,13 @@ from afield.broker.embedded.queues import (
     Session,
     Subscription,
 )
+from afield.broker.embedded.register import Refusal, Register
 from afield.broker.embedded.replies import Reply
-from afield.broker.embedded.routing import Exchange
 
 __all__ = ["Broker", "Refusal", "Routed"]
 
 #: Routing keys that one session was found to be allowed; forgotten when there are many, because they come from outside.
 _REMEMBERED_KEYS: Final = 4_096
-
-
-class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
-    """The broker says no.
-
-    :param code: in words of AMQP 0-9-1
-    :param text: for people
-    """
-
-    def __init__(self, code: Reply, text: str) -> None:
-        super().__init__(code, text)
-        self.code, self.text = code, text
 
 
 class Routed(Enum):
@@ -76,9 +65,8 @@ class Broker:
     def __init__(self, on_settled: Callable[[str, list[Message], Session], None] | None = None) -> None:
         self.on_settled = on_settled
         self._hushed = False
-        # The nameless exchange leads to every queue by its name (AMQP 0-9-1, section 2.1.2.4).
-        self.exchanges: dict[str, Exchange[Queue]] = {"": Exchange("", "direct")}
-        self.queues: dict[str, Queue] = {}
+        self._register = Register()
+        self.queues = self._register.queues
         self.sessions: dict[Session, None] = {}
 
     # What exists
@@ -88,36 +76,20 @@ class Broker:
 
         :raises Refusal: it exists, and is of another kind
         """
-        exchange = self.exchanges.setdefault(name, Exchange(name, kind))
-        if exchange.kind != kind:
-            raise Refusal(Reply.PRECONDITION_FAILED, f"exchange {name!r} is {exchange.kind}, not {kind}")
+        self._register.declare_exchange(name, kind)
 
     def declare_queue(self, spec: QueueSpec, bindings: Iterable[Binding] = ()) -> None:
         """Make it and its bindings exist.
 
         :raises Refusal: a binding speaks of an exchange that does not exist
         """
-        wanted = list(bindings)
-        for binding in wanted:
-            self._exchange(binding.exchange)
-        queue = self.queues.get(spec.name)
-        if queue is None:
-            queue = self.queues[spec.name] = Queue(spec.name, confirm_on_ack=spec.confirm_on_ack)
-            self.exchanges[""].bind(queue, spec.name)
-            queue.bindings.add(("", spec.name))
-        queue.confirm_on_ack = spec.confirm_on_ack
-        for binding in wanted:
-            self.exchanges[binding.exchange].bind(queue, binding.pattern)
-            queue.bindings.add((binding.exchange, binding.pattern))
+        self._register.declare_queue(spec, bindings)
 
     def delete_queue(self, name: str) -> int:
         """Remove it with what waits in it, and tell its consumers; how many messages that were."""
-        queue = self.queues.pop(name, None)
+        queue = self._register.forget_queue(name)
         if queue is None:
             return 0
-        queue.deleted = True
-        for exchange, pattern in queue.bindings:
-            self.exchanges[exchange].unbind(queue, pattern)
         for consumer in list(queue.consumers):
             self.cancel(consumer)
             consumer.channel.session.emit(Cancelled(consumer))
@@ -219,13 +191,7 @@ class Broker:
 
         :raises Refusal: one does not, or may not be known
         """
-        for what, name, known in (("exchange", exchange, self.exchanges), ("queue", queue, self.queues)):
-            if name is None:
-                continue
-            if not session.permissions.may_inspect(name):
-                raise Refusal(Reply.ACCESS_REFUSED, f"{session.permissions.name} has no access to {what} {name!r}")
-            if name not in known:
-                raise Refusal(Reply.NOT_FOUND, f"no {what} {name!r}")
+        self._register.check(session.permissions, exchange=exchange, queue=queue)
 
     def publish(self, session: Session, message: Message, token: object = None) -> Routed:
         """Take a message in.
@@ -236,10 +202,7 @@ class Broker:
         key = (message.exchange, message.routing_key)
         if key not in session.allowed:
             self._allow(session, key)
-        exchange = self.exchanges.get(message.exchange)
-        if exchange is None:
-            raise Refusal(Reply.NOT_FOUND, f"no exchange {message.exchange!r}")
-        queues = exchange.route(message.routing_key)
+        queues = self._register.exchange(message.exchange).route(message.routing_key)
         if not queues:
             return Routed.NOWHERE
         slow = sum(1 for queue in queues if queue.confirm_on_ack) if token is not None else 0
@@ -266,7 +229,7 @@ class Broker:
         :raises Refusal: no such queue, not theirs, or somebody has it
         """
         login = channel.session.permissions.name
-        queue = self._readable(channel.session, queue_name)
+        queue = self._register.readable(channel.session.permissions, queue_name)
         if queue.exclusive or (exclusive and queue.consumers):
             raise Refusal(Reply.ACCESS_REFUSED, f"queue {queue_name!r} in exclusive use, not available to {login}")
         consumer = Subscription(channel, queue, name, prefetch=prefetch, no_ack=no_ack)
@@ -288,7 +251,7 @@ class Broker:
 
     def get(self, channel: Channel, queue_name: str, *, no_ack: bool) -> tuple[int, Entry, int] | None:
         """Take one message without subscribing: (tag, entry, how many are left); None: it is empty."""
-        queue = self._readable(channel.session, queue_name)
+        queue = self._register.readable(channel.session.permissions, queue_name)
         if not queue.depth:
             return None
         entry = queue.pop()
@@ -333,27 +296,8 @@ class Broker:
 
     # Inside
 
-    def _exchange(self, name: str) -> Exchange[Queue]:
-        exchange = self.exchanges.get(name)
-        if exchange is None:
-            raise Refusal(Reply.NOT_FOUND, f"no exchange {name!r}")
-        return exchange
-
-    def _readable(self, session: Session, name: str) -> Queue:
-        if not session.permissions.may_consume(name):
-            raise Refusal(Reply.ACCESS_REFUSED, f"{session.permissions.name} has no access to queue {name!r}")
-        queue = self.queues.get(name)
-        if queue is None:
-            raise Refusal(Reply.NOT_FOUND, f"no queue {name!r}")
-        return queue
-
     def _allow(self, session: Session, key: tuple[str, str]) -> None:
-        exchange, routing_key = key
-        if not session.permissions.may_publish(exchange, routing_key):
-            raise Refusal(
-                Reply.ACCESS_REFUSED,
-                f"{session.permissions.name} has no access to exchange {exchange!r} with routing key {routing_key!r}",
-            )
+        self._register.check_publish(session.permissions, *key)
         if len(session.allowed) >= _REMEMBERED_KEYS:
             session.allowed.clear()
         session.allowed.add(key)
