@@ -396,6 +396,7 @@ EXPECTED: dict[tuple[str, str], str | dict[str, Case]] = {
     ("POST", "/v2/web/logout"): OPEN,
     ("GET", "/v2/web/invitation"): OPEN,
     ("POST", "/v2/web/invitation"): OPEN,
+    ("POST", "/v2/web/group-invitation"): OPEN,
     ("GET", "/v2/web/password"): OPEN,
     ("POST", "/v2/web/password"): OPEN,
     ("GET", "/v2/web/style.css"): OPEN,

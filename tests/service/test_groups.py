@@ -205,7 +205,7 @@ async def test_a_browser_is_told_what_to_do(door: Door):
     status, page = await door.ask(None, "GET", f"/afield/v1/invitations/{one}", accept="text/html")
     assert status == 200
     assert f"afield group join {one}" in page.decode()
-    assert "'team'" in page.decode()
+    assert "Join team?" in page.decode()
 
 
 _GROUP = "/afield/v1/groups/{team}"

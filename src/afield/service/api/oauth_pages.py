@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from afield.service.api.ask import Ask
 from afield.service.api.oauth import form_of, here
@@ -17,13 +18,14 @@ from afield.service.auth.oauth.authorize import AuthorizationRequest, SentBack, 
 from afield.service.auth.oauth.browser import Browser, LoggedIn
 from afield.service.auth.oauth.clients import find_client
 from afield.service.auth.oauth.device import DeviceRequest
-from afield.service.auth.oauth.errands import Errand, Visit
+from afield.service.auth.oauth.errands import Errand, JoinRequest, ProgramErrand, Visit
 from afield.service.auth.oauth.fields import parse_fields
 from afield.service.auth.oauth.login import TooMany, WrongLogin
 from afield.service.auth.oauth.needs import asked, unmet
 from afield.service.auth.oauth.problems import OAuthError
 from afield.service.auth.oauth.scopes import SCOPES
 from afield.service.domain.people import ClientRecord, ConsentRecord, IdentityRecord
+from afield.service.use.people.invitations import LINK
 
 __all__ = [
     "authorize",
@@ -32,6 +34,7 @@ __all__ = [
     "consent_values",
     "go_on",
     "is_unmet",
+    "join_url",
     "log_in",
     "logged_in",
     "login_page",
@@ -96,6 +99,8 @@ async def go_on(ask: Ask) -> Reply:
     if errand is None:
         said = f"You are {person.identity.username} on this service. You may close this page."
         return show(ask, browser, "message", title="You are logged in", text=said, is_bad=False, links=_FOR_ONESELF)
+    if isinstance(errand, JoinRequest):
+        return redirect(join_url(errand.code), _NO_STORE)
     client = await find_client(ask.uses.oauth.people, errand.client_id)
     if client is None:
         return trouble(ask, "The program that sent you here may not be used any more. Ask whoever runs it.")
@@ -222,6 +227,11 @@ async def browser_of(ask: Ask) -> Browser:
     return await browsers.look(ask.cookie(browsers.cookie_name))
 
 
+def join_url(code: str) -> str:
+    """Where an invitation into a group is answered."""
+    return LINK + quote(code, safe="")
+
+
 async def proven_form(ask: Ask) -> tuple[Browser, dict[str, str]] | Reply:
     """A form that came from a page which this browser got from here; or what to say of one that did not."""
     try:
@@ -283,7 +293,7 @@ async def is_unmet(ask: Ask, errand: Errand, person: LoggedIn | None) -> bool:
 
 
 def consent_values(
-    ask: Ask, client: ClientRecord, errand: AuthorizationRequest | DeviceRequest, person: LoggedIn, text: str
+    ask: Ask, client: ClientRecord, errand: ProgramErrand, person: LoggedIn, text: str
 ) -> dict[str, Any]:
     """What the page that asks for consent shows."""
     details, warning, action = [], None, "/v2/web/consent"
@@ -325,7 +335,9 @@ async def _login(ask: Ask, browser: Browser, visit: Visit, *, wrong: str | None 
     oauth, errand = ask.uses.oauth, visit.errand
     places = [{"name": one.name, "url": one.url(visit.text)} for one in oauth.outside.values()]
     values = {"wrong": wrong, "errand": visit.text, "program": None, "message": None, "asked": None, "username": ""}
-    if errand is not None:
+    if isinstance(errand, JoinRequest):
+        values["asked"] = "Log in to answer the invitation into a group."
+    elif errand is not None:
         client = await find_client(oauth.people, errand.client_id)
         needs = errand.needs
         named = {one.id: one.username for one in (await oauth.people.identities(needs.identities)).values()}

@@ -47,6 +47,7 @@ OAUTH_ROUTES: Final[tuple[Route, ...]] = (
     page("POST", "/v2/web/logout", "oauth_account", "log_out"),
     page("GET", "/v2/web/invitation", "oauth_account", "invitation"),
     page("POST", "/v2/web/invitation", "oauth_account", "set_password"),
+    page("POST", "/v2/web/group-invitation", "group_invitation", "answer"),
     page("GET", "/v2/web/password", "oauth_account", "password_page"),
     page("POST", "/v2/web/password", "oauth_account", "change_password"),
     page("GET", "/v2/web/style.css", "oauth_pages", "style"),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from afield.service.api.ask import Ask
-from afield.service.api.reply import TEXT, Reply
+from afield.service.api.reply import Reply
 from afield.wire.rest_people import (
     Group,
     GroupChange,
@@ -31,14 +29,6 @@ __all__ = [
     "show_invitation",
     "take_back_invitation",
 ]
-
-#: for somebody who opens the link of an invitation in a browser
-_PAGE: Final = """{inviter} invites you to the group {group!r}, as a {role}.
-
-To join, give this to the program that you work with Afield by:
-
-    afield group join {code}
-"""
 
 
 async def listing(ask: Ask) -> GroupList:
@@ -84,12 +74,12 @@ async def invite(ask: Ask, group_id: str, body: InvitationWish) -> Invitation:
 
 
 async def show_invitation(ask: Ask, code: str) -> InvitationShown | Reply:
-    """What somebody is invited to, for whoever has the code; in a browser, what to do with it."""
-    shown = await ask.uses.invitations.show(code)
+    """What somebody is invited to, for whoever has the code; in a browser, a page on which to answer."""
     if "text/html" not in (ask.header(b"accept") or ""):
-        return shown
-    page = _PAGE.format(inviter=shown.invited_by, group=shown.group_name, role=shown.role, code=code)
-    return Reply(page.encode(), content_type=TEXT, headers={"cache-control": "no-store"})
+        return await ask.uses.invitations.show(code)
+    from afield.service.api import group_invitation  # what pages take is loaded when somebody asks for one
+
+    return await group_invitation.invited(ask, code)
 
 
 async def accept(ask: Ask, body: InvitationAnswer) -> Group:

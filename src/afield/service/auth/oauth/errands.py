@@ -10,13 +10,28 @@ import msgspec
 
 from afield.service.auth.oauth.authorize import AuthorizationRequest
 from afield.service.auth.oauth.device import DeviceRequest
+from afield.service.auth.oauth.needs import NOTHING, Needs
 from afield.service.auth.oauth.sealed import Seal
 from afield.service.clock import Clock
 
-__all__ = ["Errand", "Errands", "Visit"]
+__all__ = ["Errand", "Errands", "JoinRequest", "ProgramErrand", "Visit"]
 
+
+class JoinRequest(msgspec.Struct, frozen=True, tag="join"):
+    """Somebody follows the link of an invitation into a group."""
+
+    code: str
+
+    @property
+    def needs(self) -> Needs:
+        """Of the login: that there is one."""
+        return NOTHING
+
+
+#: A program waits for what comes of it.
+ProgramErrand = AuthorizationRequest | DeviceRequest
 #: What somebody came to a page for; None: just to log in.
-Errand = AuthorizationRequest | DeviceRequest | None
+Errand = ProgramErrand | JoinRequest | None
 
 _PURPOSE: Final = "errand"
 

@@ -24,7 +24,7 @@ from afield.service.use.people.named import find_identity
 from afield.service.use.people.permit import Permit
 from afield.wire.rest_people import Group, Invitation, InvitationShown, InvitationWish
 
-__all__ = ["LINK", "Invitations"]
+__all__ = ["LINK", "Invitations", "Offer"]
 
 #: What comes before the code in the link of an invitation, below the service's address.
 LINK: Final = "/afield/v1/invitations/"
@@ -43,6 +43,22 @@ class _Good:
     role: MemberRole
     #: the only one who may use it
     identity_id: str | None
+
+    def is_for(self, caller: Caller) -> bool:
+        return self.identity_id is None or caller.is_one_of(self.identity_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What an invitation is to somebody who has its code.
+
+    :param is_theirs: they may use it; False: it is for somebody else
+    :param is_joined: they are in the group already, as that or as more
+    """
+
+    shown: InvitationShown
+    is_theirs: bool
+    is_joined: bool
 
 
 class Invitations:
@@ -77,8 +93,15 @@ class Invitations:
 
         :raises Refusal: it lets nobody in
         """
+        return _shown(await self._good(code))
+
+    async def offer(self, caller: Caller, code: str) -> Offer:
+        """What it is to the caller.
+
+        :raises Refusal: it lets nobody in
+        """
         good = await self._good(code)
-        return InvitationShown(good.team.id, good.team.name, good.inviter.username, good.role, good.ticket.expires_at)
+        return Offer(_shown(good), good.is_for(caller), _is_enough(await self._mine(caller, good), good.role))
 
     async def accept(self, caller: Caller, code: str) -> Group:
         """Join. Who is in the group already stays what they are, and the invitation stays good.
@@ -86,10 +109,10 @@ class Invitations:
         :raises Refusal: it does not let the caller in
         """
         good = await self._good(code)
-        if good.identity_id is not None and not caller.is_one_of(good.identity_id):
+        if not good.is_for(caller):
             raise people_refusals.invitation_not_found()
-        mine = [one for one in await self._people.members(good.team.id) if caller.is_one_of(one.identity_id)]
-        if any(one.role in {MemberRole.MANAGER, good.role} for one in mine):
+        mine = await self._mine(caller, good)
+        if _is_enough(mine, good.role):
             return await self._groups.describe(caller, good.team.id)
         if await self._people.take_ticket(good.ticket.digest) is None:
             raise people_refusals.invitation_not_found()
@@ -100,6 +123,19 @@ class Invitations:
             raise people_refusals.invitation_not_found()
         return await self._groups.describe(caller, good.team.id)
 
+    async def decline(self, caller: Caller, code: str) -> InvitationShown:
+        """Say no. An invitation that is for the caller alone is used up by that; one that is for whoever has the code
+        stays good, for it may be meant for others.
+
+        :raises Refusal: it does not let the caller in anyhow
+        """
+        good = await self._good(code)
+        if not good.is_for(caller):
+            raise people_refusals.invitation_not_found()
+        if good.identity_id is not None:
+            await self._people.take_ticket(good.ticket.digest)
+        return _shown(good)
+
     async def take_back(self, caller: Caller, code: str) -> None:
         """Nobody joins by it any more.
 
@@ -109,6 +145,9 @@ class Invitations:
         await self._permit.check(Action.MANAGE_TEAM, caller, good.team)
         if await self._people.take_ticket(good.ticket.digest) is None:
             raise people_refusals.invitation_not_found()
+
+    async def _mine(self, caller: Caller, good: _Good) -> list[MemberRecord]:
+        return [one for one in await self._people.members(good.team.id) if caller.is_one_of(one.identity_id)]
 
     async def _good(self, code: str) -> _Good:
         ticket = await self._people.ticket(_digest(code))
@@ -124,6 +163,14 @@ class Invitations:
             if manages is not None:
                 raise people_refusals.invitation_not_found()
         return _Good(ticket, team, inviter, MemberRole(said["role"]), said.get("identity_id"))
+
+
+def _is_enough(mine: list[MemberRecord], role: MemberRole) -> bool:
+    return any(one.role in {MemberRole.MANAGER, role} for one in mine)
+
+
+def _shown(good: _Good) -> InvitationShown:
+    return InvitationShown(good.team.id, good.team.name, good.inviter.username, good.role, good.ticket.expires_at)
 
 
 def _digest(code: str) -> bytes:
