@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 
+import msgspec
 import pytest
 
 from afield.service.domain.caller import Caller
@@ -169,8 +170,10 @@ class TestInvitations:
         await world.uses.teams.set_member(ADA, team, BOB.id, MemberWish("member"))
         with refused(404, "INVITATION_NOT_FOUND"):
             await world.uses.invitations.show(one)
-        by_operator = await code(world, team, replace(EVE, is_admin=True))
-        await world.uses.invitations.accept(EVE, by_operator)
+
+    async def test_whoever_runs_the_service_stays_who_they_are(self, world, team):
+        by_host = await code(world, team, replace(EVE, is_admin=True))
+        await world.uses.invitations.accept(EVE, by_host)
 
     async def test_it_is_taken_back(self, world, team):
         one = await code(world, team)
@@ -185,7 +188,7 @@ class TestInvitations:
         assert one not in repr(kept)
 
     async def test_a_ticket_of_another_kind_is_no_invitation(self, world, team):
-        content = {"team_id": team, "role": "manager", "invited_by": ADA.id, "by_operator": True}
+        content = {"team_id": team, "role": "manager", "invited_by": ADA.id, "by_host": True}
         await world.store.people.put_ticket(TicketRecord(sha256(b"x").digest(), "device", content, 9e9))
         with refused(404, "INVITATION_NOT_FOUND"):
             await world.uses.invitations.accept(BOB, "x")
@@ -195,6 +198,30 @@ class TestInvitations:
         await world.store.people.put_account(account)
         one = await code(world, team, replace(EVE, is_admin=True))
         assert (await world.uses.invitations.show(one)).invited_by == "eve"
+        assert await world.store.people.change_account(account, msgspec.structs.replace(account, is_admin=False))
+        with refused(404, "INVITATION_NOT_FOUND"):
+            await world.uses.invitations.accept(BOB, one)
+
+    async def test_it_ends_with_the_identity_by_which_somebody_administrated(self, world, team):
+        linked = identity("eve@elsewhere", 8)
+        await world.store.people.put_identity(msgspec.structs.replace(linked, person_id="p"))
+        await world.store.people.put_identity(msgspec.structs.replace(EVE.identity, person_id="p"))
+        await world.store.people.put_account(AccountRecord(EVE.id, "eve", 1.0, is_admin=True))
+        one = await code(world, team, Caller(linked, linked=(EVE.identity,), is_admin=True))
+        await world.uses.invitations.show(one)
+        await world.store.people.put_identity(linked)  # unlinked
+        with refused(404, "INVITATION_NOT_FOUND"):
+            await world.uses.invitations.accept(BOB, one)
+
+    async def test_a_disabled_account_invites_nobody(self, world, team):
+        account = AccountRecord(BOB.id, "bob", 1.0)
+        await world.store.people.put_account(account)
+        await join(world, team, BOB, role="manager")
+        one = await code(world, team, BOB)
+        await world.uses.invitations.show(one)
+        assert await world.store.people.change_account(account, msgspec.structs.replace(account, disabled_at=2.0))
+        with refused(404, "INVITATION_NOT_FOUND"):
+            await world.uses.invitations.accept(EVE, one)
 
 
 async def test_a_browser_is_told_what_to_do(door: Door):

@@ -1,7 +1,8 @@
 """Invitations into groups: a code that is good once, and for a while.
 
-What is kept is the code's SHA-256. An invitation is as good as whoever made it: once they manage the group no more, it
-lets nobody in.
+What is kept is the code's SHA-256. An invitation is as good as whoever made it: once they manage the group no more,
+administrate the service no more, if that is why they could, or their account is disabled, it lets nobody in. Whoever
+runs the service has no account of which that could be read, and stays who they are.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from afield.service.domain.access import Action
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import IdentityRecord, MemberRecord, MemberRole, TeamRecord, TicketRecord
 from afield.service.store.base import Store
-from afield.service.use.people.callers import caller_of
+from afield.service.use.people.callers import caller_of, is_shut_out
 from afield.service.use.people.groups import Groups
 from afield.service.use.people.named import find_identity
 from afield.service.use.people.permit import Permit
@@ -80,7 +81,8 @@ class Invitations:
         if team is None:
             raise people_refusals.team_not_found(team_id)
         await self._permit.check(Action.MANAGE_TEAM, caller, team)
-        content = {"team_id": team.id, "role": wish.role, "invited_by": caller.id, "by_operator": caller.is_admin}
+        by_host = caller.is_admin and not await self._has_account(caller)
+        content = {"team_id": team.id, "role": wish.role, "invited_by": caller.id, "by_host": by_host}
         if wish.username is not None:
             content["identity_id"] = (await find_identity(self._people, username=wish.username)).id
         code = secrets.token_urlsafe(_BYTES)
@@ -149,6 +151,9 @@ class Invitations:
     async def _mine(self, caller: Caller, good: _Good) -> list[MemberRecord]:
         return [one for one in await self._people.members(good.team.id) if caller.is_one_of(one.identity_id)]
 
+    async def _has_account(self, caller: Caller) -> bool:
+        return any([await self._people.account_of(one) is not None for one in caller.ids])
+
     async def _good(self, code: str) -> _Good:
         ticket = await self._people.ticket(_digest(code))
         if ticket is None or ticket.kind != _KIND or self._clock.now() >= ticket.expires_at:
@@ -156,9 +161,9 @@ class Invitations:
         said = ticket.content
         team = await self._people.team(said["team_id"])
         inviter = await self._people.identity(said["invited_by"])
-        if team is None or inviter is None:
+        if team is None or inviter is None or await is_shut_out(self._people, inviter):
             raise people_refusals.invitation_not_found()
-        if not said["by_operator"]:
+        if not said.get("by_host", False):
             manages = await self._permit.refusal(Action.MANAGE_TEAM, await caller_of(self._people, inviter), team)
             if manages is not None:
                 raise people_refusals.invitation_not_found()
