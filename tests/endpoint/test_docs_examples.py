@@ -10,7 +10,17 @@ import pytest
 
 from afield.endpoint.host import marked
 from afield.endpoint.manager.template import Template, load_schema, render
-from afield.endpoint.settings import EngineSettings, ManagerSettings, UserSettings, manager_settings
+from afield.endpoint.settings import (
+    EngineSettings,
+    ExecutorSettings,
+    HtexSettings,
+    ManagerSettings,
+    MpiSettings,
+    ProcessPoolSettings,
+    ThreadPoolSettings,
+    UserSettings,
+    manager_settings,
+)
 from afield.errors import ConfigurationError
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,7 +37,8 @@ def blocks(kind):
 
 def rendered(text, schema=None, **options):
     empty = {"parent_config": {}, "user_runtime": {}, "mapped_identity": {}}
-    return render(Template(text, Path("/nowhere/page.md"), schema), options, **empty)
+    made = render(Template(text, Path("/nowhere/page.md"), schema), options, **empty)
+    return made.settings, made.warnings
 
 
 @pytest.mark.parametrize("text", [text for text in blocks("yaml") if "engine:" in text])
@@ -66,11 +77,22 @@ def defaults(record, prefix=""):
     return {prefix + field.name: field.default for field in msgspec.structs.fields(record) if field.name != "engine"}
 
 
+def own(record, base):
+    """What a record has beside those of its base."""
+    return {f"engine.{key}": default for key, default in defaults(record).items() if key not in defaults(base)}
+
+
 @pytest.mark.parametrize(
     ("title", "expected"),
     [
         ("config.yaml", defaults(ManagerSettings)),
-        ("user_config_template.yaml.j2, as rendered", defaults(EngineSettings, "engine.") | defaults(UserSettings)),
+        ("user_config_template.yaml.j2, as rendered", defaults(UserSettings)),
+        ("engine, of every type", {"engine.type": ...} | defaults(EngineSettings, "engine.")),
+        ("ProcessPoolEngine", own(ProcessPoolSettings, EngineSettings)),
+        ("ThreadPoolEngine", own(ThreadPoolSettings, EngineSettings)),
+        ("GlobusComputeEngine", own(HtexSettings, EngineSettings)),
+        ("GlobusMPIEngine", own(MpiSettings, HtexSettings)),
+        ("ExecutorEngine", own(ExecutorSettings, EngineSettings)),
     ],
 )
 def test_the_reference_has_every_key_with_its_default(title, expected):

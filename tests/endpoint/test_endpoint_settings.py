@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from afield.endpoint.host import marked
-from afield.endpoint.settings import EngineSettings, ManagerSettings, UserSettings, manager_settings, user_settings
+from afield.endpoint.settings import (
+    ManagerSettings,
+    ProcessPoolSettings,
+    ThreadPoolSettings,
+    UserSettings,
+    manager_settings,
+    user_settings,
+)
 from afield.errors import ConfigurationError
 
 ID = "4b116d3c-1703-4f8f-9f6f-39921e5864df"
@@ -72,8 +79,7 @@ endpoint_setup: |
 endpoint_teardown:
 """)
     assert warnings == []
-    block = EngineSettings(
-        type="ThreadPoolEngine",
+    block = ThreadPoolSettings(
         max_workers=3,
         working_dir="/scratch",
         run_in_sandbox=True,
@@ -133,7 +139,8 @@ def test_what_is_wrong_in_a_managers_file_is_told(text, said):
             "engine:\n  type: ProcesPoolEngine",
             (
                 'line 2: engine.type "ProcesPoolEngine" is not an engine that is installed here: write one of '
-                "ProcessPoolEngine, ThreadPoolEngine; did you mean ProcessPoolEngine?"
+                "ProcessPoolEngine, ThreadPoolEngine, GlobusComputeEngine, GlobusMPIEngine, ExecutorEngine; "
+                "did you mean ProcessPoolEngine?"
             ),
         ),
         ("engine:\n\n  max_workers: 0", "line 3: engine.max_workers should be a whole number from 1 up, and is 0"),
@@ -152,7 +159,7 @@ def test_what_is_wrong_in_a_template_is_told(text, said):
 )
 def test_accelerators_are_counted_or_named(text, value):
     read, warnings = user(f"engine:\n  available_accelerators: {text}\n")
-    assert read == UserSettings(engine=EngineSettings(available_accelerators=value))
+    assert read == UserSettings(engine=ProcessPoolSettings(available_accelerators=value))
     assert warnings == []
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from afield.broker.base import Connector
 from afield.endpoint.engines.base import Engine
-from afield.endpoint.settings import ENGINE_TYPES, EngineSettings, ManagerSettings
+from afield.endpoint.settings import AnyEngineSettings, ManagerSettings, ProcessPoolSettings, ThreadPoolSettings
 from afield.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["connector", "engine", "manager"]
 
 
-def engine(settings: EngineSettings, directory: Path) -> Engine:
+def engine(settings: AnyEngineSettings, directory: Path) -> Engine:
     """The engine of a user endpoint.
 
     :param directory: the user endpoint's, in which its working directory is and its workers' log
-    :raises ConfigurationError: there is no engine of that name
+    :raises ConfigurationError: it cannot work here as it is configured
     """
     working_dir = directory / settings.working_dir
-    match settings.type:
-        case "ProcessPoolEngine":
+    match settings:
+        case ProcessPoolSettings():
             from afield.endpoint.engines import trees
             from afield.endpoint.engines.process import ProcessPoolEngine
 
@@ -43,13 +43,12 @@ def engine(settings: EngineSettings, directory: Path) -> Engine:
                 log=log,
                 environment={trees.ENDPOINT: str(directory)},
             )
-        case "ThreadPoolEngine":
+        case ThreadPoolSettings():
             from afield.endpoint.engines.thread import ThreadPoolEngine
 
             return ThreadPoolEngine(max_workers=settings.max_workers, working_dir=working_dir)
-    raise ConfigurationError(
-        f"engine.type {settings.type} is not installed here: write one of {', '.join(ENGINE_TYPES)}"
-    )
+        case _:
+            raise ConfigurationError(f"engine.type {settings.type} is not built yet")
 
 
 def _names(accelerators: int | Sequence[int | str]) -> list[str]:

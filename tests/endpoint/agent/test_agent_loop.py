@@ -15,7 +15,7 @@ from afield.broker.base import Properties, Publication
 from afield.endpoint.agent.journal import Journal
 from afield.endpoint.agent.orders import Refresh, Start, Stop
 from afield.endpoint.engines.process import ProcessPoolEngine
-from afield.endpoint.settings import EngineSettings, UserSettings
+from afield.endpoint.settings import ProcessPoolSettings, UserSettings
 from afield.errors import ConfigurationError, VersionMismatch
 from afield.wire.messages import CallOptions
 
@@ -143,7 +143,7 @@ async def test_what_an_engine_can_never_run_fails(service, running, parts):
 
 
 async def test_tasks_run_in_sandboxes_and_with_the_owners_limits(service, running, parts, tmp_path):
-    block = EngineSettings(run_in_sandbox=True, allowed_serializers=("x.Y",), result_size_limit=7)
+    block = ProcessPoolSettings(run_in_sandbox=True, allowed_serializers=("x.Y",), result_size_limit=7)
     async with running(UserSettings(engine=block)) as (_, engine):
         await service.send(parts.task("a"))
         await engine.has("a")

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from afield.endpoint.agent.orders import Start
 from afield.endpoint.manager.spawn import COMMAND, Child
-from afield.endpoint.settings import EngineSettings, UserSettings
+from afield.endpoint.settings import ProcessPoolSettings, UserSettings
 from afield.wire.messages import CallOptions, Cancel
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +35,7 @@ def f(witness, name, hold):
 """
 
 #: One worker, so that what is behind a task that holds has not begun.
-ONE = UserSettings(engine=EngineSettings(max_workers=1), idle_heartbeats_soft=0)
+ONE = UserSettings(engine=ProcessPoolSettings(max_workers=1), idle_heartbeats_soft=0)
 
 
 @pytest.fixture

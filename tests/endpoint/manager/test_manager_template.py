@@ -20,7 +20,7 @@ from afield.errors import ConfigurationError
 def rendered(text, options=None, schema=None, directory=None, **reserved):
     given = {"parent_config": {}, "user_runtime": {}, "mapped_identity": {}} | reserved
     source = (directory or Path("/nowhere")) / "t.j2"
-    return render(Template(text, source, schema), options or {}, **given)[0]
+    return render(Template(text, source, schema), options or {}, **given).settings
 
 
 def complaint(*arguments, **more):
@@ -123,9 +123,9 @@ def test_the_files_that_are_written_can_be_read(mine):
     assert (settings.display_name, warnings) == ('A "name"', [])
     template = read_template(mine, settings)
     reserved = {"parent_config": {}, "user_runtime": {}, "mapped_identity": {}}
-    assert render(template, {}, **reserved)[0].engine.max_workers is None
-    assert render(template, {"max_workers": 2}, **reserved)[0].engine.max_workers == 2
-    assert render(template, {"anything": "else"}, **reserved)[1] == []
+    assert render(template, {}, **reserved).settings.engine.max_workers is None
+    assert render(template, {"max_workers": 2}, **reserved).settings.engine.max_workers == 2
+    assert render(template, {"anything": "else"}, **reserved).warnings == []
     with pytest.raises(ConfigurationError, match="the option max_workers does not fit this endpoint"):
         render(template, {"max_workers": "many"}, **reserved)
     assert read_environment(mine) == {}

@@ -31,6 +31,8 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     credentials: QueueCredentials
     #: what goes unchanged into every heartbeat
     facts: dict[str, Any] = {}
+    #: where the keys of the engine block stand: ``engine.provider.type`` -> ``file, line N``
+    places: dict[str, str] = {}
 
 
 class Refresh(msgspec.Struct, frozen=True, tag="refresh"):

@@ -35,16 +35,16 @@ def render(
 
     directory = endpoint_directory(name)
     settings, warnings = read_settings(directory)
-    rendered, more = render_template(
+    rendered = render_template(
         read_template(directory, settings),
         _read(options),
         parent_config=msgspec.to_builtins(settings),
         user_runtime={},
         mapped_identity={"local": local_identity(), "globus": {"id": ""}},
     )
-    for warning in warnings + more:
+    for warning in warnings + rendered.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(yaml.safe_dump(msgspec.to_builtins(rendered), sort_keys=False).rstrip())
+    typer.echo(yaml.safe_dump(msgspec.to_builtins(rendered.settings), sort_keys=False).rstrip())
 
 
 def _read(options: str) -> dict[str, Any]:

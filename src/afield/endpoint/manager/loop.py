@@ -252,14 +252,15 @@ class Manager:
     def _prepared(self, command: StartCommand) -> tuple[Start, Mapping[str, str]]:
         """What a user endpoint is told, and its environment."""
         options = command.kwargs
-        settings, warnings = render(
+        rendered = render(
             read_template(self._directory, self._settings),
             options.user_opts,
             parent_config=msgspec.to_builtins(self._settings),
             user_runtime=options.user_runtime,
             mapped_identity={"local": local_identity(), "globus": {"id": command.globus_effective_identity}},
         )
-        for warning in warnings:
+        settings = rendered.settings
+        for warning in rendered.warnings:
             logger.warning("%s: %s", options.name, warning)
         if self._settings.allowed_functions is not None:
             settings = msgspec.structs.replace(settings, allowed_functions=self._settings.allowed_functions)
@@ -268,7 +269,8 @@ class Manager:
         place = self._directory.child(options.name)
         place.mkdir(mode=0o700, exist_ok=True)
         own = with_port_everywhere(options.amqp_creds, self._settings.amqp_port)
-        start = Start(options.name, str(place), settings, own, {**facts(), "endpoint_id": self.endpoint_id})
+        told = {**facts(), "endpoint_id": self.endpoint_id}
+        start = Start(options.name, str(place), settings, own, told, dict(rendered.places))
         return start, user_environment(self._directory)
 
     def _log_of(self, name: str) -> Path:

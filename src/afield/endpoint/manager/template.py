@@ -27,7 +27,7 @@ from afield.endpoint.host.marked import parse
 from afield.endpoint.settings import UserSettings, user_settings
 from afield.errors import ConfigurationError
 
-__all__ = ["RESERVED", "Template", "load_schema", "render"]
+__all__ = ["RESERVED", "Rendered", "Template", "load_schema", "render"]
 
 #: Characters beyond the first 65536.
 _BEYOND: Final = re.compile("([\U00010000-\U0010ffff])")
@@ -53,6 +53,22 @@ class Template:
     schema: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What a template made of a user's options.
+
+    :param settings: how the user endpoint works
+    :param warnings: for people, one line each
+    :param text: the YAML
+    :param places: where the keys of the engine block stand: ``engine.provider.type`` -> ``file, line N``
+    """
+
+    settings: UserSettings
+    warnings: list[str]
+    text: str
+    places: Mapping[str, str]
+
+
 def render(
     template: Template,
     options: Mapping[str, Any],
@@ -60,8 +76,8 @@ def render(
     parent_config: Mapping[str, Any],
     user_runtime: Mapping[str, Any],
     mapped_identity: Mapping[str, Any],
-) -> tuple[UserSettings, list[str]]:
-    """The settings that a user's options ask for, and warnings.
+) -> Rendered:
+    """The settings that a user's options ask for.
 
     :param options: what the user gave
     :param parent_config: the manager's settings
@@ -80,7 +96,10 @@ def render(
     variables = {name: _quoted(value, name) for name, value in options.items()}
     name = template.source.name
     text = _rendered(template, {**variables, **reserved, "_GC": reserved})
-    return user_settings(parse(text, f"{name} (rendered)"))
+    document = parse(text, f"{name} (rendered)")
+    settings, warnings = user_settings(document)
+    places = {".".join(map(str, path)): document.at(path) for path in document.lines if path[0] == "engine"}
+    return Rendered(settings, warnings, text, places)
 
 
 def load_schema(path: Path) -> Mapping[str, Any] | None:

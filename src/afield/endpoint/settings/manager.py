@@ -1,0 +1,71 @@
+"""``config.yaml``: what the owner of a machine decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from afield.endpoint.settings.kinds import Flag, Id, Ids, Period, Port, Seconds, Text
+from afield.endpoint.settings.reading import check
+from afield.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from afield.endpoint.host.marked import Document
+
+__all__ = ["ManagerSettings", "manager_settings"]
+
+
+class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``config.yaml``: what the owner of a machine decides."""
+
+    #: how people see this endpoint; the default is its name
+    display_name: Text | None = None
+    #: the service to register with; the default is AFIELD_SERVICE_URL, else the one that runs on this machine
+    service_url: Text | None = None
+    #: reach the queues on this port, whatever the service says
+    amqp_port: Port | None = None
+    #: seconds between two signs of life; the service calls an endpoint offline after two or three missed ones
+    heartbeat_period: Period = 30.0
+    #: ids of the only functions that may run here
+    allowed_functions: Ids | None = None
+    #: others may find it; running on it is another matter
+    public: Flag = False
+    #: identity ids of those who may manage it beside the owner
+    admins: Ids = ()
+    #: the id of the authentication policy, at the service, that everybody who runs tasks here must satisfy
+    authentication_policy: Id | None = None
+    #: results are not streamed, but given only to who satisfies the policy when they ask for them
+    high_assurance: Flag = False
+    #: log everything
+    debug: Flag = False
+    #: where logs go; the default is the endpoint's directory
+    log_dir: Text | None = None
+    #: the template of user endpoints, if it is not beside this file
+    user_config_template_path: Text | None = None
+    #: the JSON schema of the template's options, if it is not beside this file
+    user_config_schema_path: Text | None = None
+    #: a user endpoint that ends by itself within this many seconds of a start command is started again
+    mu_child_ep_grace_period_s: Seconds = 30.0
+
+
+#: Keys of the published endpoint that have no effect here.
+_UNUSED: Final = frozenset({
+    "amqp_credentials", "audit_log_path", "detach_endpoint", "email", "environment", "force_mt_allow_same_user",
+    "heartbeat_threshold", "identity_mapping_config_path", "local_compute_services", "multi_user", "pam", "stderr",
+    "stdout", "subscription_id",
+})  # fmt: skip
+
+
+def manager_settings(document: Document) -> tuple[ManagerSettings, list[str]]:
+    """The manager's record and warnings for its reader, one line each.
+
+    :raises ConfigurationError: with file, line and key
+    """
+    if "engine" in document.data:
+        raise ConfigurationError(
+            f"{document.at(('engine',))}: an engine block belongs in the template of user endpoints, "
+            "user_config_template.yaml.j2, beside this file: move it there"
+        )
+    values, warnings = check(ManagerSettings, document, (), document.data, unused=_UNUSED)
+    return ManagerSettings(**values), warnings

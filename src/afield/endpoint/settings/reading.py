@@ -1,0 +1,90 @@
+"""From a block of a file to the values of a record, key by key; whatever is wrong is told with file, line and key.
+
+Keys that the published endpoint knows and this one does not use are accepted with a warning, so that a file may move
+from there to here; a key that nobody knows is an error, for it is nearly always a slip of the pen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from afield.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from afield.endpoint.host.marked import Document, KeyPath
+
+__all__ = ["check", "did_you_mean", "shown"]
+
+
+def check(
+    record: type[msgspec.Struct],
+    document: Document,
+    path: KeyPath,
+    block: Mapping[Any, Any],
+    *,
+    unused: Collection[str] = (),
+    foreign: Mapping[str, str] | None = None,
+) -> tuple[dict[str, Any], list[str]]:
+    """Check a block against the fields of ``record``; the values that are set, and warnings.
+
+    :param path: the way to the block
+    :param unused: keys that are accepted with a warning
+    :param foreign: keys that belong elsewhere -> where, for people
+    :raises ConfigurationError: with file, line and key
+    """
+    fields = get_type_hints(record, include_extras=True)
+    values: dict[str, Any] = {}
+    warnings: list[str] = []
+    for key, value in block.items():
+        here = (*path, str(key))
+        name, where = ".".join(map(str, here)), document.at(here)
+        if key in fields:
+            if value is not None:  # `key:` with nothing behind it is a key that is not set, as templates often render
+                values[str(key)] = _convert(value, fields[key], f"{where}: {name}")
+        elif key in unused:
+            warnings.append(f"{where}: {name} has no effect in this version")
+        elif foreign and key in foreign:
+            raise ConfigurationError(f"{where}: {name} {foreign[key]}")
+        else:
+            raise ConfigurationError(
+                f"{where}: nobody knows the key {name}{did_you_mean(str(key), [*fields, *unused])}"
+            )
+    return values, warnings
+
+
+def _convert(value: Any, kind: Any, what: str) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{what} should be {_expected(kind)}, and is {shown(value)}") from error
+
+
+def _expected(kind: Any) -> str:
+    """The description of an annotated type, looking through ``| None``; of several, all."""
+    told: list[str] = []
+    for part in (kind, *getattr(kind, "__args__", ())):
+        told += [meta.description for meta in getattr(part, "__metadata__", ()) if _describes(meta)]
+    return " or ".join(told) or str(kind)
+
+
+def _describes(meta: object) -> bool:
+    return isinstance(meta, Meta) and bool(meta.description)
+
+
+def shown(value: Any) -> str:
+    """A value as it might stand in a file, not too long."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """What to put after a complaint about a word that nobody knows; empty where nothing is near."""
+    import difflib  # only a slip of the pen needs it
+
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
