@@ -90,7 +90,13 @@ class OwnBroker:
         self._flush = settled.flush
         self.settled: Settled | None = settled
         self.kept: Kept | None = None
-        self._broker = EmbeddedBroker(logins.authenticate, on_settled=self._taken)
+        limits = settings.limits
+        self._broker = EmbeddedBroker(
+            logins.authenticate,
+            handshakes=limits.queue_handshakes,
+            handshakes_per_address=limits.queue_handshakes_per_address,
+            on_settled=self._taken,
+        )
         self.connection: Connection = self._broker.connect_local()
         backlog = Backlog(settings.limits.group_queue_bytes)
         self.queues = Queues(self._broker, self.connection, clock, backlog=backlog)

@@ -75,6 +75,10 @@ class Limits:
     body_s: float = 20.0
     #: connections for HTTP at once; further ones are told to come again
     connections: int = 10_000
+    #: connections to the embedded broker that have not logged in, at once; each has ten seconds for it
+    queue_handshakes: int = 1_000
+    #: the same, of one address
+    queue_handshakes_per_address: int = 200
     #: seconds for which requests that are under way may go on when the service stops
     goodbye_s: float = 10.0
 

@@ -194,6 +194,11 @@ class Peer:
         return self.state is State.OVER
 
     @property
+    def logged_in(self) -> bool:
+        """Whether it has shown who it is."""
+        return self.session is not None
+
+    @property
     def in_handshake(self) -> bool:
         """Whether an end would be taken for a wrong password (rule 4)."""
         return self.state in (State.STARTING, State.CHECKING)

@@ -7,6 +7,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final, Protocol, cast
 
 from afield.broker.base import Authenticate, Permissions, Properties
@@ -14,6 +15,7 @@ from afield.broker.embedded import properties
 from afield.broker.embedded.admin import CoreAdmin
 from afield.broker.embedded.connection import Peer
 from afield.broker.embedded.core import Broker
+from afield.broker.embedded.door import Door
 from afield.broker.embedded.local import EVERYTHING, LocalConnection
 from afield.broker.embedded.offer import Settings
 from afield.broker.embedded.queues import Message, Session
@@ -35,6 +37,8 @@ _FAREWELL_S: Final = 2.0
 #: second for what is to be acknowledged, and take a connection that ends in between badly: clients stumble over what
 #: they could not acknowledge, endpoints run it again.
 _LAST_ACKS_S: Final = 1.0
+#: How often it is said that peers were sent away.
+_SAY_S: Final = 60.0
 
 
 class Reader(Protocol):
@@ -72,6 +76,10 @@ class EmbeddedBroker(CoreAdmin):
     :param heartbeat_s: what peers are asked for; one that is silent for twice as long is dropped; 0: no heartbeats
     :param frame_max: longest frame in bytes
     :param max_body: longest message body in bytes
+    :param handshakes: connections that may be there without having logged in; one more is hung up on at once. Each has
+        ten seconds for it
+    :param handshakes_per_address: the same, from one address
+    :param clock: seconds of any steady clock
     :param on_settled: called in the event loop when a peer has acknowledged messages of a queue, with its name and the
         messages in order. Must not wait, raise, or call the broker.
     """
@@ -83,12 +91,19 @@ class EmbeddedBroker(CoreAdmin):
         heartbeat_s: int = 60,
         frame_max: int = 131_072,
         max_body: int = 64 * 1024 * 1024,
+        handshakes: int = 1_000,
+        handshakes_per_address: int = 200,
+        clock: Callable[[], float] = monotonic,
         on_settled: Callable[[str, list[Settled]], None] | None = None,
     ) -> None:
         super().__init__(Broker())
         self.on_settled = on_settled
         self._authenticate = authenticate
         self._settings = Settings(heartbeat_s=heartbeat_s, frame_max=frame_max, max_body=max_body)
+        self.clock = clock
+        self._door = Door(handshakes, handshakes_per_address)
+        self._sent_away = 0
+        self._say_at = clock()
         self._servers: list[asyncio.Server] = []
         self._sockets: set[_Socket] = set()
         self._local: list[LocalConnection] = []
@@ -115,7 +130,10 @@ class EmbeddedBroker(CoreAdmin):
         :raises OSError: it is taken, or not ours to take
         """
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(self._accept, host, port, ssl=ssl, backlog=1024)
+        patience_s = None if ssl is None else self._settings.patience_s
+        server = await loop.create_server(
+            self._accept, host, port, ssl=ssl, backlog=1024, ssl_handshake_timeout=patience_s
+        )
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
@@ -169,6 +187,10 @@ class EmbeddedBroker(CoreAdmin):
 
     def joined(self, socket: _Socket) -> None:
         """A peer has come."""
+        if not self._door.come(socket.address):
+            self._send_away(socket)
+            return
+        socket.at_the_door = True
         self._sockets.add(socket)
         if not self._servers:
             # It was accepted in the moment in which we stopped. Before Start, an end means "come again".
@@ -178,6 +200,9 @@ class EmbeddedBroker(CoreAdmin):
 
     def changed(self, socket: _Socket) -> None:
         """A peer has gone, or got further."""
+        if socket.at_the_door and (socket.gone or socket.peer.logged_in):
+            socket.at_the_door = False
+            self._door.leave(socket.address)
         if socket.gone:
             self._sockets.discard(socket)
         self.heard()
@@ -186,6 +211,17 @@ class EmbeddedBroker(CoreAdmin):
         """A peer said something."""
         if self._waiting is not None:
             self._waiting.set()
+
+    def _send_away(self, socket: _Socket) -> None:
+        socket.abort()
+        self._sent_away += 1
+        if self.clock() >= self._say_at:
+            logger.warning(
+                "hung up on %d connections since this was last said, the latest from %s: too many wait to log in",
+                self._sent_away,
+                socket.address,
+            )
+            self._sent_away, self._say_at = 0, self.clock() + _SAY_S
 
     def _tick(self) -> None:
         self._ticking = None
@@ -230,16 +266,23 @@ class _Socket(asyncio.Protocol):
         self._login: asyncio.Task[None] | None = None
         self._flushing = False
         self.gone = False
-        self.peer = Peer(core, settings, self._wake, self._loop.time())
+        #: counted among those that have not logged in
+        self.at_the_door = False
+        #: where it comes from
+        self.address = ""
+        self._clock = broker.clock
+        self.peer = Peer(core, settings, self._wake, self._clock())
 
     # From the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        peername = transport.get_extra_info("peername")
+        self.address = str(peername[0]) if peername else ""  # gone already
         self._broker.joined(self)
 
     def data_received(self, data: bytes) -> None:
-        self.peer.receive(data, self._loop.time())
+        self.peer.receive(data, self._clock())
         self._broker.heard()
         login = self.peer.take_login()
         if login is not None:
@@ -272,12 +315,12 @@ class _Socket(asyncio.Protocol):
             # It had a whole tick to take our last words.
             self.abort()
             return
-        self.peer.tick(self._loop.time())
+        self.peer.tick(self._clock())
         self._wake()
 
     def say_goodbye(self) -> None:
         """End it in good order."""
-        self.peer.close(Reply.CONNECTION_FORCED, "the broker is shutting down", self._loop.time())
+        self.peer.close(Reply.CONNECTION_FORCED, "the broker is shutting down", self._clock())
         self._wake()
 
     def abort(self) -> None:
@@ -297,7 +340,7 @@ class _Socket(asyncio.Protocol):
             return
         if permissions is None:
             logger.warning("login %r was refused", login)
-        self.peer.authenticated(permissions, self._loop.time())
+        self.peer.authenticated(permissions, self._clock())
         self._wake()
         self._broker.changed(self)
 
@@ -311,7 +354,7 @@ class _Socket(asyncio.Protocol):
         transport = self._transport
         if self.gone or transport is None:
             return
-        data = self.peer.data_to_send(self._loop.time())
+        data = self.peer.data_to_send(self._clock())
         if data:
             transport.write(data)
         if self.peer.over:
