@@ -267,7 +267,7 @@ async def site(
         data_dir = tmp_path / f"data{len(sites)}"
         data_dir.mkdir()
         (data_dir / "secret").write_text(secret)
-        service = Service()
+        service = Service(settings.pop("clock", None))
         running = await service.start(
             Settings(
                 data_dir=data_dir,

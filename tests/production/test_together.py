@@ -83,12 +83,38 @@ class TestPostgres(TogetherConformance):
             two.tell(News("start", "again"))
             assert (await heard.get()).about == "again"
 
+    async def test_who_lost_its_connection_knows_that_it_is_deaf_and_says_later_what_it_could_not(
+        self, seat: Seat, postgres_url: str
+    ) -> None:
+        one, two = await seat(), await seat()
+        missed, heard = asyncio.Event(), asyncio.Queue[News]()
+        hears_then: list[bool] = []
+        one.on_missed(lambda: hears_then.append(one.hears))
+        one.on_missed(missed.set)
+        two.listen("doubt", heard.put_nowait)
+        assert isinstance(one, PostgresReplica)
+        lost = one._connection
+        connection = await asyncpg.connect(postgres_url)
+        await connection.execute("SELECT pg_terminate_backend($1)", lost.get_server_pid())
+        await connection.close()
+        async with asyncio.timeout(PATIENCE_S):
+            while one.hears:
+                await asyncio.sleep(0)
+            one.tell(News("doubt", "a"))
+            await one.all_said()
+            assert (await heard.get()).about == "a"
+            await missed.wait()
+        assert hears_then == [True]
+        assert one.hears
+
 
 async def test_who_is_alone_is_on_duty() -> None:
     single = Single()
     await single.open()
     assert single.on_duty
+    assert single.hears
     single.tell(News("start", "a"))
+    await single.all_said()
     async with single.alone("a"), single.alone("a"):  # a key does not keep a service from itself
         pass
     await single.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from hashlib import sha256
@@ -9,14 +10,16 @@ from hashlib import sha256
 import pytest
 
 from afield.errors import DataDirectoryError
+from afield.service.auth import tokens as tokens_module
 from afield.service.auth.local import local_owner, service_secret
 from afield.service.auth.queue_logins import QueueLogins
-from afield.service.auth.tokens import BearerTokens
+from afield.service.auth.tokens import BearerTokens, digest_of
 from afield.service.clock import HandClock
 from afield.service.domain.names import ClientLogin, CoreLogin, UserLogin
-from afield.service.domain.people import IdentityRecord, TokenKind
+from afield.service.domain.people import AccountRecord, IdentityRecord, TokenKind
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.store.memory import MemoryStore
+from afield.service.together.memory import MemoryReplica, Table
 
 pytestmark = pytest.mark.anyio
 
@@ -85,13 +88,70 @@ class TestTokens:
         await tokens.revoke(token)
         assert await tokens.authenticate(f"Bearer {token}") is None
 
-    async def test_it_is_revoked_within_seconds_elsewhere(self, tokens, store, clock):
-        token = await tokens.issue(ADA.id, "laptop", kind=TokenKind.SERVICE)
-        elsewhere = BearerTokens(store, clock)
-        await elsewhere.authenticate(f"Bearer {token}")
-        await tokens.revoke(token)
+    @pytest.fixture
+    async def replicas(self) -> tuple[MemoryReplica, MemoryReplica]:
+        table = Table()
+        both = MemoryReplica(table), MemoryReplica(table)
+        for each in both:
+            await each.open()
+        return both
+
+    @pytest.mark.parametrize("way", ["token", "identity", "doubt"])
+    async def test_it_is_refused_elsewhere_at_the_news(self, store, clock, replicas, way):
+        here, elsewhere = (BearerTokens(store, clock, each) for each in replicas)
+        heard = asyncio.Event()
+        replicas[1].listen("doubt", lambda _: heard.set())
+        token = await here.issue(ADA.id, "laptop", kind=TokenKind.PERSONAL)
+        assert await elsewhere.authenticate(f"Bearer {token}") is not None
+        if way == "token":
+            await here.revoke(token)
+        elif way == "identity":
+            await here.revoke_all(identity_id=ADA.id)
+        else:
+            account = AccountRecord(ADA.id, "ada", 1.0, disabled_at=2.0)
+            await store.people.put_account(account)
+            await here.doubt()
+        await heard.wait()
+        assert await elsewhere.authenticate(f"Bearer {token}") is None
+
+    async def test_others_are_believed_on_when_one_is_revoked(self, store, clock, replicas):
+        here, elsewhere = (BearerTokens(store, clock, each) for each in replicas)
+        heard = asyncio.Event()
+        replicas[1].listen("doubt", lambda _: heard.set())
+        token, other = [await here.issue(ADA.id, one, kind=TokenKind.PERSONAL) for one in ("laptop", "robot")]
+        for each in (token, other):
+            assert await elsewhere.authenticate(f"Bearer {each}") is not None
+        await here.revoke(other)
+        await heard.wait()
+        await store.people.delete_token(digest_of(token))  # past all services
+        assert await elsewhere.authenticate(f"Bearer {token}") is not None
+        assert await elsewhere.authenticate(f"Bearer {other}") is None
         clock.advance(5)
         assert await elsewhere.authenticate(f"Bearer {token}") is None
+
+    async def test_who_hears_nothing_believes_nothing_and_looks_again_afterwards(self, store, clock, replicas):
+        here, elsewhere = (BearerTokens(store, clock, each) for each in replicas)
+        first, second = [await here.issue(ADA.id, one, kind=TokenKind.PERSONAL) for one in ("laptop", "robot")]
+        for each in (first, second):
+            assert await elsewhere.authenticate(f"Bearer {each}") is not None
+        replicas[1].go_deaf()
+        await here.revoke(first)
+        assert await elsewhere.authenticate(f"Bearer {first}") is None
+        assert await elsewhere.authenticate(f"Bearer {second}") is not None
+        await here.revoke(second)
+        replicas[1].hear_again()
+        assert await elsewhere.authenticate(f"Bearer {second}") is None
+
+    async def test_who_can_tell_nobody_answers_when_nobody_believes_any_more(self, store, clock, monkeypatch):
+        class Mute(MemoryReplica):
+            async def all_said(self) -> None:
+                await asyncio.Event().wait()
+
+        monkeypatch.setattr(tokens_module, "_BELIEVED_S", 0.01)
+        here = BearerTokens(store, clock, Mute(Table()))
+        token = await here.issue(ADA.id, "laptop", kind=TokenKind.PERSONAL)
+        await here.revoke(token)
+        assert await here.authenticate(f"Bearer {token}") is None
 
 
 class TestQueueLogins:

@@ -197,7 +197,7 @@ async def test_who_came_in_as_another_identity_of_theirs_is_shut_out_too(place: 
     account = await place.people.account_of(account_id)
     assert account is not None
     await place.people.put_account(msgspec.structs.replace(account, disabled_at=2.0))
-    place.tokens.doubt()
+    await place.tokens.doubt()
     assert await place.who(token) is None
     assert (await place.oauth.browsers.look(browser.value)).person is None
     await place.people.put_account(account)

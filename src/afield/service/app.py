@@ -140,7 +140,7 @@ class Service:
         secret = service_secret(settings.data_dir)
         together = await self._join(settings, stack)
         records = Records(store, self._clock, together)
-        tokens = BearerTokens(store, self._clock)
+        tokens = BearerTokens(store, self._clock, together)
         owner = local_owner(secret, self._clock.now())
         await store.people.put_identity(owner)
         token = await tokens.issue(owner.id, "the person who runs this service", _TOKEN_LIFE_S, kind=TokenKind.SERVICE)

@@ -62,6 +62,22 @@ class _Together:
         assert text.startswith("üüü")
         assert len(text.encode()) <= MOST_BYTES
 
+    async def test_what_was_said_is_heard_without_the_teller(self, seat: Seat) -> None:
+        one, two = await seat(), await seat()
+        assert two.hears
+        ear = _ear(two, "doubt")
+        async with asyncio.timeout(_PATIENCE_S):
+            await one.all_said()  # nothing is to be said
+            one.tell(News("doubt", "a"))
+            await one.all_said()
+            two.tell(News("doubt", "mine"))
+            await asyncio.gather(two.all_said(), two.all_said())
+        await one.close()
+        assert (await _soon(ear)).about == "a"
+        assert ear.empty()
+        async with asyncio.timeout(_PATIENCE_S):
+            await one.all_said()  # who has left does not wait
+
     async def test_one_is_on_duty_and_another_after_it(self, seat: Seat) -> None:
         one, two = await seat(), await seat()
         assert (one.on_duty, two.on_duty) == (True, False)

@@ -2,12 +2,20 @@
 
 A token is looked up by its digest: how long that takes says nothing about a token that is not known, for nobody can
 choose digests.
+
+Who a token's holder is, is believed for some seconds, so that a busy client costs one look for all its requests. What
+is revoked, disabled or deleted ends that at once: here, when the request that asks for it is answered; in the other
+replicas within the delivery of one NOTIFY, which was committed before that answer was given. A replica that cannot hear
+the others believes nothing meanwhile. There remain as long as a belief lasts: a connection that broke without either
+side's being told, and what somebody changes in the database past the services.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from typing import Final
@@ -17,17 +25,24 @@ from afield.service.clock import Clock
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import Session, TokenKind, TokenRecord
 from afield.service.store.base import Store
-from afield.service.use.people.callers import caller_of, is_shut_out
+from afield.service.together.base import News, Together
+from afield.service.together.single import Single
+from afield.service.use.people.callers import admitted
 
 __all__ = ["BearerTokens", "digest_of"]
 
-#: How long, in seconds, a token is believed without another look, and so how long a revoked one may live on elsewhere.
+#: How long, in seconds, a token is believed without another look, if nobody says that something was revoked.
 _BELIEVED_S: Final = 5.0
 
 #: How many are believed at once; when there are more, all are looked up again.
 _MOST: Final = 10_000
 
 _SCHEME: Final = "bearer "
+
+#: What services tell each other: look again who the holder of the token with this digest is; of all tokens, if none.
+_DOUBT: Final = "doubt"
+
+_SINGLE: Final = Single()
 
 _LETS_IN: Final = frozenset({TokenKind.ACCESS, TokenKind.PERSONAL, TokenKind.SERVICE})
 
@@ -38,11 +53,17 @@ def digest_of(token: str) -> bytes:
 
 
 class BearerTokens:
-    """An :class:`~afield.service.auth.base.Authenticator` by tokens in the store."""
+    """An :class:`~afield.service.auth.base.Authenticator` by tokens in the store.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    :param together: the other services on this store
+    """
+
+    def __init__(self, store: Store, clock: Clock, together: Together = _SINGLE) -> None:
         self._store = store
         self._clock = clock
+        self._together = together
+        together.listen(_DOUBT, self._others_doubt)
+        together.on_missed(self._forget)
         # digest -> (believed until, who)
         self._believed: dict[bytes, tuple[float, Caller]] = {}
         # How often something was revoked: a look that began before it is believed no longer than it took.
@@ -55,7 +76,7 @@ class BearerTokens:
         digest = digest_of(authorization[len(_SCHEME) :].strip())
         now = self._clock.now()
         believed = self._believed.get(digest)
-        if believed is not None and now < believed[0]:
+        if believed is not None and now < believed[0] and self._together.hears:
             return believed[1]
         return await self._look_up(digest, now)
 
@@ -91,9 +112,9 @@ class BearerTokens:
         identity = await people.identity(token.identity_id)
         if identity is None or not await self._is_client_in_use(token):
             return None
-        if await is_shut_out(people, identity):
+        caller = await admitted(people, identity)
+        if caller is None:
             return None
-        caller = await caller_of(people, identity)
         return replace(
             caller,
             scopes=None if token.scopes is None else frozenset(token.scopes),
@@ -154,21 +175,41 @@ class BearerTokens:
         return await self._store.people.prolong_token(digest_of(token), self._clock.now() + lifetime_s)
 
     async def revoke(self, token: str) -> None:
-        """It lets nobody in any more; here at once, in other replicas within seconds."""
-        digest = digest_of(token)
+        """It lets nobody in any more."""
+        await self.revoke_digest(digest_of(token))
+
+    async def revoke_digest(self, digest: bytes) -> None:
+        """The same, for whoever does not have the token."""
         await self._store.people.delete_token(digest)
-        self._revocations += 1
-        self._believed.pop(digest, None)
+        self._forget(digest)
+        await self._tell(digest.hex())
 
     async def revoke_all(
         self, *, family: str | None = None, identity_id: str | None = None, client_id: str | None = None
     ) -> int:
         """Nor does any that matches all that is given; how many that were."""
         count = await self._store.people.delete_tokens(family=family, identity_id=identity_id, client_id=client_id)
-        self.doubt()
+        await self.doubt()
         return count
 
-    def doubt(self) -> None:
-        """Look at every token again: something about accounts, groups or clients has changed."""
+    async def doubt(self) -> None:
+        """Look at every token again, in all replicas: something about accounts or clients has changed."""
+        self._forget()
+        await self._tell("")
+
+    async def _tell(self, digest: str) -> None:
+        self._together.tell(News(_DOUBT, digest))
+        # Where nobody can be told, the others stop believing by themselves in that time.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BELIEVED_S):
+                await self._together.all_said()
+
+    def _others_doubt(self, news: News) -> None:
+        self._forget(bytes.fromhex(news.about) if news.about else None)
+
+    def _forget(self, digest: bytes | None = None) -> None:
         self._revocations += 1
-        self._believed.clear()
+        if digest is None:
+            self._believed.clear()
+        else:
+            self._believed.pop(digest, None)

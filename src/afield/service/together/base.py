@@ -4,7 +4,8 @@ What every implementation promises, and ``afield.testing.together`` checks:
 
 - *News* reach all other replicas, after they have been told, in the order in which one replica told them; never the one
   that told. They say that something in the store has changed, or what somebody may be waiting for. They may be lost
-  when a connection is: then ``missed`` is called, and whoever hangs on news looks into the store.
+  when the hearer's connection is: then ``hears`` is False for that while, ``missed`` is called at its end, and whoever
+  hangs on news looks into the store. When the teller's is lost, they are told later, and perhaps twice.
 - *Duty*: of all replicas at most one is on duty at a time, and soon after it is gone another is. While a connection is
   being lost two may believe it for some seconds; so what is done on duty may be done twice without harm.
 - *One at a time*: of all who ask for the same key, one has it until it lets go or is gone.
@@ -55,6 +56,18 @@ class Together(Protocol):
 
     def tell(self, news: News) -> None:
         """Tell all other replicas. Does not wait."""
+
+    async def all_said(self) -> None:
+        """Return when what was told so far is on its way: others hear it although this replica ends now.
+
+        Takes as long as that cannot be said, so bound it.
+        """
+
+    @property
+    def hears(self) -> bool:
+        """Whether news reach this replica just now, as far as it knows. While they do not, it must not believe what
+        others may have made untrue.
+        """
 
     def listen(self, topic: str, listener: Listener) -> None:
         """Hear what others tell about a topic. The listener must not block."""

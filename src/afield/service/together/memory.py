@@ -33,6 +33,7 @@ class MemoryReplica:
         self._listeners: dict[str, list[Listener]] = {}
         self._missed: list[Callable[[], None]] = []
         self._first = asyncio.Event()
+        self._is_deaf = False
 
     async def open(self) -> None:
         """Sit down."""
@@ -54,8 +55,18 @@ class MemoryReplica:
 
     def hear(self, news: News) -> None:
         """Somebody told something."""
+        if self._is_deaf:
+            return
         for listener in self._listeners.get(news.topic, ()):
             listener(news)
+
+    async def all_said(self) -> None:
+        """The event loop has it."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether nobody made it deaf."""
+        return not self._is_deaf
 
     def listen(self, topic: str, listener: Listener) -> None:
         """Hear what others tell about a topic."""
@@ -67,6 +78,16 @@ class MemoryReplica:
 
     def be_deaf_for_a_moment(self) -> None:
         """News may have been lost."""
+        self.go_deaf()
+        self.hear_again()
+
+    def go_deaf(self) -> None:
+        """Hear nothing any more, as with a lost connection."""
+        self._is_deaf = True
+
+    def hear_again(self) -> None:
+        """The connection is there again."""
+        self._is_deaf = False
         for listener in self._missed:
             listener()
 

@@ -78,6 +78,9 @@ class PostgresReplica:
         self._keeper: asyncio.Task[None] | None = None
         self._duty = asyncio.Event()
         self._unsaid: list[bytes] = []
+        # Who waits until what is unsaid has been said.
+        self._waiting: list[asyncio.Future[None]] = []
+        self._is_saying = False
         self._something = asyncio.Event()
 
     async def open(self) -> None:
@@ -107,6 +110,10 @@ class PostgresReplica:
                 await self._say(connection)
             with suppress(*_LOST):
                 await connection.close(timeout=_PATIENCE_S)
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
         pool, self._pool = self._pool, None
         if pool is not None:
             with suppress(*_LOST):
@@ -117,6 +124,20 @@ class PostgresReplica:
         """Tell all others, as soon as the connection is free."""
         self._unsaid.append(_encode(_Told(self._name, cut(news))))
         self._something.set()
+
+    async def all_said(self) -> None:
+        """Return when PostgreSQL has committed it; at once when this replica has left."""
+        if self._keeper is None or not (self._unsaid or self._is_saying):
+            return
+        said = asyncio.get_running_loop().create_future()
+        self._waiting.append(said)
+        self._something.set()
+        await said
+
+    @property
+    def hears(self) -> bool:
+        """Whether the connection that listens is up. One that was cut without a word counts as up for some seconds."""
+        return self._connection is not None and not bool(self._connection.is_closed())
 
     def listen(self, topic: str, listener: Listener) -> None:
         """Hear what others tell about a topic."""
@@ -177,14 +198,25 @@ class PostgresReplica:
     async def _say(self, connection: Any) -> None:
         self._something.clear()
         unsaid, self._unsaid = self._unsaid, []
-        if unsaid:
-            texts = [one.decode() for one in unsaid]
-            async with asyncio.timeout(_PATIENCE_S):
-                await connection.execute(
-                    "SELECT pg_notify($1, said) FROM unnest($2::text[]) WITH ORDINALITY AS t(said, n) ORDER BY n",
-                    _CHANNEL,
-                    texts,
-                )
+        waiting, self._waiting = self._waiting, []
+        self._is_saying, is_said = True, False
+        try:
+            if unsaid:
+                texts = [one.decode() for one in unsaid]
+                async with asyncio.timeout(_PATIENCE_S):
+                    await connection.execute(
+                        "SELECT pg_notify($1, said) FROM unnest($2::text[]) WITH ORDINALITY AS t(said, n) ORDER BY n",
+                        _CHANNEL,
+                        texts,
+                    )
+            is_said = True
+        finally:
+            self._is_saying = False
+            if not is_said:  # others have missed nothing, so nobody tells them to look: it is said later
+                self._unsaid, self._waiting = unsaid + self._unsaid, waiting + self._waiting
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
 
     async def _look(self, connection: Any) -> None:
         async with asyncio.timeout(_PATIENCE_S):

@@ -25,6 +25,14 @@ class Single:
     def tell(self, news: News) -> None:
         """There is nobody."""
 
+    async def all_said(self) -> None:
+        """At once."""
+
+    @property
+    def hears(self) -> bool:
+        """Always: there is nothing to miss."""
+        return True
+
     def listen(self, topic: str, listener: Listener) -> None:
         """Nobody will say anything."""
 

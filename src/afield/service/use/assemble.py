@@ -124,7 +124,7 @@ def assemble(
     :param together: the other services on this store
     :param handed_over: told of submits whose tasks are in their queue, by the first task
     """
-    oauth = oauth or OAuth(store, clock, BearerTokens(store, clock), secret=token_bytes())
+    oauth = oauth or OAuth(store, clock, BearerTokens(store, clock, together), secret=token_bytes())
     wishes = Wishes(store, together)
     refill = Refill(store, records, queues, wishes=wishes, in_flight=in_flight)
     groups = TaskGroups(records, queues, refill, clock)

@@ -79,7 +79,7 @@ class OutsideIdentities:
         joined = msgspec.structs.replace(there, person_id=person_id)
         for one in (*person.identities, joined):
             await self._people.put_identity(msgspec.structs.replace(one, person_id=person_id))
-        self._tokens.doubt()
+        await self._tokens.doubt()
         return joined
 
     async def unlink(self, person: LoggedIn, identity_id: str) -> IdentityRecord:

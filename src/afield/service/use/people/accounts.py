@@ -129,7 +129,7 @@ class Accounts:
             await self._shut_out(after)
         elif before.disabled_at is not None and after.disabled_at is None:
             await self._let_clients_back(after.identity_id, before.disabled_at)
-        self._tokens.doubt()
+        await self._tokens.doubt()
         return await self._show(after)
 
     async def reset_password(self, caller: Caller, identity_id: str, wish: PasswordWish) -> NewPassword:
@@ -161,7 +161,7 @@ class Accounts:
             there = await self._people.link(outside.issuer, outside.subject)
             if there is not None and there.identity_id != account.identity_id:
                 await self._join(account, there.identity_id)
-        self._tokens.doubt()
+        await self._tokens.doubt()
         return await self._show(account)
 
     async def unlink(self, caller: Caller, identity_id: str, outside: OutsideIdentity) -> Account:

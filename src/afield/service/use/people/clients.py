@@ -78,7 +78,7 @@ class Clients:
         if refusal is not None:
             raise refusal
         await self._people.delete_client(client.id)
-        self._bearer.doubt()
+        await self._bearer.doubt()
 
 
 def _check_address(uri: str) -> None:

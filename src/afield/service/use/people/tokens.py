@@ -114,8 +114,7 @@ class Tokens:
                 if group[0].family is not None:
                     await self._bearer.revoke_all(family=group[0].family)
                 else:
-                    await self._people.delete_token(group[0].digest)
-                    self._bearer.doubt()
+                    await self._bearer.revoke_digest(group[0].digest)
                 return
         raise people_refusals.token_not_found(token_id)
 
