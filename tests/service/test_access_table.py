@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -143,6 +144,33 @@ def test_a_guest_of_a_published_endpoint_is_told_why_and_what_would_help():
     stranger = decide(Action.RUN_ON_ENDPOINT, PEOPLE["x"], OLD, TIES)
     assert stranger is not None
     assert "is shared with you" not in stranger.message
+
+
+@pytest.mark.parametrize(
+    ("action", "record"),
+    [
+        (Action.MANAGE_TEAM, TEAM),
+        (Action.CHANGE_POLICY, POLICY),
+        (Action.USE_CLIENT, CLIENT),
+        (Action.MANAGE_ACCOUNT, ACCOUNT),
+    ],
+)
+def test_an_operators_program_changes_nothing_of_others(action, record):
+    program = replace(PEOPLE["p"], is_program=True)
+    refusal = decide(action, program, record, TIES)
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (403, "LOGIN_REQUIRED")
+    assert decide(action, PEOPLE["p"], record, TIES) is None
+
+
+def test_an_operators_program_looks_and_changes_its_own():
+    program = replace(PEOPLE["p"], is_program=True)
+    for action, record in ((Action.SEE_TEAM, TEAM), (Action.SEE_POLICY, POLICY), (Action.USE_ACCOUNT, ACCOUNT)):
+        assert decide(action, program, record, TIES) is None
+    mine = MemberRecord("team", "operator", MemberRole.MANAGER, 0.0)
+    assert decide(Action.MANAGE_TEAM, program, TEAM, (*TIES, mine)) is None
+    own = PolicyRecord("p", "operator", "own", 0.0)
+    assert decide(Action.CHANGE_POLICY, program, own, TIES) is None
 
 
 def test_the_expectations_cover_every_action():

@@ -107,6 +107,12 @@ class TestGroups:
         with refused(404, "IDENTITY_NOT_FOUND"):
             await world.uses.teams.set_member(operator, team, NOWHERE, MemberWish("member"))
 
+    async def test_a_manager_who_administrates_puts_nobody_in_by_a_programs_token(self, world, team):
+        program = replace(ADA, is_admin=True, is_program=True)
+        with refused(409, "RESOURCE_CONFLICT", "invite them"):
+            await world.uses.teams.set_member(program, team, BOB.id, MemberWish("member"))
+        assert await members(world, team) == {"ada": "manager"}
+
     async def test_a_linked_identity_is_in_it_too(self, world, team):
         linked = Caller(EVE.identity, linked=(ADA.identity,))
         assert (await world.uses.teams.describe(linked, team)).role == "manager"

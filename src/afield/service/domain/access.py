@@ -17,6 +17,9 @@ why at once.
 What is hidden? Of tasks, tokens, clients, accounts, groups of people and invitations, nobody learns whether one that is
 not theirs exists: it is "not found". Functions, endpoints and task groups of others are "forbidden", as published; to
 ask for one, its id must be known.
+
+Who administrates the service may look at what is others' with any token of theirs, but changes it only once they have
+logged in: the scopes of a program's token speak of its holder's own things.
 """
 
 from __future__ import annotations
@@ -132,6 +135,9 @@ TABLE: Final[dict[Action, frozenset[Role]]] = {
     Action.MANAGE_ACCOUNT: frozenset({Role.OPERATOR}),
 }
 
+#: What nobody does as an operator by a program's token.
+_LOGGED_IN: Final = frozenset({Action.MANAGE_TEAM, Action.CHANGE_POLICY, Action.USE_CLIENT, Action.MANAGE_ACCOUNT})
+
 _REFUSALS: Final[dict[Action, Callable[[str], Refusal]]] = {
     Action.READ_FUNCTION: refusals.function_forbidden,
     Action.RUN_FUNCTION: refusals.function_forbidden,
@@ -205,6 +211,8 @@ def decide(action: Action, caller: Caller, record: Object, ties: Iterable[Tie] =
         is_guest = action is Action.RUN_ON_ENDPOINT and Role.OWNER not in mine
         if is_guest and isinstance(record, EndpointRecord) and not runs_guests(record):
             return refusals.endpoint_runs_no_guests(record.id)
+        if caller.is_program and action in _LOGGED_IN and mine & may == {Role.OPERATOR}:
+            return people_refusals.login_required()
         return None
     name = _name(record)
     seen = _SEEN.get(action)

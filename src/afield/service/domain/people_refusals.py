@@ -16,6 +16,7 @@ __all__ = [
     "grant_not_found",
     "identity_not_found",
     "invitation_not_found",
+    "login_required",
     "operators_only",
     "policy_forbidden",
     "policy_not_found",
@@ -40,6 +41,16 @@ def authorization_required(
 def operators_only(_name: str = "") -> Refusal:
     """Only for those who administrate the service."""
     return Refusal(403, "OPERATORS_ONLY", "Only those who administrate this service may do that. Ask whoever runs it.")
+
+
+def login_required() -> Refusal:
+    """A program's token is not enough to administrate the service."""
+    return Refusal(
+        403,
+        "LOGIN_REQUIRED",
+        "This is somebody else's, and what an administrator changes of others is not changed with a personal access "
+        "token, which programs hold. Run `afield login`, and repeat.",
+    )
 
 
 def identity_not_found(named: str) -> Refusal:

@@ -98,7 +98,7 @@ class Groups:
         team = await self._find(Action.MANAGE_TEAM, caller, team_id)
         found = await self._member(team.id, identity_id)
         if found is None:
-            if not caller.is_admin:
+            if not caller.is_admin or caller.is_program:
                 raise refusals.conflict(
                     f"{identity_id} is not in group {team.id}: invite them, so that they decide themselves."
                 )
