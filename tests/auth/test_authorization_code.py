@@ -295,6 +295,7 @@ class TestWhatIsToldToTheProgram:
             ({"code_challenge_method": None}, "invalid_request"),
             ({"access_type": "sometimes"}, "invalid_request"),
             ({"prompt": "maybe"}, "invalid_request"),
+            ({"prompt": "none consent"}, "invalid_request"),
             ({"max_age": "-1"}, "invalid_request"),
             ({"session_required_mfa": "perhaps"}, "invalid_request"),
             ({"session_required_identities": ",".join(["a"] * 50)}, "invalid_request"),
@@ -324,6 +325,21 @@ class TestWhatIsToldToTheProgram:
         there = {"client_id": client.id, "redirect_uri": "https://app.example.org/back"}
         await person.code(**there)
         assert "code" in site.said_back(await person.authorize(**there, prompt="none"))
+
+    async def test_prompt_consent_asks_for_what_was_consented_to_before(self, site):
+        person, client = site.person(), await site.client("https://app.example.org/back")
+        there = {"client_id": client.id, "redirect_uri": "https://app.example.org/back"}
+        await person.code(**there)
+        assert "code" in site.said_back(await person.authorize(**there))
+        page = await person.authorize(**there, prompt="consent")
+        assert "Let a program act for you?" in site.words(page)
+        assert "code" in site.said_back(await person.submit(decision="allow"))
+        site.clock.advance(10)
+        page = await person.authorize(**there, prompt="login consent")
+        assert page.url.path == "/v2/web/login"
+        page = await person.log_in()
+        assert "Let a program act for you?" in site.words(page)
+        assert site.said_back(await person.submit(decision="deny"))["error"] == "access_denied"
 
 
 class TestForms:

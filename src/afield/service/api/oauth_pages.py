@@ -116,7 +116,8 @@ async def _consented(
     assert person is not None
     before = await oauth.people.consent(person.identity.id, client.id)
     # Anybody can say that they are a program without a secret, so a person is asked each time (RFC 8252 section 8.6).
-    if client.secret_digest is not None and before is not None and set(errand.scopes) <= set(before.scopes):
+    is_known = client.secret_digest is not None and before is not None and set(errand.scopes) <= set(before.scopes)
+    if is_known and not errand.asks_again:
         return await _with_code(ask, client, errand, person)
     if errand.silent:
         return _refused(ask, errand, OAuthError("consent_required", "The person has not consented to this yet."))

@@ -52,6 +52,8 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, omit_defaults=True, tag=
     needs: Needs = NOTHING
     #: nobody may be asked anything
     silent: bool = False
+    #: the person is asked even for what they consented to before (OpenID Connect Core 3.1.2.1)
+    asks_again: bool = False
     is_pasted: bool = False
 
 
@@ -107,7 +109,7 @@ def _request(fields: Mapping[str, str], client: ClientRecord, uri: str, here: st
     access = fields.get("access_type", "online")
     if access not in {"online", "offline"}:
         raise invalid_request("access_type is online or offline. Send one of these, or leave it out.")
-    asked = needed(fields, "scope")
+    asked, prompts = needed(fields, "scope"), fields.get("prompt", "").split()
     return AuthorizationRequest(
         client_id=client.id,
         redirect_uri=uri,
@@ -118,7 +120,8 @@ def _request(fields: Mapping[str, str], client: ClientRecord, uri: str, here: st
         offline=access == "offline" or OFFLINE in asked.split(),
         label=fields.get("prefill_named_grant", "")[:100] or None,
         needs=parse_needs(fields, now),
-        silent=fields.get("prompt") == "none",
+        silent="none" in prompts,
+        asks_again="consent" in prompts,
         is_pasted=redirects.is_pasted(uri, here) and client.secret_digest is None,
     )
 

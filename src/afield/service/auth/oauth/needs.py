@@ -50,6 +50,8 @@ def parse_needs(fields: Mapping[str, str], now: float) -> Needs:
     prompts = fields.get("prompt", "").split()
     if any(each not in {"login", "none", "consent", "select_account"} for each in prompts):
         raise invalid_request("prompt may be login, consent or none. Send one of these, or leave it out.")
+    if "none" in prompts and len(set(prompts)) > 1:  # OpenID Connect Core 3.1.2.1
+        raise invalid_request("prompt is none, and asks for more. Send none alone, or leave it out.")
     mfa = fields.get("session_required_mfa", "false").lower()
     if mfa not in {"true", "false", "1", "0"}:
         raise invalid_request("session_required_mfa is true or false. Send one of these, or leave it out.")
