@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from afield.broker.base import Connector
 from afield.endpoint.engines.base import Engine
-from afield.endpoint.settings import AnyEngineSettings, ManagerSettings, ProcessPoolSettings, ThreadPoolSettings
+from afield.endpoint.settings import (
+    AnyEngineSettings,
+    ExecutorSettings,
+    ManagerSettings,
+    ProcessPoolSettings,
+    ThreadPoolSettings,
+)
 from afield.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,6 +53,17 @@ def engine(settings: AnyEngineSettings, directory: Path) -> Engine:
             from afield.endpoint.engines.thread import ThreadPoolEngine
 
             return ThreadPoolEngine(max_workers=settings.max_workers, working_dir=working_dir)
+        case ExecutorSettings():
+            from afield.endpoint.engines.executor import ExecutorEngine, find_factory
+            from afield.endpoint.settings.engines import ENGINE_GROUP
+
+            return ExecutorEngine(
+                find_factory(settings.executor, ENGINE_GROUP),
+                settings.arguments,
+                name=settings.executor,
+                max_workers=settings.max_workers,
+                working_dir=working_dir,
+            )
         case _:
             raise ConfigurationError(f"engine.type {settings.type} is not built yet")
 

@@ -9,7 +9,7 @@ from afield.errors import ConfigurationError
 from afield.wire.jobs import Job
 from afield.worker.frames import BODY_MOST
 
-__all__ = ["needs_of", "refuse_in_process", "refuse_in_thread"]
+__all__ = ["needs_of", "refuse_in_executor", "refuse_in_process", "refuse_in_thread"]
 
 _GIB: Final = 1 << 30
 
@@ -63,16 +63,45 @@ def refuse_in_thread(job: Job) -> None:
     """
     if job.resource_specification:
         raise _refusal_of_specification(job, "ThreadPoolEngine runs every task in one thread")
+    _refuse_options(
+        job,
+        "tasks in threads (ThreadPoolEngine)",
+        timeout="a timeout, and a thread cannot be ended from outside",
+        memory="a memory limit, and threads share the memory of one process",
+        gpus="accelerators, and which ones a process may see cannot differ between its threads",
+        cores=f"{job.cores} cores, and threads share the processors of one process",
+    )
+
+
+def refuse_in_executor(job: Job, executor: str) -> None:
+    """Refuse what ``concurrent.futures.Executor`` has no words for.
+
+    :param executor: its name
+    :raises ConfigurationError: with the reason
+    """
+    if job.resource_specification:
+        raise _refusal_of_specification(job, f"the executor {executor} runs every task in one of its workers")
+    _refuse_options(
+        job,
+        f"tasks in an executor of another make ({executor})",
+        timeout="a timeout, and an executor of this kind cannot stop what it runs",
+        memory="a memory limit, and an executor of this kind knows none",
+        gpus="accelerators, and an executor of this kind does not say which ones",
+        cores=f"{job.cores} cores, and an executor of this kind gives one worker to each task",
+    )
+
+
+def _refuse_options(job: Job, where: str, *, timeout: str, memory: str, gpus: str, cores: str) -> None:
     for asked, why in (
-        (job.timeout_s is not None, "a timeout, and a thread cannot be ended from outside"),
-        (job.memory is not None, "a memory limit, and threads share the memory of one process"),
-        (job.gpus > 0, "accelerators, and which ones a process may see cannot differ between its threads"),
-        (job.cores > 1, f"{job.cores} cores, and threads share the processors of one process"),
+        (job.timeout_s is not None, timeout),
+        (job.memory is not None, memory),
+        (job.gpus > 0, gpus),
+        (job.cores > 1, cores),
     ):
         if asked:
             raise ConfigurationError(
-                f"task {job.task_id} asks for {why}. This endpoint runs tasks in threads (ThreadPoolEngine): leave it "
-                "out, or use an endpoint with ProcessPoolEngine"
+                f"task {job.task_id} asks for {why}. This endpoint runs {where}: leave it out, or use an endpoint with "
+                "ProcessPoolEngine"
             )
 
 

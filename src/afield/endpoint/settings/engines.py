@@ -151,6 +151,8 @@ class ExecutorSettings(EngineSettings, frozen=True, kw_only=True, tag_field="typ
     executor: Text = ""
     #: what it is called with
     arguments: Block = {}
+    #: tasks that it runs at once; the default is what it says of itself, else one for each processor
+    max_workers: Some | None = None
 
 
 AnyEngineSettings = ProcessPoolSettings | ThreadPoolSettings | HtexSettings | MpiSettings | ExecutorSettings
