@@ -105,6 +105,24 @@ def test_the_first_account_of_a_service_that_nobody_has_started_yet(machine, tmp
     assert "is an account root already" in home.run(*create, code=1)
 
 
+def test_a_configuration_file_says_where_accounts_and_links_are(machine, tmp_path):
+    place, config = tmp_path / "kept", tmp_path / "service.toml"
+    place.mkdir()
+    config.write_text(f'data_dir = "{place}"\npublic_url = "https://compute.example.org"\n', encoding="utf-8")
+    home = machine("nobodys")
+    create = ("admin", "user", "create", "root", "--admin", "--config", str(config))
+    assert home.run(*create).startswith("https://compute.example.org/v2/web/invitation?ticket=")
+    [account] = json.loads(home.run("admin", "user", "list", "--config", str(config), "--json"))
+    assert account["username"] == "root"
+    assert [one.username for one in AccountsOnHost(place, None).list(None).accounts] == ["root"]
+    # What is said on the command line goes before the file.
+    assert AccountsOnHost(None, f"sqlite:///{tmp_path}/other.db", config=config).list(None).accounts == []
+    config.write_text(f'data_dir = "{tmp_path}/nowhere"\n', encoding="utf-8")
+    assert "nowhere is no directory" in home.run(*create, code=1)
+    config.write_text("databse = 7\n", encoding="utf-8")
+    assert "did you mean database?" in home.run(*create, code=1)
+
+
 def test_what_is_done_on_the_host_counts_for_the_service(tmp_path):
     place = tmp_path / "data"
     place.mkdir()

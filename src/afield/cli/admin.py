@@ -29,7 +29,7 @@ _USER_HELP: Final = """The accounts with which people log in at this service.
 
 \b
 Who started a service needs no account to do this. On a machine of your institution's, the first account is made on the
-host itself: afield admin user create NAME --admin --data DIRECTORY (or --database URL).
+host itself: afield admin user create NAME --admin --config FILE (or --data DIRECTORY, or --database URL).
 """
 
 _User = Annotated[str, typer.Argument(help="Their username, or the id of their identity.", metavar="USER")]
@@ -39,6 +39,10 @@ _Data = Annotated[
 ]
 _Database = Annotated[
     str | None, typer.Option(help="Work on this database itself; services may run on it.", metavar="URL")
+]
+_Config = Annotated[
+    Path | None,
+    typer.Option(help="Work on the database that the service's configuration file names.", metavar="FILE"),
 ]
 _AskPassword = Annotated[bool, typer.Option("--ask-password", help="Type a password here, instead of a link.")]
 _PasswordStdin = Annotated[
@@ -99,6 +103,7 @@ def create(
     service: ServiceUrl = None,
     data: _Data = None,
     database: _Database = None,
+    config: _Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an account. A link is printed, once, by which its owner sets the password.
@@ -106,16 +111,23 @@ def create(
     \b
     Examples:
       afield admin user create ada --name "Ada Lovelace" --email ada@example.org
+      afield admin user create root --admin --config /etc/afield/service.toml
       afield admin user create root --admin --data /var/lib/afield
       afield admin user create root --admin --database postgresql://afield@db/afield
     """
     password = _password(ask=ask_password, from_stdin=password_stdin)
-    accounts = _accounts(service, data, database)
+    accounts = _accounts(service, data, database, config)
     made = accounts.make(AccountWish(username, name, email, organization, password, is_admin))
     _tell_of_password(made, "Made", as_json=as_json)
 
 
-def list_(service: ServiceUrl = None, data: _Data = None, database: _Database = None, as_json: AsJson = False) -> None:
+def list_(
+    service: ServiceUrl = None,
+    data: _Data = None,
+    database: _Database = None,
+    config: _Config = None,
+    as_json: AsJson = False,
+) -> None:
     """Show all accounts.
 
     \b
@@ -123,7 +135,7 @@ def list_(service: ServiceUrl = None, data: _Data = None, database: _Database = 
       afield admin user list
       afield admin user list --json
     """
-    found = _accounts(service, data, database).list(None).accounts
+    found = _accounts(service, data, database, config).list(None).accounts
     if as_json:
         print_json(found)
     elif not found:
@@ -133,7 +145,13 @@ def list_(service: ServiceUrl = None, data: _Data = None, database: _Database = 
 
 
 def disable(
-    user: _User, service: ServiceUrl = None, data: _Data = None, database: _Database = None, as_json: AsJson = False
+    user: _User,
+    *,
+    service: ServiceUrl = None,
+    data: _Data = None,
+    database: _Database = None,
+    config: _Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Close an account: its owner, their programs and their clients come in no more, at once. Nothing is deleted.
 
@@ -141,11 +159,17 @@ def disable(
     Example:
       afield admin user disable ada
     """
-    _change(user, AccountChange(disabled=True), "Disabled", _accounts(service, data, database), as_json=as_json)
+    _change(user, AccountChange(disabled=True), "Disabled", _accounts(service, data, database, config), as_json=as_json)
 
 
 def enable(
-    user: _User, service: ServiceUrl = None, data: _Data = None, database: _Database = None, as_json: AsJson = False
+    user: _User,
+    *,
+    service: ServiceUrl = None,
+    data: _Data = None,
+    database: _Database = None,
+    config: _Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Open an account again. Its owner logs in anew.
 
@@ -153,7 +177,7 @@ def enable(
     Example:
       afield admin user enable ada
     """
-    _change(user, AccountChange(disabled=False), "Enabled", _accounts(service, data, database), as_json=as_json)
+    _change(user, AccountChange(disabled=False), "Enabled", _accounts(service, data, database, config), as_json=as_json)
 
 
 def make_admin(
@@ -163,6 +187,7 @@ def make_admin(
     service: ServiceUrl = None,
     data: _Data = None,
     database: _Database = None,
+    config: _Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Let somebody administrate this service, or no longer.
@@ -173,7 +198,7 @@ def make_admin(
       afield admin user make-admin ada --undo
     """
     done = "No administrator any more:" if undo else "Administrates this service now:"
-    _change(user, AccountChange(is_admin=not undo), done, _accounts(service, data, database), as_json=as_json)
+    _change(user, AccountChange(is_admin=not undo), done, _accounts(service, data, database, config), as_json=as_json)
 
 
 def reset_password(
@@ -187,6 +212,7 @@ def reset_password(
     service: ServiceUrl = None,
     data: _Data = None,
     database: _Database = None,
+    config: _Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Forget somebody's password. A link is printed, once, by which they set another one.
@@ -197,21 +223,21 @@ def reset_password(
       afield admin user reset-password ada --log-out
     """
     password = _password(ask=ask_password, from_stdin=password_stdin)
-    accounts = _accounts(service, data, database)
+    accounts = _accounts(service, data, database, config)
     made = accounts.reset_password(_find(accounts, user).id, PasswordWish(password, log_out))
     _tell_of_password(made, "Forgot the password of", as_json=as_json)
 
 
-def _accounts(service: str | None, data: Path | None, database: str | None) -> Accounts:
-    if data is None and database is None:
+def _accounts(service: str | None, data: Path | None, database: str | None, config: Path | None) -> Accounts:
+    if data is None and database is None and config is None:
         return _AtService(service)
     found = [*entry_points(group=_ON_HOST, name="host")]
     if not found:
         raise ConfigurationError(
-            "--data and --database need the service's part of Afield, which is not installed: pip install "
+            "--config, --data and --database need the service's part of Afield, which is not installed: pip install "
             "'afield[service]'"
         )
-    accounts: Accounts = found[0].load()(data, database, service)
+    accounts: Accounts = found[0].load()(data, database, service, config)
     return accounts
 
 

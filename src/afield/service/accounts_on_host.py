@@ -20,10 +20,11 @@ from afield.service.auth.oauth.invitation import INVITATION_PATH, Invitations
 from afield.service.auth.passwords import Passwords
 from afield.service.auth.tokens import BearerTokens
 from afield.service.clock import Clock, SystemClock
+from afield.service.configuration import load_settings
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import IdentityRecord
 from afield.service.store.base import Store
-from afield.service.store.factory import open_store
+from afield.service.store.factory import is_postgres, open_store
 from afield.service.use.people.accounts import Accounts
 from afield.wire.rest_accounts import Account, AccountChange, AccountList, AccountWish, NewPassword, PasswordWish
 
@@ -53,20 +54,35 @@ class AccountsOnHost:
 
     :param data: the service's data directory; None: that of `afield serve`, or none beside ``database``
     :param database: where the settings say that records are; None: SQLite in the data directory
-    :param url: of the service, for links; None: the reader puts it in
-    :raises ConfigurationError: there is no such database
+    :param url: of the service, for links; None: as its configuration says, or the reader puts it in
+    :param config: the service's configuration file, which says what is not said here
+    :raises ConfigurationError: there is no such database, or the file cannot be read
     """
 
-    def __init__(self, data: Path | None, database: str | None, url: str | None = None) -> None:
+    def __init__(
+        self, data: Path | None, database: str | None, url: str | None = None, config: Path | None = None
+    ) -> None:
         self._data = None if data is None else data.expanduser().absolute()
-        self._database, self._url = database, (url or _SOMEWHERE).rstrip("/")
-        if database is None:
+        self._database = database
+        if config is not None:
+            url = url or self._configure(config)
+        self._url = (url or _SOMEWHERE).rstrip("/")
+        if self._database is None:
             self._data = self._data or user_dir() / "service"
             if not self._data.is_dir():
                 # A mistyped name would otherwise make a second, empty service.
                 raise ConfigurationError(
-                    f"--data {self._data} is no directory: give the one of your service, or make it first (mkdir)"
+                    f"{self._data} is no directory: give the data directory of your service, or make it first (mkdir)"
                 )
+
+    def _configure(self, config: Path) -> str | None:
+        """Take from a file what is not said; the service's address, if it says one."""
+        settings = load_settings(config, {})
+        self._database = self._database or settings.database
+        # Beside PostgreSQL the directory holds nothing of accounts, and belongs to a service that may be running.
+        if not is_postgres(self._database):
+            self._data = self._data or settings.data_dir
+        return settings.public_url
 
     def list(self, username: str | None) -> AccountList:
         """All, or the one of a name."""
