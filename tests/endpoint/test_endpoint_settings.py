@@ -7,8 +7,10 @@ import pytest
 from afield.endpoint.host import marked
 from afield.endpoint.settings import (
     ManagerSettings,
+    PamSettings,
     ProcessPoolSettings,
     ThreadPoolSettings,
+    UserLimits,
     UserSettings,
     manager_settings,
     user_settings,
@@ -89,10 +91,10 @@ endpoint_teardown:
 
 
 def test_published_keys_without_effect_are_warned_about():
-    _, warnings = manager("display_name: x\nemail: a@b.c\npam:\n  enable: true\n")
+    _, warnings = manager("display_name: x\nmulti_user: true\nstdout: x\n")
     assert warnings == [
-        "config.yaml, line 2: email has no effect in this version",
-        "config.yaml, line 3: pam has no effect in this version",
+        "config.yaml, line 2: multi_user has no effect in this version",
+        "config.yaml, line 3: stdout has no effect in this version",
     ]
     _, warnings = user("engine:\n  type: ProcessPoolEngine\n  encrypted: true\nheartbeat_threshold: 120\n")
     assert warnings == [
@@ -204,3 +206,40 @@ def test_what_is_repeated_by_alias_is_walked_once():
     """Or this would take longer than anybody lives."""
     lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30))]
     assert "nobody knows the key a0" in complaint(manager, "\n".join(lines))
+
+
+def test_blocks_of_the_managers_file_are_read():
+    read, warnings = manager("""
+email: ada@example.org
+identity_mapping_config_path: /etc/afield/mapping.json
+pam: {enable: true, service_name: afield}
+user_limits:
+  nofile: 1024
+lending:
+  people: [ada@example.org]
+  hours: ["mon-fri 18:00-08:00", "Sat,Sun 00:00-24:00", "12:00-13:00"]
+  max_walltime: "08:00:00"
+""")
+    assert warnings == []
+    assert read.pam == PamSettings(enable=True, service_name="afield")
+    assert read.user_limits == UserLimits(core=0, nofile=1024)
+    assert read.lending.people == ("ada@example.org",)
+    assert read.lending.hours[2] == "12:00-13:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("pam: true", "config.yaml, line 1: pam should be a block of keys (enable, service_name), and is true"),
+        ("pam:\n  enable: 3", "config.yaml, line 2: pam.enable should be true or false, and is 3"),
+        ("pam:\n  enabled: true", "line 2: nobody knows the key pam.enabled; did you mean enable?"),
+        ("lending:\n\n  hours: [25:00-08:00]", "line 3: lending.hours should be a list of hours such as"),
+        ('lending:\n  hours: ["mon-tuesday 08:00-09:00"]', "line 2: lending.hours should be a list of hours such as"),
+        ("lending:\n  function_digests: [abc]", "line 2: lending.function_digests should be a list of SHA-256"),
+        ("lending:\n  max_walltime: 8 hours", "line 2: lending.max_walltime should be hours, minutes and seconds"),
+    ],
+)
+def test_what_is_wrong_in_a_block_is_told_with_its_line(text, said):
+    with pytest.raises(ConfigurationError) as caught:
+        manager(text)
+    assert said in str(caught.value)

@@ -8,6 +8,7 @@ The records are light: a user endpoint's process reads them without a YAML reade
 
 from __future__ import annotations
 
+from afield.endpoint.settings.accounts import PamSettings, UserLimits
 from afield.endpoint.settings.engines import (
     AnyEngineSettings,
     EngineSettings,
@@ -18,6 +19,7 @@ from afield.endpoint.settings.engines import (
     ThreadPoolSettings,
     engine_types,
 )
+from afield.endpoint.settings.lending import LendingSettings
 from afield.endpoint.settings.manager import ManagerSettings, manager_settings
 from afield.endpoint.settings.user import UserSettings, user_settings
 
@@ -26,10 +28,13 @@ __all__ = [
     "EngineSettings",
     "ExecutorSettings",
     "HtexSettings",
+    "LendingSettings",
     "ManagerSettings",
     "MpiSettings",
+    "PamSettings",
     "ProcessPoolSettings",
     "ThreadPoolSettings",
+    "UserLimits",
     "UserSettings",
     "engine_types",
     "manager_settings",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from afield.endpoint.settings.accounts import PamSettings, UserLimits
 from afield.endpoint.settings.kinds import Flag, Id, Ids, Period, Port, Seconds, Text
-from afield.endpoint.settings.reading import check
+from afield.endpoint.settings.lending import LendingSettings
+from afield.endpoint.settings.reading import check, checked_block
 from afield.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,14 +49,30 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     user_config_schema_path: Text | None = None
     #: a user endpoint that ends by itself within this many seconds of a start command is started again
     mu_child_ep_grace_period_s: Seconds = 30.0
+    #: whom people may write to about this endpoint; required where identities are mapped
+    email: Text | None = None
+    #: the rules by which identities are accounts of this machine; as root only. Read again when it changes
+    identity_mapping_config_path: Text | None = None
+    #: an identity may be mapped to the account that runs the manager; never to root
+    force_mt_allow_same_user: Flag = False
+    #: PAM sessions for the user endpoints of mapped identities
+    pam: PamSettings = PamSettings()
+    #: what the processes of each mapped account may use at most
+    user_limits: UserLimits = UserLimits()
+    #: rules for those to whom the machine is lent
+    lending: LendingSettings = LendingSettings()
 
 
 #: Keys of the published endpoint that have no effect here.
 _UNUSED: Final = frozenset({
-    "amqp_credentials", "audit_log_path", "detach_endpoint", "email", "environment", "force_mt_allow_same_user",
-    "heartbeat_threshold", "identity_mapping_config_path", "local_compute_services", "multi_user", "pam", "stderr",
-    "stdout", "subscription_id",
+    "amqp_credentials", "audit_log_path", "detach_endpoint", "environment", "heartbeat_threshold",
+    "local_compute_services", "multi_user", "stderr", "stdout", "subscription_id",
 })  # fmt: skip
+
+#: Keys whose values are blocks with keys of their own.
+_BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {
+    "pam": PamSettings, "user_limits": UserLimits, "lending": LendingSettings,
+}  # fmt: skip
 
 
 def manager_settings(document: Document) -> tuple[ManagerSettings, list[str]]:
@@ -67,5 +85,13 @@ def manager_settings(document: Document) -> tuple[ManagerSettings, list[str]]:
             f"{document.at(('engine',))}: an engine block belongs in the template of user endpoints, "
             "user_config_template.yaml.j2, beside this file: move it there"
         )
-    values, warnings = check(ManagerSettings, document, (), document.data, unused=_UNUSED)
-    return ManagerSettings(**values), warnings
+    data = dict(document.data)
+    blocks: dict[str, Any] = {}
+    warnings: list[str] = []
+    for key, record in _BLOCKS.items():
+        block = data.pop(key, None)
+        if block is not None:
+            blocks[key], more = checked_block(record, document, key, block)
+            warnings += more
+    values, more = check(ManagerSettings, document, (), data, unused=_UNUSED)
+    return ManagerSettings(**values, **blocks), warnings + more

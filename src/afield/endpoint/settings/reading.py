@@ -18,7 +18,7 @@ from afield.errors import ConfigurationError
 if TYPE_CHECKING:
     from afield.endpoint.host.marked import Document, KeyPath
 
-__all__ = ["check", "did_you_mean", "shown"]
+__all__ = ["check", "checked_block", "did_you_mean", "shown"]
 
 
 def check(
@@ -55,6 +55,22 @@ def check(
                 f"{where}: nobody knows the key {name}{did_you_mean(str(key), [*fields, *unused])}"
             )
     return values, warnings
+
+
+def checked_block(
+    record: type[msgspec.Struct], document: Document, key: str, block: Any
+) -> tuple[msgspec.Struct, list[str]]:
+    """A block of the file as a record of its own, and warnings.
+
+    :raises ConfigurationError: with file, line and key
+    """
+    if not isinstance(block, dict):
+        known = ", ".join(get_type_hints(record))
+        raise ConfigurationError(
+            f"{document.at((key,))}: {key} should be a block of keys ({known}), and is {shown(block)}"
+        )
+    values, warnings = check(record, document, (key,), block)
+    return record(**values), warnings
 
 
 def _convert(value: Any, kind: Any, what: str) -> Any:
