@@ -38,8 +38,8 @@ def engine(settings: AnyEngineSettings, directory: Path) -> Engine:
     working_dir = directory / settings.working_dir
     match settings:
         case ProcessPoolSettings():
-            from afield.endpoint.engines import trees
             from afield.endpoint.engines.process import ProcessPoolEngine
+            from afield.worker import trees
 
             log = directory / "workers.log"
             return ProcessPoolEngine(

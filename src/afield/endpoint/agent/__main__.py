@@ -20,8 +20,8 @@ from afield.endpoint.agent.journal import Journal
 from afield.endpoint.agent.loop import Agent
 from afield.endpoint.agent.orders import HEADER, Start, decode_order
 from afield.endpoint.agent.outbox import Outbox
-from afield.endpoint.engines import trees
 from afield.errors import ComputeError, ConfigurationError
+from afield.worker import trees
 
 __all__ = ["main"]
 

@@ -29,8 +29,8 @@ from uuid import uuid4
 
 import msgspec
 
-from afield.endpoint.engines import trees
 from afield.wire.jobs import JOB_VERSION
+from afield.worker import trees
 from afield.worker.frames import PERMIT, Frames, Hello, header
 from afield.worker.sandbox import TASK_ID
 
