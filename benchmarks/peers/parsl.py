@@ -35,7 +35,7 @@ class Parsl(Adapter):
             max_workers_per_node=workers,
             prefetch_capacity=100,
             encrypted=False,
-            provider=LocalProvider(init_blocks=1, max_blocks=1),  # type: ignore[no-untyped-call]
+            provider=LocalProvider(init_blocks=1, max_blocks=1),
         )
         config = Config(executors=[executor], run_dir=self.directory, usage_tracking=0, initialize_logging=False)
         self.kernel = parsl.load(config)
