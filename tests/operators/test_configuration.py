@@ -102,6 +102,34 @@ def test_what_cannot_be_is_told_with_its_line(text, told):
     assert told in refused(text)
 
 
+def test_all_mistakes_are_told_at_once():
+    text = """\
+prot = 1
+port = 70000
+[limits]
+payload_byte = 3
+lock_s = "5"
+[sign_in]
+sesion_s = 1
+[providers.my-lab]
+isuer = "https://lab.example"
+client_id = 7
+[providers.other]
+name = "x"
+"""
+    assert refused(text).splitlines() == [
+        "s.toml has 8 mistakes:",
+        "  s.toml, line 1: prot is no setting: did you mean port?",
+        "  s.toml, line 2: port cannot be 70000: ports go up to 65535",
+        "  s.toml, line 4: limits.payload_byte is no setting of limits: did you mean payload_bytes?",
+        "  s.toml, line 5: limits.lock_s cannot be '5': Expected `float`, got `str`",
+        "  s.toml, line 7: sign_in.sesion_s is no setting of sign_in: did you mean session_s?",
+        "  s.toml, line 9: providers.my-lab.isuer is no setting of providers.my-lab: did you mean issuer?",
+        "  s.toml, line 10: providers.my-lab.client_id cannot be 7: Expected `str`, got `int`",
+        "  s.toml, line 12: providers.other.name is what [providers.other] says already: remove this line",
+    ]
+
+
 def test_a_password_is_not_told():
     assert "hunter2" not in refused("database = ['hunter2']")
 

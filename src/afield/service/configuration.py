@@ -10,7 +10,7 @@
 
 Fields that are records themselves are tables. ``${NAME}`` in a text stands for an environment variable, so that a file
 need not hold a secret; within an address it is quoted as addresses need. A key that is unknown, a value of another type
-and a variable that is not set are told with the line.
+and a variable that is not set are told with the line, all of them at once.
 """
 
 from __future__ import annotations
@@ -71,11 +71,14 @@ def read_settings(text: str, name: str, environ: Mapping[str, str] = os.environ)
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{name} is no TOML file: {error}") from error
-    return _Reader(text, name, environ).arguments(Settings, table, ())
+    reader = _Reader(text, name, environ)
+    found = reader.arguments(Settings, table, ())
+    reader.check()
+    return found
 
 
 class _Reader:
-    """Turns tables into arguments of records.
+    """Turns tables into arguments of records. What cannot be is kept for :meth:`check`, so that all of it is told.
 
     :param text: of the whole file; lines are looked up in it, for the parser does not tell them
     """
@@ -84,6 +87,18 @@ class _Reader:
         self._lines = text.splitlines()
         self._name = name
         self._environ = environ
+        self._mistakes: list[ConfigurationError] = []
+
+    def check(self) -> None:
+        """Nothing, if all that was read can be.
+
+        :raises ConfigurationError: it cannot; every mistake in a line of its own
+        """
+        if len(self._mistakes) > 1:
+            told = "\n".join(f"  {mistake}" for mistake in self._mistakes)
+            raise ConfigurationError(f"{self._name} has {len(self._mistakes)} mistakes:\n{told}")
+        if self._mistakes:
+            raise self._mistakes[0]
 
     def arguments(self, kind: type, table: Mapping[str, Any], where: tuple[str, ...]) -> dict[str, Any]:
         """The values of a table, by the names and types of a record's fields."""
@@ -91,34 +106,46 @@ class _Reader:
         hints = get_type_hints(kind)
         found: dict[str, Any] = {}
         for key, value in table.items():
-            if key not in settings:
-                raise self._wrong((*where, key), _unknown(key, settings, where))
-            if (each := _record_in(hints[key])) is not None:
-                found[key] = self._named((*where, key), value, each)
-            elif is_dataclass(hints[key]):
-                if not isinstance(value, dict):
-                    raise self._wrong((*where, key), f"is a table: write [{key}], and its keys below")
-                record: Any = hints[key]
-                found[key] = record(**self.arguments(record, value, (*where, key)))
-            else:
-                found[key] = self._value((*where, key), value, hints[key])
+            try:
+                if key not in settings:
+                    raise self._wrong((*where, key), _unknown(key, settings, where))
+                found[key] = self._field((*where, key), value, hints[key])
+            except ConfigurationError as mistake:
+                self._mistakes.append(mistake)
         return found
+
+    def _field(self, where: tuple[str, ...], value: Any, hint: Any) -> Any:
+        if (each := _record_in(hint)) is not None:
+            return self._named(where, value, each)
+        if not is_dataclass(hint):
+            return self._value(where, value, hint)
+        if not isinstance(value, dict):
+            raise self._wrong(where, f"is a table: write [{where[-1]}], and its keys below")
+        record: Any = hint
+        return record(**self.arguments(record, value, where))
 
     def _named(self, where: tuple[str, ...], tables: Any, kind: Any) -> tuple[Any, ...]:
         """Several records of one kind, each a table of its own; the table's name is the record's."""
         if not isinstance(tables, dict) or not all(isinstance(each, dict) for each in tables.values()):
             raise self._wrong(where, f"consists of tables: write [{where[-1]}.NAME], and the keys of each below")
-        return tuple(self._record((*where, name), table, kind) for name, table in tables.items())
+        found = []
+        for name, table in tables.items():
+            try:
+                found.append(self._record((*where, name), table, kind))
+            except ConfigurationError as mistake:
+                self._mistakes.append(mistake)
+        return tuple(found)
 
     def _record(self, where: tuple[str, ...], table: Mapping[str, Any], kind: Any) -> Any:
         if "name" in table:
             raise self._wrong((*where, "name"), f"is what [{'.'.join(where)}] says already: remove this line")
         said = self.arguments(kind, {**table, "name": where[-1]}, where)
         needed = [each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING]
-        absent = [each for each in needed if each not in said]
+        absent = [each for each in needed if each not in table and each != "name"]
         if absent:
             raise self._wrong(where, f"lacks {' and '.join(absent)}: write it below [{'.'.join(where)}]")
-        return kind(**said)
+        # What is there and cannot be is told already.
+        return kind(**said) if all(each in said for each in needed) else None
 
     def _value(self, where: tuple[str, ...], value: Any, kind: Any) -> Any:
         value = self._expanded(where, value)
@@ -162,7 +189,7 @@ class _Reader:
         """Where a key stands, as people write TOML: ``[table]``, then ``key = …`` below it, or ``table.key = …``."""
         inside: tuple[str, ...] = ()
         for number, line in enumerate(self._lines, 1):
-            if header := re.match(r"\s*\[\s*([\w.\s\"']+?)\s*\]", line):
+            if header := re.match(r"\s*\[\s*([\w.\s\"'-]+?)\s*\]", line):
                 inside = _names(header[1])
                 if inside == where:
                     return number
