@@ -192,6 +192,10 @@ def test_groups(site, ada, machine):
     bob.log_in("bob")
     assert "You are in no group" in ada.run("group", "list")
     made = json.loads(ada.run("group", "create", "physics", "--description", "who measure", "--json"))
+    twin = ada.start("group", "create", "Physics", "--json")
+    ended, out, said = twin.finish("")
+    assert (ended, f"called Physics already: {made['id']}. Name both by their ids" in said) == (0, True)
+    ada.run("group", "delete", json.loads(out)["id"])
     code = ada.run("group", "invite", "physics").strip()
     link = f"{site.url}/afield/v1/invitations/{code}"
     assert bob.run("group", "join", link) == "You are in group physics as a member.\n"

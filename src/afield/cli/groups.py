@@ -10,6 +10,8 @@ from afield.cli.options import AsJson, ServiceUrl, ask_service, columns, note, p
 from afield.errors import ConfigurationError, InvalidId
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from afield.sdk.login.questions import Questions
     from afield.wire.rest_people import Group, Member
 
@@ -45,7 +47,15 @@ def create(
     """
     from afield.wire.rest_people import Group, GroupWish
 
-    made = ask_service(service).post(_PATH, GroupWish(name, description), Group)
+    questions = ask_service(service)
+    others = _called(_mine(questions), name)
+    made = questions.post(_PATH, GroupWish(name, description), Group)
+    if others:
+        which = ", ".join(one.id for one in others)
+        note(
+            f"You are in a group called {plain(made.name)} already: {which}. Name both by their ids from now on, or "
+            f"delete the new one: afield group delete {made.id}"
+        )
     if as_json:
         print_json(made)
     else:
@@ -206,6 +216,10 @@ def _mine(questions: Questions) -> list[Group]:
     return questions.get(_PATH, GroupList).groups
 
 
+def _called(several: Sequence[Group], name: str) -> list[Group]:
+    return [one for one in several if one.name.casefold() == name.strip().casefold()]
+
+
 def _find(questions: Questions, group: str) -> Group:
     """The group that somebody means, with its members."""
     from afield.ids import parse_id
@@ -214,7 +228,7 @@ def _find(questions: Questions, group: str) -> Group:
     try:
         group_id = parse_id(group, "group")
     except InvalidId:
-        named = [one for one in _mine(questions) if one.name.casefold() == group.strip().casefold()]
+        named = _called(_mine(questions), group)
         if len(named) != 1:
             which = ", ".join(one.id for one in named)
             raise ConfigurationError(
