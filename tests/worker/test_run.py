@@ -63,7 +63,9 @@ def test_a_value_comes_back_with_when_and_where() -> None:
     assert (outcome.task_id, outcome.message, outcome.exception) == ("a-task", "", None)
     assert 0 < outcome.began_ns <= outcome.ended_ns
     details = msgspec.msgpack.decode(outcome.details)
-    assert details.keys() == {"os", "python_version", "dill_version", "globus_compute_sdk_version", "afield_version"}
+    assert details.keys() == {
+        "os", "hostname", "worker_pid", "python_version", "dill_version", "globus_compute_sdk_version", "afield_version"
+    }  # fmt: skip
     assert details["python_version"] == ".".join(map(str, sys.version_info[:3]))
     assert details["dill_version"][0].isdigit()
 

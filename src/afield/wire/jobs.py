@@ -70,6 +70,10 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     details: msgspec.Raw
     #: of a function that raised: the classes of what it raised, as ``module.qualified name``, itself first
     kinds: tuple[str, ...] = ()
+    #: processor time that it used, in microseconds; None: nobody measured
+    cpu_us: int | None = None
+    #: the most memory that it had at once, in bytes
+    memory: int | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -28,6 +28,7 @@ from afield.worker.frames import FUNCTIONS_KEPT, Hello
 from afield.worker.functions import FunctionCache
 from afield.worker.loop import send, serve
 from afield.worker.run import run
+from afield.worker.usage import Meter
 
 
 def main(arguments: list[str]) -> None:
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> None:
     os.register_at_fork(after_in_child=lambda: _close(channel, permits))
     faulthandler.enable()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    functions = FunctionCache(FUNCTIONS_KEPT)
+    functions, meter = FunctionCache(FUNCTIONS_KEPT), Meter()
     # What is loaded now stays: no need to look at it again and again, nor to copy it when user code forks.
     gc.freeze()
     _flush()
@@ -52,7 +53,7 @@ def main(arguments: list[str]) -> None:
     pid = os.getpid()
     try:
         send(channel, 0, msgspec.msgpack.encode(Hello(JOB_VERSION, pid, sys.version.split()[0])))
-        serve(channel, permits, lambda job: run(job, functions))
+        serve(channel, permits, lambda job: run(job, functions, meter=meter))
     except OSError:
         # The engine is gone, or this is a fork that came back from a task, or a task closed all files. Whichever it
         # is, nobody listens, and the engine draws its conclusions from the end of this process.

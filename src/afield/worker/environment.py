@@ -9,21 +9,27 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["details"]
+__all__ = ["details", "version_of"]
 
 _UNKNOWN: Final = "unknown"
 
 
-@cache
 def details() -> msgspec.Raw:
-    """The worker's environment under the published names, as MessagePack; made once."""
-    afield = _version("afield")
+    """The worker's environment under the published names, and where it is, as MessagePack; made once per process."""
+    return _details(os.getpid())
+
+
+@cache
+def _details(pid: int) -> msgspec.Raw:
+    afield = version_of("afield")
     return msgspec.Raw(
         msgspec.msgpack.encode(
             {
                 "os": _system(),
+                "hostname": os.uname().nodename if hasattr(os, "uname") else "",
+                "worker_pid": pid,
                 "python_version": ".".join(map(str, sys.version_info[:3])),
-                "dill_version": _version("dill"),
+                "dill_version": version_of("dill"),
                 # The published name of what did the work.
                 "globus_compute_sdk_version": afield,
                 "afield_version": afield,
@@ -39,7 +45,8 @@ def _system() -> str:
     return f"{system.sysname}-{system.release}-{system.machine}"
 
 
-def _version(distribution: str) -> str:
+def version_of(distribution: str) -> str:
+    """Of what is installed here; ``unknown`` if nothing says so."""
     # importlib.metadata says the same, and takes 20 ms to import.
     for folder in sys.path:
         try:

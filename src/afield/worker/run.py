@@ -25,6 +25,7 @@ from afield.worker.allowance import Allowance
 from afield.worker.environment import details
 from afield.worker.functions import FunctionCache
 from afield.worker.sandbox import Surroundings, make_directory
+from afield.worker.usage import Meter
 
 __all__ = ["WorkerStop", "run"]
 
@@ -39,7 +40,7 @@ class WorkerStop(SystemExit):
     """Raised by a signal handler of the worker to end it now, whichever task it is running."""
 
 
-def run(job: bytes, functions: FunctionCache | None = None, *, alone: bool = True) -> bytes:
+def run(job: bytes, functions: FunctionCache | None = None, *, alone: bool = True, meter: Meter | None = None) -> bytes:
     """Run one job.
 
     A function that returns a coroutine, as ``async def`` functions do, has it run to its end in an event loop of its
@@ -49,19 +50,30 @@ def run(job: bytes, functions: FunctionCache | None = None, *, alone: bool = Tru
     :param functions: what this worker keeps between jobs; None: nothing
     :param alone: whether this process runs one task at a time. Environment and working directory belong to the whole
         process; where several tasks share it, they are left alone, and a task's directory is only made
+    :param meter: measures what the task uses; None: nobody does
     :returns: an encoded :class:`~afield.wire.jobs.Outcome`
     :raises KeyboardInterrupt: somebody wants the worker to end
     :raises WorkerStop: likewise
     """
     began = time.time_ns()
+    if meter is not None:
+        meter.start()
+    outcome = _outcome(job, FunctionCache(1) if functions is None else functions, began, alone=alone)
+    if meter is not None:
+        cpu_us, memory = meter.stop()
+        outcome = msgspec.structs.replace(outcome, cpu_us=cpu_us, memory=memory)
+    return encode_outcome(outcome)
+
+
+def _outcome(job: bytes, functions: FunctionCache, began: int, *, alone: bool) -> Outcome:
     task_id = ""
     try:
         decoded = decode_job(job)
         task_id = decoded.task_id
-        value = _result(decoded, FunctionCache(1) if functions is None else functions, alone=alone)
+        value = _result(decoded, functions, alone=alone)
         if len(value) > decoded.result_limit:
             return _too_large(decoded, len(value), began)
-        return encode_outcome(Outcome(task_id, value.encode(), None, "", None, began, time.time_ns(), details()))
+        return Outcome(task_id, value.encode(), None, "", None, began, time.time_ns(), details())
     except (KeyboardInterrupt, WorkerStop):
         raise
     except BaseException as error:  # noqa: BLE001 - rule one
@@ -133,16 +145,16 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(coroutine)
 
 
-def _too_large(job: Job, size: int, began: int) -> bytes:
+def _too_large(job: Job, size: int, began: int) -> Outcome:
     message = (
         f"the result has {size} characters once packed, and this endpoint sends at most {job.result_limit}. Return "
         "less, or write it where you can fetch it from, for instance a shared file system, and return its place"
     )
     text = f"{TOO_LARGE}: {message}".encode()
-    return encode_outcome(Outcome(job.task_id, text, TOO_LARGE, message, None, began, time.time_ns(), details()))
+    return Outcome(job.task_id, text, TOO_LARGE, message, None, began, time.time_ns(), details())
 
 
-def _failed(task_id: str, error: BaseException, began: int) -> bytes:
+def _failed(task_id: str, error: BaseException, began: int) -> Outcome:
     kinds: tuple[str, ...] = ()
     try:
         # Where nothing fails, none of this is loaded.
@@ -153,11 +165,10 @@ def _failed(task_id: str, error: BaseException, began: int) -> bytes:
         text = traceback_text(error).encode(errors="backslashreplace")
         message = one_line(error).encode(errors="backslashreplace").decode()
         packed = pack_exception(error)
-        return encode_outcome(Outcome(task_id, text, FAILED, message, packed, began, time.time_ns(), details(), kinds))
+        return Outcome(task_id, text, FAILED, message, packed, began, time.time_ns(), details(), kinds)
     except (KeyboardInterrupt, WorkerStop):
         raise
     except BaseException:  # noqa: BLE001 - rule one, once more: what is raised may be of any make
         message = f"the task raised {type(error).__name__}, and what it raised cannot be put into words"
-        outcome = Outcome(task_id, message.encode(), FAILED, message, None, began, time.time_ns(), _NOTHING, kinds)
         print(f"afield: task {task_id}: {message}", file=sys.stderr)
-        return encode_outcome(outcome)
+        return Outcome(task_id, message.encode(), FAILED, message, None, began, time.time_ns(), _NOTHING, kinds)

@@ -9,10 +9,12 @@ import threading
 
 from afield.worker.functions import FunctionCache
 from afield.worker.run import run
+from afield.worker.usage import Meter
 
 __all__ = ["run_job"]
 
 _functions = FunctionCache()
+_meter = Meter()
 
 
 def run_job(job: bytes) -> bytes:
@@ -21,4 +23,6 @@ def run_job(job: bytes) -> bytes:
     In the main thread of its process a task has environment and working directory for itself. In any other, there may
     be tasks beside it, and both are left alone.
     """
-    return run(job, _functions, alone=threading.current_thread() is threading.main_thread())
+    if threading.current_thread() is threading.main_thread():
+        return run(job, _functions, meter=_meter)
+    return run(job, _functions, alone=False)

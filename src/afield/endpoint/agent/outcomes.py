@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from afield.endpoint.engines.base import NeverBegun
-from afield.errors import ComputeError, ConfigurationError, TaskCancelled, TaskTimeout, WireError, WorkerLost
+from afield.errors import ComputeError, ConfigurationError, NoWorkers, TaskCancelled, TaskTimeout, WireError, WorkerLost
 from afield.wire.jobs import Outcome, decode_outcome
 from afield.wire.messages import ErrorDetails, Result, Transition
 
@@ -53,7 +53,7 @@ class Outcomes:
             task_id=task_id,
             data=outcome.data,
             error=ErrorDetails(outcome.error_code, outcome.message) if outcome.error_code is not None else None,
-            details=self._details_of(bytes(outcome.details)),
+            details={**self._details_of(bytes(outcome.details)), **_used(outcome)},
             statuses=(
                 Transition(outcome.began_ns, "execution-start", "worker"),
                 Transition(outcome.ended_ns, "execution-end", "worker"),
@@ -70,6 +70,12 @@ class Outcomes:
         return found
 
 
+def _used(outcome: Outcome) -> dict[str, Any]:
+    if outcome.cpu_us is None:
+        return {}
+    return {"cpu_s": outcome.cpu_us / 1e6, "peak_memory": outcome.memory}
+
+
 def failure(task_id: str, error: BaseException) -> Result:
     """The result of a task that could not be run."""
     text = str(error).strip() if isinstance(error, ComputeError) else f"{type(error).__name__}: {error}"
@@ -80,6 +86,8 @@ def failure(task_id: str, error: BaseException) -> Result:
 def _code(error: BaseException) -> str:
     # Names as published, where there is one (reference: wire contract section 5.4).
     match error:
+        case NoWorkers():
+            return "NoWorkers"
         case WorkerLost():
             return "WorkerLost"
         case TaskTimeout():
