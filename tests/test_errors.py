@@ -19,6 +19,7 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "InvalidId": ("endpoint", "four"),
     "TaskPending": ("waiting-for-nodes",),
     "TaskExecutionFailed": ("Traceback …\nValueError: ä", "1700000000.5"),
+    "NoWorkers": ("three blocks died", "12"),
     "WorkerLost": ("killed by signal 9", "12"),
     "EndpointLost": ("the endpoint went away", "12"),
     "MaxResultSizeExceeded": ("11000000 > 10485760", "12"),

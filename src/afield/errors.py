@@ -21,6 +21,7 @@
     ├── TaskError                    what became of one task
     │   ├── TaskPending              not finished yet
     │   ├── TaskExecutionFailed      it ran, or should have run, and failed: the remote traceback
+    │   │   ├── NoWorkers            the jobs that should bring workers keep dying, so it was not begun
     │   │   ├── WorkerLost           its worker process died under it
     │   │   ├── EndpointLost         its endpoint process died while it may have been running
     │   │   ├── TaskTimeout          it ran longer than it was allowed to, and was stopped
@@ -49,6 +50,7 @@ __all__ = [
     "InvalidId",
     "MaxResultSizeExceeded",
     "NoEndpoint",
+    "NoWorkers",
     "SerdeError",
     "SerializationError",
     "ServiceError",
@@ -194,6 +196,10 @@ class TaskExecutionFailed(TaskError):  # noqa: N818 - the published name
 
     def __str__(self) -> str:
         return "\n" + self.remote_data.strip("\n") + "\n"
+
+
+class NoWorkers(TaskExecutionFailed):
+    """The endpoint gets no workers: the blocks that should bring them keep dying, so the task was not begun."""
 
 
 class WorkerLost(TaskExecutionFailed):

@@ -28,6 +28,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 from afield.errors import (
     EndpointLost,
     MaxResultSizeExceeded,
+    NoWorkers,
     TaskCancelled,
     TaskExecutionFailed,
     TaskTimeout,
@@ -51,7 +52,7 @@ _OWN: Final = tuple(os.path.join(_PACKAGE, part, "") for part in ("worker", "ser
 
 #: error codes that have a class of their own
 _CLASSES: Final[dict[str | None, type[TaskExecutionFailed]]] = {
-    kind.__name__: kind for kind in (WorkerLost, EndpointLost, TaskTimeout, MaxResultSizeExceeded)
+    kind.__name__: kind for kind in (NoWorkers, WorkerLost, EndpointLost, TaskTimeout, MaxResultSizeExceeded)
 }
 
 
