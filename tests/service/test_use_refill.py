@@ -47,7 +47,7 @@ async def test_tasks_that_wait_are_queued_again_in_order(world, wire):
     user = await reattach(again, user)
     tasks = [await user.tasks.get() for _ in range(600)]
     assert [task.task_id for task in tasks] == accepted.tasks[function_id]
-    assert len(user.tags) == (600 if wire == 1 else 2)
+    assert len(user.tags) == (600 if wire == 1 else 3)
     assert tasks[0].code.endswith(b"def f(): 1")
     await user.send(world.success(tasks[0].task_id))
     assert (await again.uses.watch.task(world.ada, tasks[0].task_id, 2)).status == "success"

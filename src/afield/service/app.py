@@ -30,6 +30,7 @@ from afield.service.clock import Clock, SystemClock
 from afield.service.domain.people import IdentityRecord, TokenKind
 from afield.service.flows.beats import Beats
 from afield.service.flows.duty import Duty, in_peace, on_duty
+from afield.service.flows.feed import FeedTasks
 from afield.service.flows.outages import Outages
 from afield.service.flows.results import Results
 from afield.service.flows.supervisor import Supervisor
@@ -271,6 +272,8 @@ class Service:
         if broker.feed is not None:
             supervisor.start("feed", broker.feed.run())
             supervisor.start("feed again", every(uses.limits.watch_s, self._clock, broker.feed.look_around))
+        if broker.queues.held_back is not None:
+            supervisor.start("feed tasks", FeedTasks(broker.queues, uses.refill).run())
         if broker.kept is None:
             looks = (uses.revive.look_around, uses.lose, uses.cancel.look_around)
             supervisor.start("revive", every(uses.limits.watch_s, self._clock, *looks))

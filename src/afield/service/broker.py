@@ -19,6 +19,7 @@ from afield.service.auth.queue_logins import Logins, QueueLogins
 from afield.service.auth.rabbit_logins import ManagedLogins, PeerAddress, RabbitLogins, Sign, TokenLogins
 from afield.service.clock import Clock
 from afield.service.domain.backlog import Backlog
+from afield.service.domain.held_back import HeldBack
 from afield.service.flows.feed import Feed
 from afield.service.flows.kept import Kept
 from afield.service.flows.settled import Acknowledged, Settled
@@ -98,8 +99,15 @@ class OwnBroker:
             on_settled=self._taken,
         )
         self.connection: Connection = self._broker.connect_local()
-        backlog = Backlog(settings.limits.group_queue_bytes)
-        self.queues = Queues(self._broker, self.connection, clock, backlog=backlog)
+        backlog = Backlog(limits.group_queue_bytes)
+        self.queues = Queues(
+            self._broker,
+            self.connection,
+            clock,
+            backlog=backlog,
+            held_back=HeldBack(limits.endpoint_queue_bytes),
+            gauge=self._broker,
+        )
         self.feed: Feed | None = Feed(store, records, self.queues)
         self.port = 0
         self.url = ""

@@ -42,6 +42,8 @@ class Limits:
     commit_tasks: int = 20_000
     #: bytes of results that wait in memory for one task group's clients; what comes beyond waits in the database
     group_queue_bytes: int = 16 * _MB
+    #: bytes of tasks that wait in memory for one user endpoint; what comes beyond waits in the database
+    endpoint_queue_bytes: int = 16 * _MB
     #: tasks that one request may ask about, or cancel
     status_tasks: int = 10_000
     #: seconds that a submit waits for a user endpoint to come up before the task is queued for it instead. Well under

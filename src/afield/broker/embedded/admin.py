@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from afield.broker.base import Binding, ExchangeKind, QueueSpec
 from afield.broker.embedded.core import Broker, Refusal
 from afield.errors import BrokerRefused
@@ -51,6 +53,17 @@ class CoreAdmin:
         """How many messages wait in it, not counting delivered ones."""
         self._usable()
         return self._core.depth(name)
+
+    def waiting_bytes(self, name: str) -> int:
+        """How many bytes wait in it, not counting delivered messages."""
+        return self._core.waiting_bytes(name)
+
+    def tell_when_low(self, name: str, size: int, on_low: Callable[[str], None]) -> None:
+        """Call ``on_low``, once, with the queue's name when no more than so many bytes wait in it.
+
+        At once if that is so. It must not wait, raise, or call the broker.
+        """
+        self._core.tell_when_low(name, size, on_low)
 
     async def consumers(self, name: str) -> int:
         """How many consume it."""

@@ -110,6 +110,21 @@ class Broker:
         queue = self.queues.get(name)
         return len(queue.consumers) if queue else 0
 
+    def waiting_bytes(self, name: str) -> int:
+        """How many bytes wait in it and are not delivered, roughly."""
+        queue = self.queues.get(name)
+        return queue.size if queue else 0
+
+    def tell_when_low(self, name: str, size: int, on_low: Callable[[str], None]) -> None:
+        """Call ``on_low``, once, with the queue's name when no more than so many bytes wait in it; at once if that is
+        so. It must not call back into the broker.
+        """
+        queue = self.queues.get(name)
+        if queue is not None:
+            queue.low, queue.on_low = size, on_low
+            if queue.size <= size:
+                queue.tell()
+
     # Who is here
 
     def open_session(self, permissions: Permissions, wake: Callable[[], None], *, peer: bool) -> Session:

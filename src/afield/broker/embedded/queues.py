@@ -107,9 +107,12 @@ class Queue:
         "deleted",
         "exclusive",
         "fresh",
+        "low",
         "name",
         "next_number",
+        "on_low",
         "returned",
+        "size",
     )
 
     def __init__(self, name: str, *, confirm_on_ack: bool) -> None:
@@ -124,6 +127,11 @@ class Queue:
         #: (exchange, pattern)
         self.bindings: set[tuple[str, str]] = set()
         self.deleted = False
+        #: bytes of what waits in it
+        self.size = 0
+        #: who wants to know, once, that no more than so many bytes are left; -1: nobody
+        self.low = -1
+        self.on_low: Callable[[str], None] | None = None
 
     @property
     def depth(self) -> int:
@@ -134,15 +142,27 @@ class Queue:
         """Put a new message at the end."""
         self.fresh.append(Entry(self.next_number, message, receipt))
         self.next_number += 1
+        self.size += len(message.body) + _OVERHEAD
 
     def put_back(self, entry: Entry) -> None:
         """Put a message that was delivered back at its place."""
         entry.redelivered = True
         heapq.heappush(self.returned, (entry.number, entry))
+        self.size += len(entry.message.body) + _OVERHEAD
 
     def pop(self) -> Entry:
         """Take the next message; there must be one."""
-        return heapq.heappop(self.returned)[1] if self.returned else self.fresh.popleft()
+        entry = heapq.heappop(self.returned)[1] if self.returned else self.fresh.popleft()
+        self.size -= len(entry.message.body) + _OVERHEAD
+        if self.size <= self.low:
+            self.tell()
+        return entry
+
+    def tell(self) -> None:
+        """Tell whoever wants to know that little is left."""
+        on_low, self.low, self.on_low = self.on_low, -1, None
+        if on_low is not None:
+            on_low(self.name)
 
     def able(self) -> Subscription | None:
         """Whose turn it is among those that can take a message now."""

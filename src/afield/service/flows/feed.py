@@ -1,4 +1,6 @@
-"""Results that did not fit into their group's queue go there when clients have made room."""
+"""What did not fit into a queue in memory goes there when there is room: results when clients have taken some, and
+tasks when their endpoint has.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ from afield.service.flows.settled import Acknowledged
 from afield.service.store.base import Store
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
+from afield.service.use.refill import Refill
 
-__all__ = ["Feed"]
+__all__ = ["Feed", "FeedTasks"]
 
 #: Results read at once: few, for each may be large.
 _PAGE: Final = 16
@@ -66,3 +69,32 @@ class Feed:
             ends = [view.finished for view in views.values() if view.finished is not None]
             if group is not None and ends:
                 await self._queues.put_results(group, ends)
+
+
+class FeedTasks:
+    """Fills the queues of user endpoints from the store.
+
+    :param queues: with a :class:`~afield.service.domain.held_back.HeldBack`, or nothing is left out
+    """
+
+    def __init__(self, queues: Queues, refill: Refill) -> None:
+        self._refill = refill
+        self._ready: dict[str, None] = {}
+        self._something = asyncio.Event()
+        queues.on_low = self._low
+        for user_endpoint_id in [] if queues.held_back is None else queues.held_back.everybody():
+            self._low(user_endpoint_id)
+
+    def _low(self, user_endpoint_id: str) -> None:
+        self._ready[user_endpoint_id] = None
+        self._something.set()
+
+    async def run(self) -> None:
+        """Put tasks into queues that have room, for ever: some for each in turn."""
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            ready, self._ready = self._ready, {}
+            for user_endpoint_id in ready:
+                if await self._refill.held_back(user_endpoint_id):
+                    self._low(user_endpoint_id)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from afield.broker.base import Binding, BrokerAdmin, Connection, Delivery, NotSent, Properties, Publication, QueueSpec
-from afield.errors import BrokerRefused, BrokerUnreachable, Unroutable, WireError
+from afield.errors import BrokerRefused, BrokerUnreachable, Unroutable
 from afield.service.clock import Clock
 from afield.service.domain import names
 from afield.service.domain.backlog import Backlog
-from afield.service.domain.documents import to_result
-from afield.service.domain.packing import bunches
+from afield.service.domain.held_back import HeldBack
 from afield.service.domain.records import (
     CancelRecord,
     EndpointRecord,
@@ -20,15 +19,15 @@ from afield.service.domain.records import (
     TaskGroupRecord,
     UserEndpointRecord,
 )
-from afield.wire import v1, v2
+from afield.service.use import spelling
+from afield.wire import v2
 from afield.wire.commands import CONTENT_TYPE, StartCommand, encode_command
-from afield.wire.messages import Cancel, ErrorDetails, Notice, Result, Task
+from afield.wire.messages import Notice, Task
 
-__all__ = ["Queues"]
+__all__ = ["Gauge", "Queues"]
 
-#: What rides in one message of our envelope: enough to make its cost small, little enough to begin early.
-_MOST_ITEMS: Final = 512
-_MOST_BYTES: Final = 1 << 20
+#: How many tasks are put at once into a queue in memory.
+_AT_ONCE: Final = 512
 
 #: How many messages are under way to the broker at once.
 _WINDOW: Final = 256
@@ -41,6 +40,16 @@ _LOOK_S: Final = 30.0
 _MOST_DECLARED: Final = 100_000
 
 
+class Gauge(Protocol):
+    """How full the queues of a broker in this process are."""
+
+    def waiting_bytes(self, name: str) -> int:
+        """How many bytes wait in a queue, not counting delivered messages."""
+
+    def tell_when_low(self, name: str, size: int, on_low: Callable[[str], None]) -> None:
+        """Call ``on_low``, once, with the queue's name when no more than so many bytes wait in it."""
+
+
 class Queues:
     """The queues of one service.
 
@@ -49,6 +58,10 @@ class Queues:
     :param survive: seconds for which the queues of task groups outlive their last reader, where queues and what they
         hold survive the service and are shared with other services; None: they live and die with this one
     :param kept: told of which tasks' results the broker has taken into its keeping, where queues survive
+    :param backlog: which results are in queues, where those are in memory; None: a broker sees to that itself
+    :param held_back: which tasks are not in queues, likewise
+    :param gauge: tells how full they are
+    :ivar on_low: called with a user endpoint's id when there is room in its queue for what was held back. Must not wait
     """
 
     def __init__(
@@ -60,9 +73,13 @@ class Queues:
         survive: float | None = None,
         kept: Callable[[Iterable[str]], None] = lambda _: None,
         backlog: Backlog | None = None,
+        held_back: HeldBack | None = None,
+        gauge: Gauge | None = None,
     ) -> None:
-        #: which results are in queues, where those are in memory; None: a broker sees to that itself
         self.backlog = backlog
+        self.held_back = held_back
+        self.on_low: Callable[[str], None] = lambda _: None
+        self.gauge = gauge
         self._admin = admin
         self._connection = connection
         self._clock = clock
@@ -120,14 +137,15 @@ class Queues:
 
     async def forget_tasks(self, user_endpoint_id: str) -> None:
         """Drop tasks that nobody took: they have ended otherwise."""
+        if self.held_back is not None:
+            self.held_back.forget(user_endpoint_id)
         await self._admin.purge(names.task_queue(user_endpoint_id))
 
     async def forget_unread_tasks(self, user_endpoint_id: str) -> bool:
         """Drop tasks that nobody took, if nobody is there to take them; whether that was done."""
-        queue = names.task_queue(user_endpoint_id)
-        if await self._admin.consumers(queue):
+        if await self._admin.consumers(names.task_queue(user_endpoint_id)):
             return False
-        await self._admin.purge(queue)
+        await self.forget_tasks(user_endpoint_id)
         return True
 
     async def forget_group(self, group: TaskGroupRecord) -> None:
@@ -164,6 +182,8 @@ class Queues:
         doomed = [names.command_queue(endpoint_id)]
         for one in user_endpoint_ids:
             doomed += [names.task_queue(one), names.control_queue(one)]
+            if self.held_back is not None:
+                self.held_back.forget(one)
         for name in doomed:
             self._declared.discard(name)
             await self._admin.delete_queue(name)
@@ -229,28 +249,37 @@ class Queues:
             await self._send(publication)
 
     async def send_tasks(self, user_endpoint_id: str, wire: int, tasks: Sequence[Task]) -> None:
-        """Hand tasks to a user endpoint's queue.
+        """Hand tasks to a user endpoint's queue. What would be too much for a queue in memory stays in the store.
 
         :param wire: the version of the envelope that it reads
         :raises NotSent: none of them was
         """
-        queue = names.task_queue(user_endpoint_id)
-        if wire >= v2.VERSION[0]:
-            batches = bunches(tasks, _task_size, most=_MOST_ITEMS, most_bytes=_MOST_BYTES)
-            publications = [Publication(names.TASKS, queue, v2.encode_tasks(batch)) for batch in batches]
-        else:
-            publications = [
-                Publication(names.TASKS, queue, v1.encode_task(task), Properties(headers=v1.task_headers(task)))
-                for task in tasks
-            ]
-        if not self.survive:
-            await self._send(*publications)
+        if self.survive:
+            await self._send_surely(user_endpoint_id, wire, tasks)
             return
+        for begin in range(0, len(tasks), _AT_ONCE):
+            await self._send_here(user_endpoint_id, wire, tasks[begin : begin + _AT_ONCE])
+            if begin + _AT_ONCE < len(tasks):
+                await asyncio.sleep(0)  # others get their turn
+        self._watch(user_endpoint_id)
+
+    async def _send_here(self, user_endpoint_id: str, wire: int, tasks: Sequence[Task]) -> None:
+        # To a broker in this process, one after the other, which never waits: nothing comes in between.
+        queue = names.task_queue(user_endpoint_id)
+        if self.held_back is not None and self.gauge is not None:
+            sizes = ((task.task_id, spelling.size_of_task(task, wire)) for task in tasks)
+            count = self.held_back.admit(user_endpoint_id, self.gauge.waiting_bytes(queue), sizes)
+            tasks = tasks[:count]
+        for publication in spelling.of_tasks(queue, wire, tasks):
+            await self._connection.publish(publication)
+
+    async def _send_surely(self, user_endpoint_id: str, wire: int, tasks: Sequence[Task]) -> None:
+        publications = spelling.of_tasks(names.task_queue(user_endpoint_id), wire, tasks)
         try:
             await self._send(*publications[:1])
         except Unroutable:
             # The broker has lost it since, or another service has removed it.
-            self._declared.discard(queue)
+            self._declared.discard(names.task_queue(user_endpoint_id))
             await self.declare_user(user_endpoint_id, wire)
             await self._send(*publications[:1])
         try:
@@ -258,30 +287,54 @@ class Queues:
         except NotSent as error:
             raise BrokerUnreachable(str(error)) from error  # the first has left
 
+    def next_held_back(self, user_endpoint_id: str) -> list[str]:
+        """The next tasks that were held back and that there is room for now. While there is none, ``on_low`` is called
+        as soon as there is.
+        """
+        if self.held_back is None or self.gauge is None or not self.held_back.is_any(user_endpoint_id):
+            return []
+        inside = self.gauge.waiting_bytes(names.task_queue(user_endpoint_id))
+        found = self.held_back.first(user_endpoint_id, inside)
+        if not found:
+            self._watch(user_endpoint_id)
+        return found
+
+    def _watch(self, user_endpoint_id: str) -> None:
+        if self.held_back is not None and self.gauge is not None and self.held_back.is_any(user_endpoint_id):
+            queue = names.task_queue(user_endpoint_id)
+            self.gauge.tell_when_low(queue, self.held_back.low, lambda _: self.on_low(user_endpoint_id))
+
+    async def put_held_back(self, user_endpoint_id: str, wire: int, task_ids: Sequence[str], tasks: list[Task]) -> None:
+        """Put tasks that were held back into their queue, unless it was emptied since they were named.
+
+        :param task_ids: by :meth:`next_held_back`
+        :param tasks: those of them that have not ended
+        """
+        if self.held_back is None or not self.held_back.are_first(user_endpoint_id, task_ids):
+            return
+        # Like above: nothing comes in between.
+        for publication in spelling.of_tasks(names.task_queue(user_endpoint_id), wire, tasks):
+            await self._connection.publish(publication)
+        self.held_back.release(user_endpoint_id, len(task_ids))
+
     async def send_cancels(self, user_endpoint_id: str, wishes: Sequence[CancelRecord]) -> None:
         """Tell a user endpoint of ours which tasks somebody wants ended."""
         queue = names.control_queue(user_endpoint_id)
         await self._declare(queue, names.TASKS)
-        cancels = [Cancel(wish.task_id, wish.running) for wish in wishes]
-        batches = bunches(cancels, lambda _: 0, most=_MOST_ITEMS, most_bytes=_MOST_BYTES)
-        await self._send(*(Publication(names.TASKS, queue, v2.encode_cancels(batch)) for batch in batches))
+        await self._send(*spelling.of_cancels(queue, wishes))
 
     async def send_notices(self, group: TaskGroupRecord, notices: Sequence[Notice]) -> None:
         """Tell whoever watches this group, and reads our envelope, where tasks are. What is not taken may be lost."""
         queue = names.group_queue(group.owner_id, group.id)
         self._used(queue)
-        batches = bunches(notices, lambda _: 0, most=_MOST_ITEMS, most_bytes=_MOST_BYTES)
-        brief = Properties(delivery_mode=1)
-        await self._send(
-            *(Publication(names.GROUPS, queue, v2.encode_notices(batch), brief, mandatory=False) for batch in batches)
-        )
+        await self._send(*spelling.of_notices(queue, notices))
 
     async def send_results(self, group: TaskGroupRecord, ends: Sequence[FinishedTask]) -> None:
         """Hand results to whoever watches this group; of one of high assurance only that they are there to be asked
         for (reference: wire contract section 5.4). What would be too much for a queue in memory stays in the store.
         """
         if self.backlog is not None:
-            count = self.backlog.admit(group.id, ((end.id, _end_size(end)) for end in ends))
+            count = self.backlog.admit(group.id, ((end.id, spelling.size_of_end(end)) for end in ends))
             ends = ends[:count]
         if ends:
             await self.put_results(group, ends)
@@ -289,20 +342,10 @@ class Queues:
     async def put_results(self, group: TaskGroupRecord, ends: Sequence[FinishedTask]) -> None:
         """The same, whatever is in the queue."""
         queue = names.group_queue(group.owner_id, group.id)
-        shown = _announcement if group.high_assurance else to_result
-        headers = {v1.HIGH_ASSURANCE: True} if group.high_assurance else {}
         self._used(queue)
-        if group.wire >= v2.VERSION[0]:
-            batches = bunches(ends, _end_size, most=_MOST_ITEMS, most_bytes=_MOST_BYTES)
-            bodies = [(v2.encode_results(map(shown, batch)), batch[-1].completed_at) for batch in batches]
-        else:
-            bodies = [(_published_result(shown(end)), end.completed_at) for end in ends]
-        publications = [
-            Publication(names.GROUPS, queue, body, Properties(headers, timestamp=int(moment)))
-            for body, moment in bodies
-        ]
+        publications = spelling.of_results(queue, group, ends)
         if self.backlog is not None:
-            self.backlog.put(group.id, sum(len(body) for body, _ in bodies))
+            self.backlog.put(group.id, sum(len(one.body) for one in publications))
         try:
             await self._send(*publications[:1])
         except Unroutable:
@@ -337,26 +380,3 @@ class Queues:
         if len(self._declared) >= _MOST_DECLARED:
             self._declared.clear()
         self._declared.add(name)
-
-
-def _task_size(task: Task) -> int:
-    return len(task.payload)
-
-
-def _end_size(end: FinishedTask) -> int:
-    return len(end.data) + len(end.exception or b"")
-
-
-def _announcement(end: FinishedTask) -> Result:
-    """All that is streamed of a result of high assurance: whose it is."""
-    return Result(end.id, b"")
-
-
-def _published_result(result: Result) -> bytes:
-    try:
-        return v1.encode_result(result)
-    except WireError as error:
-        # Only text goes by the published envelope. Rather a failed task than one that never ends.
-        return v1.encode_result(
-            Result(result.task_id, str(error).encode(), error=ErrorDetails("UnreadableResult", str(error)))
-        )

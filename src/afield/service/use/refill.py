@@ -8,8 +8,9 @@ for good is not queued: it runs there, or its life has ended, and then it is set
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from typing import Final
+from uuid import UUID
 
 from afield.service.domain.documents import to_task
 from afield.service.domain.holding import EARLY, GONE
@@ -27,8 +28,10 @@ __all__ = ["Refill"]
 
 logger = logging.getLogger(__name__)
 
-#: Tasks or results read at once; each brings its payload.
+#: Tasks or results read at once; each brings its payload. How large those are is known from the page before.
 _PAGE: Final = 500
+_FIRST_PAGE: Final = 50
+_PAGE_BYTES: Final = 16_000_000
 
 
 class Refill:
@@ -64,8 +67,8 @@ class Refill:
     async def _tasks(self, user_endpoint_id: str, wire: int) -> int:
         """Queue those that nobody has taken, and know of all."""
         taken = {one.id: one.life for one in await self._store.taken_tasks(user_endpoint_id)}
-        count, after = 0, ""
-        while page := await self._store.waiting_tasks(user_endpoint_id, after=after, limit=_PAGE):
+        count = 0
+        async for page in self._waiting(user_endpoint_id):
             for group_id in {task.group_id for task in page}:
                 group = await self._records.group(group_id)
                 if group is not None and group.wire:
@@ -78,8 +81,15 @@ class Refill:
             queued = [task for task in page if task.id not in taken]
             if queued:
                 await self._queues.send_tasks(user_endpoint_id, wire, await self._as_sent(queued))
-            count, after = count + len(queued), page[-1].id
+            count += len(queued)
         return count
+
+    async def _waiting(self, user_endpoint_id: str) -> AsyncIterator[list[TaskRecord]]:
+        after, limit = "", _FIRST_PAGE
+        while page := await self._store.waiting_tasks(user_endpoint_id, after=after, limit=limit):
+            after, size = page[-1].id, sum(len(task.payload) for task in page)
+            limit = max(1, min(_PAGE, _PAGE_BYTES * len(page) // (size + 1)))
+            yield page
 
     async def again(self, user_endpoint_id: str, task_ids: Container[str]) -> None:
         """Queue these tasks of a user endpoint once more; they were taken, and nobody has them any more."""
@@ -87,13 +97,37 @@ class Refill:
         endpoint = None if user_endpoint is None else await self._records.endpoint(user_endpoint.endpoint_id)
         if endpoint is None:
             return  # it was deleted a moment ago, and its tasks fail
-        wire, after = endpoint_wire(endpoint), ""
+        wire = endpoint_wire(endpoint)
         await self._queues.declare_user(user_endpoint_id, wire)
-        while page := await self._store.waiting_tasks(user_endpoint_id, after=after, limit=_PAGE):
+        async for page in self._waiting(user_endpoint_id):
             queued = [task for task in page if task.id in task_ids]
             if queued:
                 await self._queues.send_tasks(user_endpoint_id, wire, await self._as_sent(queued))
-            after = page[-1].id
+
+    async def held_back(self, user_endpoint_id: str) -> bool:
+        """Put some of the tasks that were held back into their queue, if it has room; whether to ask again at once."""
+        task_ids = self._queues.next_held_back(user_endpoint_id)
+        if not task_ids:
+            return False
+        user_endpoint = await self._records.user_endpoint(user_endpoint_id)
+        endpoint = None if user_endpoint is None else await self._records.endpoint(user_endpoint.endpoint_id)
+        if endpoint is None:
+            return False  # it was deleted a moment ago, and its tasks fail
+        tasks = await self._as_sent(await self._unfinished(user_endpoint_id, task_ids))
+        await self._queues.put_held_back(user_endpoint_id, endpoint_wire(endpoint), task_ids, tasks)
+        return True
+
+    async def _unfinished(self, user_endpoint_id: str, task_ids: Sequence[str]) -> list[TaskRecord]:
+        """Those of the tasks that have not ended, in this order. Their ids rise, nearly always, without a gap."""
+        wanted, found, left = set(task_ids), dict[str, TaskRecord](), sorted(task_ids)
+        while left:
+            before = str(UUID(int=UUID(left[0]).int - 1))
+            page = await self._store.waiting_tasks(user_endpoint_id, after=before, limit=len(left))
+            found.update((task.id, task) for task in page if task.id in wanted)
+            if len(page) < len(left):
+                break
+            left = [task_id for task_id in left if task_id > page[-1].id]
+        return [found[task_id] for task_id in task_ids if task_id in found]
 
     async def _as_sent(self, records: Sequence[TaskRecord]) -> list[Task]:
         functions = await self._store.functions({record.function_id for record in records})
