@@ -23,8 +23,8 @@ def failure(name, code="WorkerLost", message="gone", steps=()):
     return Result(name, message.encode(), ErrorDetails(code, message), statuses=steps)
 
 
-def started(capacity=1, history=None):
-    core = AgentCore(Policy(), history or History())
+def started(capacity=1, history=None, **policy):
+    core = AgentCore(Policy(**policy), history or History())
     core.handle(on.CapacityIs(capacity))
     core.handle(on.ConnectionUp())
     return core
@@ -223,3 +223,34 @@ def test_an_idle_agent_does_not_end_while_a_task_pauses():
     core.handle(on.TasksFinished([failure("a")]))
     for _ in range(5):
         assert core.handle(on.HeartbeatDue()) == [do.SendHeartbeat()]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "often"),
+    [
+        ({}, "WorkerLost", 2),
+        ({"retries": 1}, "WorkerLost", 2),
+        ({"retries": 3}, "WorkerLost", 3),
+        ({}, "RemoteExecutionError", 0),
+        ({"retry_on": ("m.E",)}, "RemoteExecutionError", 0),
+        ({"retries": 1, "retry_on": ("m.E",)}, "RemoteExecutionError", 1),
+    ],
+)
+def test_what_the_owner_allows_is_for_lost_workers_only(options, code, often):
+    core = started(retries_when_lost=2)
+    core.handle(on.TasksArrived(1, [task("a", **options)]))
+    again = 0
+    while True:
+        [command] = core.handle(on.TasksFinished([failure("a", code)], kinds={"a": ("m.E",)}))
+        if not isinstance(command, do.StartPause):
+            break
+        again += 1
+        core.handle(on.PauseOver("a", again))
+    assert again == often
+
+
+@pytest.mark.parametrize(("begun", "runs"), [(1, True), (2, True), (3, False)])
+def test_what_the_owner_allows_holds_over_lives(begun, runs):
+    core = started(retries_when_lost=2, history=History({"a": begun}))
+    [command] = core.handle(on.TasksArrived(1, [task("a")]))
+    assert isinstance(command, do.Run) is runs

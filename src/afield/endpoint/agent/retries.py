@@ -8,7 +8,7 @@ How often a task was begun is on disk, so it counts over all lives of an agent. 
 earlier life is not: their record says that it is not known. A life does not wait out the pause of an earlier one; to
 come back took its time.
 
-Only tasks that ask for retries are in here. All others cost nothing.
+Only tasks that may run again are in here. All others cost nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from afield.endpoint.agent.endings import unknown
-from afield.wire.messages import Result, Task
+from afield.wire.messages import CallOptions, Result, Task
 
 __all__ = ["LONGEST_PAUSE_S", "Retries"]
 
@@ -28,6 +28,12 @@ LONGEST_PAUSE_S: Final = 300.0
 
 #: No line about an attempt is longer, in characters: there may be a thousand of them in one result.
 _ERROR_MOST: Final = 300
+
+_NO_OPTIONS: Final = CallOptions()
+
+
+def _options(task: Task) -> CallOptions:
+    return task.options or _NO_OPTIONS
 
 
 class _Tries:
@@ -41,9 +47,13 @@ class _Tries:
 
 
 class Retries:
-    """The tasks of one agent that may run more than once."""
+    """The tasks of one agent that may run more than once.
 
-    def __init__(self) -> None:
+    :param when_lost: how often the owner lets any task run again whose worker or endpoint was lost
+    """
+
+    def __init__(self, when_lost: int = 0) -> None:
+        self._when_lost = when_lost
         #: task id -> what is known of it; whoever wants to know quickly whether there are any looks here
         self.tries: dict[str, _Tries] = {}
         #: how many are between two attempts
@@ -51,14 +61,14 @@ class Retries:
 
     def revive(self, task: Task, begun: int) -> bool:
         """A task came that earlier lives began so often; whether it may run again."""
-        if task.options is None or begun > task.options.retries:
+        if begun > max(_options(task).retries, self._when_lost):
             return False
         self.tries[task.task_id] = _Tries(task, begun)
         return True
 
     def begins(self, task: Task) -> None:
         """An attempt begins."""
-        if task.options is not None and task.options.retries:
+        if self._when_lost or (task.options is not None and task.options.retries):
             self.tries.setdefault(task.task_id, _Tries(task)).begun += 1
 
     def untouched(self, task_id: str) -> None:
@@ -80,11 +90,10 @@ class Retries:
         tries = self.tries.get(result.task_id)
         if tries is None or result.error is None:
             return False
-        options = tries.task.options
-        assert options is not None
-        if tries.begun > options.retries:
-            return False
-        return result.error.code == "WorkerLost" or any(kind in options.retry_on for kind in kinds)
+        options = _options(tries.task)
+        if result.error.code == "WorkerLost":
+            return tries.begun <= max(options.retries, self._when_lost)
+        return tries.begun <= options.retries and any(kind in options.retry_on for kind in kinds)
 
     def failed(self, result: Result, at: int) -> None:
         """Write down how an attempt failed.
@@ -101,8 +110,7 @@ class Retries:
     def pause(self, task_id: str) -> float:
         """Wait until the next attempt; for so many seconds."""
         tries = self.tries[task_id]
-        options = tries.task.options
-        assert options is not None
+        options = _options(tries.task)
         tries.paused = True
         self.paused += 1
         # The exponent is bounded: floats overflow after some thousand failures.

@@ -46,12 +46,14 @@ class Policy:
     :param idle_soft: end after so many heartbeats without a task; 0: never
     :param idle_hard: end after so many heartbeats in which nothing moved though there are tasks
     :param notices: the service wants to hear where unfinished tasks are
+    :param retries_when_lost: how often any task runs again whose worker or endpoint was lost
     """
 
     allowed_functions: frozenset[str] | None = None
     idle_soft: int = 10
     idle_hard: int = 5760
     notices: bool = False
+    retries_when_lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Tasks:
             self.ledger.add(None, task_id, Phase.FINISHED)
         self._begun_before = {task_id: count for task_id, count in history.begun.items() if task_id not in kept}
         self._line = Line()
-        self._retries = Retries()
+        self._retries = Retries(policy.retries_when_lost)
         self._wishes = Wishes()
         self._looks = Looks(on=policy.notices)
         self._capacity = 0
@@ -132,8 +134,7 @@ class Tasks:
         tasks = self._line.take(free)
         for task in tasks:
             self.ledger.move(task.task_id, Phase.HANDED)
-            if task.options is not None:
-                self._retries.begins(task)
+            self._retries.begins(task)
         self.handed += len(tasks)
         return do.Run(tasks)
 
