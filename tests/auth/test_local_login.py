@@ -252,11 +252,25 @@ class TestPasswords:
         assert not await passwords.verify("no hash", "correct horse")
         assert not passwords.needs_rehash(kept)
 
-    @pytest.mark.parametrize("password", ["short", "x" * 1001, "aaaaaaaaaaaa", "Ada-Lovelace"])
+    @pytest.mark.parametrize(
+        "password",
+        [
+            "short", "x" * 1001, "aaaaaaaaaaaa", "Ada-Lovelace", "Lovelace1815", "password123", "P@ssw0rd123!",
+            "1234567890", "0987654321", "qwertyuiop", "abcdefghijkl", "123qweasdzxc", "1q2w3e4r5t6y", "hunter2hunter2",
+            "afield-2024!", "Sunshine99!!",
+        ],
+    )  # fmt: skip
     async def test_which_nobody_may_have(self, password):
         with pytest.raises(Refusal) as refused:
             check_new_password(password, "ada-lovelace")
         assert refused.value.status == 422
+
+    @pytest.mark.parametrize(
+        "password",
+        ["four words are plenty", "x7Kp2mQz9L", "password-less summer evenings", "ада ест кашу", "ada at sea in 1815"],
+    )
+    async def test_which_somebody_may(self, password):
+        check_new_password(password, "ada-lovelace")
 
 
 async def test_behind_https_the_cookie_says_so(secure_site):

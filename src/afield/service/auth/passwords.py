@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from afield.service.domain import refusals
+from afield.service.domain.guessable import LEAST_WORTH, worth_of
 from afield.service.domain.people import AccountRecord
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST", "SHORTEST", "Passwords", "check_new_password", "stamp_of"]
 
-#: Characters that a password must have; what is in it is its owner's business (NIST SP 800-63B section 5.1.1).
+#: Characters that a password must have; which ones is its owner's business (NIST SP 800-63B section 5.1.1).
 SHORTEST: Final = 10
 #: Characters that one may have: enough for any sentence, and little to hash.
 LONGEST: Final = 1000
@@ -37,8 +38,11 @@ def check_new_password(password: str, username: str) -> None:
         raise refusals.invalid(f"This password is too short: take at least {SHORTEST} characters, such as four words.")
     if len(password) > LONGEST:
         raise refusals.invalid(f"This password is too long: at most {LONGEST} characters.")
-    if password.casefold() == username.casefold() or len(set(password)) < 4:
-        raise refusals.invalid("This password is too easily guessed. Take another one, such as four words.")
+    if worth_of(password, (username,)) < LEAST_WORTH:
+        raise refusals.invalid(
+            "This password is too easily guessed: it is made of widely used words, rows of keys, repetitions or the "
+            "username. Take another one, such as four words that have nothing to do with each other."
+        )
 
 
 def stamp_of(account: AccountRecord | None) -> str:
