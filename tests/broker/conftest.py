@@ -76,6 +76,9 @@ class RabbitAdmin:
     async def consumers(self, name: str) -> int:
         return self._counts(name)[1] if self._counts(name) else 0
 
+    async def logins(self, beginning: str) -> list[str]:
+        raise NotImplementedError
+
     async def drop(self, login: str) -> int:
         raise NotImplementedError
 

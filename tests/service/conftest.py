@@ -201,7 +201,7 @@ class World:
         self.store = store
         self.limits = limits
         self.records = Records(store, self.clock)
-        self.logins = QueueLogins(SECRET, self.records, self.clock)
+        self.logins = QueueLogins(SECRET, self.records, store.people, self.clock)
         self.logins.reach("broker.example.org", 5672)
         self.broker = MemoryBroker(self._authenticate)
 

@@ -172,7 +172,7 @@ class TestQueueLogins:
 
     @pytest.fixture
     def logins(self, store, clock) -> QueueLogins:
-        logins = QueueLogins(b"k" * 32, store, clock)
+        logins = QueueLogins(b"k" * 32, store, store.people, clock)
         logins.reach("::1", 5672)
         return logins
 
@@ -198,7 +198,7 @@ class TestQueueLogins:
             assert await logins.authenticate("ä€\udc80", wrong) is None
 
     async def test_a_service_with_another_secret_lets_nobody_in(self, logins, store, clock):
-        stranger = QueueLogins(b"x" * 32, store, clock)
+        stranger = QueueLogins(b"x" * 32, store, store.people, clock)
         assert await stranger.authenticate(*self.parts(logins.url(self.core_login))) is None
 
     @pytest.mark.parametrize(

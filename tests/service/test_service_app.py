@@ -359,7 +359,7 @@ async def test_a_mistake_of_ours_is_told_with_a_number_that_is_in_the_log(caplog
     records = Records(store, clock)
     broker = MemoryBroker()
     queues = Queues(broker, await broker.connect("memory://service"), clock)
-    logins = QueueLogins(b"s" * 32, records, clock)
+    logins = QueueLogins(b"s" * 32, records, store.people, clock)
     uses = assemble(store, records, queues, InFlight(store), logins=logins, clock=clock, limits=Limits())
     tokens = BearerTokens(store, clock)
     await store.people.put_identity(IdentityRecord("a", "ada", "Ada", "ada@example.org", 0.0))

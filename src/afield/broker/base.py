@@ -253,5 +253,8 @@ class BrokerAdmin(Protocol):
     async def consumers(self, name: str) -> int:
         """How many consume it."""
 
+    async def logins(self, beginning: str) -> list[str]:
+        """The logins whose names begin so and that have connections, or are known to the broker; each once."""
+
     async def drop(self, login: str) -> int:
         """End every connection of this login now (its credentials were revoked); how many that were."""

@@ -83,7 +83,7 @@ class OwnBroker:
     def __init__(self, settings: Settings, store: Store, records: Records, secret: bytes, clock: Clock) -> None:
         self._settings = settings
         self.came_back: Callable[[], None] = _nothing  # it goes with the service
-        logins = QueueLogins(secret, records, clock)
+        logins = QueueLogins(secret, records, store.people, clock)
         self._reach = logins.reach
         self.logins: Logins = logins
         self.in_flight: InFlight = InFlight(store, settings.limits.grace_s)
@@ -190,9 +190,9 @@ class RabbitBroker:
         admin: BrokerAdmin = RabbitAdmin(steady.up, self._api, settings.queue_type)
         self.queues = Queues(admin, self.connection, clock, survive=settings.limits.retention_s, kept=kept.results)
         logins: RabbitLogins = (
-            ManagedLogins(secret, records, clock, api=self._api, address=address)
+            ManagedLogins(secret, records, store.people, clock, api=self._api, address=address)
             if settings.queue_logins == "management"
-            else TokenLogins(sign, records, clock, api=self._api, address=address, vhost=vhost)
+            else TokenLogins(sign, records, store.people, clock, api=self._api, address=address, vhost=vhost)
         )
         self._tidy = logins.tidy
         self.logins: Logins = logins

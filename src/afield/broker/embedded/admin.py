@@ -70,6 +70,12 @@ class CoreAdmin:
         self._usable()
         return self._core.consumers(name)
 
+    async def logins(self, beginning: str) -> list[str]:
+        """The logins whose names begin so and that have connections; each once."""
+        self._usable()
+        names = (session.permissions.name for session in self._core.sessions)
+        return [name for name in dict.fromkeys(names) if name.startswith(beginning)]
+
     async def drop(self, login: str) -> int:
         """End every connection of this login now; how many that were."""
         self._usable()

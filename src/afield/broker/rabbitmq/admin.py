@@ -93,6 +93,14 @@ class RabbitAdmin:
         """Whether there is such a queue."""
         return await self._declared(name) is not None
 
+    async def logins(self, beginning: str) -> list[str]:
+        """The logins whose names begin so and that have connections, or are users of RabbitMQ's own; each once.
+
+        A connection that is no user's may be missing in its first seconds.
+        """
+        names = [*await self._api.users(), *await self._api.connected()]
+        return [name for name in dict.fromkeys(names) if name.startswith(beginning)]
+
     async def drop(self, login: str) -> int:
         """End every connection of this login now, and let it in no more if RabbitMQ keeps it; how many that were."""
         open_now = await self._api.connections_of(login)

@@ -7,6 +7,8 @@ What every way promises:
 - One of an endpoint lets in until its generation is raised and its connections were dropped
   (:meth:`afield.broker.base.BrokerAdmin.drop`), or until it expires, which takes days: a published core endpoint keeps
   the one of its registration for life. One of a client lets in for a while; each connect asks for a new one.
+- None lets in whose owner is shut out (their account is disabled), nor a client's by a token that was revoked. What is
+  connected then is dropped (:mod:`afield.service.use.people.cut_off`).
 - Nothing secret is kept but the service's own key, and every replica admits the same login with the same password.
 
 Without a table every replica can check every login by itself, which a broker in the service's own process needs; other
@@ -22,8 +24,10 @@ from afield.broker.base import Permissions
 from afield.service.clock import Clock
 from afield.service.domain.names import ClientLogin, CoreLogin, Login, parse_login, permissions
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
+from afield.service.store.people import People
+from afield.service.use.people.callers import is_proof_good, may_come_in
 
-__all__ = ["Logins", "Lookup", "QueueLogins", "is_good", "password_of"]
+__all__ = ["Logins", "Lookup", "QueueLogins", "is_current", "is_good", "owner_of", "password_of"]
 
 
 class Lookup(Protocol):
@@ -53,8 +57,32 @@ def password_of(secret: bytes, name: str) -> str:
     return hmac.digest(secret, name.encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
-async def is_good(login: Login, records: Lookup, now: float) -> bool:
+async def is_good(login: Login, records: Lookup, people: People, now: float) -> bool:
     """Whether a login may let in at this moment, going by what is kept of its owner."""
+    if not await is_current(login, records, now):
+        return False
+    owner = await owner_of(login, records)
+    if owner is None or not await may_come_in(people, owner):
+        return False
+    if isinstance(login, ClientLogin) and login.proof:
+        return await is_proof_good(people, owner, login.proof, now)
+    return True
+
+
+async def owner_of(login: Login, records: Lookup) -> str | None:
+    """The identity whose it is: of an endpoint's user endpoints, too, its owner; None: nobody's any more."""
+    if isinstance(login, ClientLogin):
+        return login.identity_id
+    if isinstance(login, CoreLogin):
+        endpoint = await records.endpoint(login.endpoint_id)
+    else:
+        user_endpoint = await records.user_endpoint(login.user_endpoint_id)
+        endpoint = None if user_endpoint is None else await records.endpoint(user_endpoint.endpoint_id)
+    return None if endpoint is None else endpoint.owner_id
+
+
+async def is_current(login: Login, records: Lookup, now: float) -> bool:
+    """Whether its time is not over, and no later one has taken its place."""
     if isinstance(login, ClientLogin):
         return now < login.expires_at
     if isinstance(login, CoreLogin):
@@ -71,10 +99,12 @@ class QueueLogins:
 
     :param secret: the service's key, the same in every life and every replica
     :param records: where the generations are
+    :param people: whose logins they are
     """
 
-    def __init__(self, secret: bytes, records: Lookup, clock: Clock) -> None:
+    def __init__(self, secret: bytes, records: Lookup, people: People, clock: Clock) -> None:
         self._secret = secret
+        self._people = people
         self._records = records
         self._clock = clock
         self._address = ""
@@ -98,6 +128,6 @@ class QueueLogins:
         if not hmac.compare_digest(right.encode(), password.encode("utf-8", "surrogatepass")):
             return None
         login = parse_login(name)
-        if login is None or not await is_good(login, self._records, self._clock.now()):
+        if login is None or not await is_good(login, self._records, self._people, self._clock.now()):
             return None
         return permissions(login)

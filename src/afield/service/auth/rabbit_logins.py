@@ -6,7 +6,8 @@ key; RabbitMQ (plugin ``rabbitmq_auth_backend_oauth2``) keeps nothing and believ
 login could connect again until then: whoever is on duty looks for such connections and ends them
 (:meth:`TokenLogins.tidy`).
 
-Logins of clients are rounded up to half an hour's multiple of their lifetime, so that those of one person are one.
+Logins of clients are rounded up to half an hour's multiple of their lifetime, so that those that one person asks for by
+one token are one.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit
 
 from afield.broker.rabbitmq.api import ManagementApi
 from afield.broker.rabbitmq.rights import rights, scopes
 from afield.errors import ConfigurationError
-from afield.service.auth.queue_logins import Logins, Lookup, is_good, password_of
+from afield.service.auth.queue_logins import Logins, Lookup, is_current, owner_of, password_of
 from afield.service.clock import Clock
 from afield.service.domain.names import ClientLogin, Login, parse_login, permissions
+from afield.service.store.people import People
+from afield.service.use.people.callers import all_shut_out, is_proof_good
 
 __all__ = ["ManagedLogins", "PeerAddress", "RabbitLogins", "TokenLogins"]
 
@@ -84,7 +88,7 @@ class PeerAddress:
 def rounded(login: Login) -> Login:
     """A login that may be good for longer."""
     if isinstance(login, ClientLogin):
-        return ClientLogin(login.identity_id, math.ceil(login.expires_at / _STEP_S) * _STEP_S)
+        return replace(login, expires_at=math.ceil(login.expires_at / _STEP_S) * _STEP_S)
     return login
 
 
@@ -93,13 +97,15 @@ class ManagedLogins:
 
     :param secret: the service's key; passwords follow from it
     :param records: where the generations are
+    :param people: whose logins they are
     """
 
     def __init__(
-        self, secret: bytes, records: Lookup, clock: Clock, *, api: ManagementApi, address: PeerAddress
+        self, secret: bytes, records: Lookup, people: People, clock: Clock, *, api: ManagementApi, address: PeerAddress
     ) -> None:
         self._secret = secret
         self._records = records
+        self._people = people
         self._clock = clock
         self._api = api
         self._address = address
@@ -122,14 +128,21 @@ class ManagedLogins:
         return self._address.url(login.name, password)
 
     async def tidy(self) -> None:
-        """Remove users that should let nobody in any more. A client that is connected stays: connecting expires."""
+        """Remove users that should let nobody in any more. A client that is connected stays: connecting expires. Not
+        so those who are shut out.
+        """
         now = self._clock.now()
-        for name in await self._api.users():
+        names = await self._api.users()
+        shut_out = await all_shut_out(self._people)
+        for name in names:
             login = parse_login(name)
-            if login is None or await is_good(login, self._records, now):
+            if login is None:
                 continue
-            if isinstance(login, ClientLogin) and await self._api.connections_of(name):
-                continue
+            if await owner_of(login, self._records) not in shut_out:
+                if await is_current(login, self._records, now):
+                    continue
+                if isinstance(login, ClientLogin) and await self._api.connections_of(name):
+                    continue
             await self._api.delete_user(name)
             self._there.pop(name, None)
 
@@ -139,6 +152,7 @@ class TokenLogins:
 
     :param sign: makes a JWT of claims, with a key that RabbitMQ knows
     :param records: where the generations are
+    :param people: whose logins they are
     :param resource: the id by which RabbitMQ knows itself (``auth_oauth2.resource_server_id``)
     :param vhost: the virtual host that is the service's
     """
@@ -147,6 +161,7 @@ class TokenLogins:
         self,
         sign: Sign,
         records: Lookup,
+        people: People,
         clock: Clock,
         *,
         api: ManagementApi,
@@ -156,6 +171,9 @@ class TokenLogins:
     ) -> None:
         self._sign = sign
         self._records = records
+        self._people = people
+        # Clients' connections that were found good when they were new.
+        self._known: set[str] = set()
         self._clock = clock
         self._api = api
         self._address = address
@@ -182,9 +200,24 @@ class TokenLogins:
     async def tidy(self) -> None:
         """End connections of logins that were revoked: their tokens would let them in again until they expire."""
         now = self._clock.now()
-        for name, connections in (await self._api.connected()).items():
+        connected = await self._api.connected()
+        shut_out = await all_shut_out(self._people)
+        self._known &= {one for connections in connected.values() for one in connections}
+        for name, connections in connected.items():
             login = parse_login(name)
-            if login is None or isinstance(login, ClientLogin) or await is_good(login, self._records, now):
+            if login is None or await self._may_stay(login, connections, shut_out, now):
                 continue
             logger.info("%s was revoked, and is cut off again", name)
             await self._api.end_connections(connections, f"the credentials of {name} were revoked")
+
+    async def _may_stay(self, login: Login, connections: list[str], shut_out: frozenset[str], now: float) -> bool:
+        if await owner_of(login, self._records) in shut_out:
+            return False
+        if not isinstance(login, ClientLogin):
+            return await is_current(login, self._records, now)
+        # Once for each connection: one that was good goes on although the token behind it expires.
+        is_new = bool(login.proof) and not self._known.issuperset(connections)
+        if is_new and not await is_proof_good(self._people, login.identity_id, login.proof, now):
+            return False
+        self._known.update(connections)
+        return True

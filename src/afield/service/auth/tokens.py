@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -23,13 +24,16 @@ from typing import Final
 from afield.service.auth.oauth.clients import DEFAULT_CLIENT, find_client
 from afield.service.clock import Clock
 from afield.service.domain.caller import Caller
-from afield.service.domain.people import Session, TokenKind, TokenRecord
+from afield.service.domain.people import Session, TokenKind, TokenRecord, proof_of_family
 from afield.service.store.base import Store
 from afield.service.together.base import News, Together
 from afield.service.together.single import Single
 from afield.service.use.people.callers import admitted
 
 __all__ = ["BearerTokens", "digest_of"]
+
+#: What ends with tokens: see :attr:`BearerTokens.ended`.
+Ended = Callable[[Collection[str]], Awaitable[None]]
 
 #: How long, in seconds, a token is believed without another look, if nobody says that something was revoked.
 _BELIEVED_S: Final = 5.0
@@ -52,6 +56,10 @@ def digest_of(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
+async def _nothing(_proofs: Collection[str]) -> None:
+    """Until somebody wants to know."""
+
+
 class BearerTokens:
     """An :class:`~afield.service.auth.base.Authenticator` by tokens in the store.
 
@@ -62,6 +70,8 @@ class BearerTokens:
         self._store = store
         self._clock = clock
         self._together = together
+        #: called with the proofs of tokens that were revoked, to end what was let in by them
+        self.ended: Ended = _nothing
         together.listen(_DOUBT, self._others_doubt)
         together.on_missed(self._forget)
         # digest -> (believed until, who)
@@ -124,6 +134,7 @@ class BearerTokens:
             is_admin=token.kind is TokenKind.SERVICE
             or (caller.is_admin and token.client_id in {None, DEFAULT_CLIENT.id}),
             is_program=token.kind is TokenKind.PERSONAL,
+            proof=token.proof,
         )
 
     async def _is_client_in_use(self, token: TokenRecord) -> bool:
@@ -180,16 +191,27 @@ class BearerTokens:
 
     async def revoke_digest(self, digest: bytes) -> None:
         """The same, for whoever does not have the token."""
+        token = await self._store.people.token(digest)
         await self._store.people.delete_token(digest)
         self._forget(digest)
         await self._tell(digest.hex())
+        # Of those that belong together, others may go on.
+        if token is not None and token.family is None:
+            await self.ended({token.proof})
 
     async def revoke_all(
         self, *, family: str | None = None, identity_id: str | None = None, client_id: str | None = None
     ) -> int:
         """Nor does any that matches all that is given; how many that were."""
-        count = await self._store.people.delete_tokens(family=family, identity_id=identity_id, client_id=client_id)
+        people = self._store.people
+        proofs = set() if family is None else {proof_of_family(family)}
+        if identity_id is not None and family is None:
+            theirs = await people.tokens_of(identity_id)
+            proofs = {one.proof for one in theirs if client_id is None or one.client_id == client_id}
+        count = await people.delete_tokens(family=family, identity_id=identity_id, client_id=client_id)
         await self.doubt()
+        if count and proofs:
+            await self.ended(proofs)
         return count
 
     async def doubt(self) -> None:

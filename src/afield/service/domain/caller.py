@@ -19,6 +19,7 @@ class Caller:
     :param scopes: what their token is good for; None: everything
     :param session: how they had logged in; None: not known, as with tokens that programs have
     :param is_admin: may administrate the service
+    :param proof: says by which login or token they came in, without being good for anything; none: by neither
     :param is_program: their token was made for a program of theirs, not by logging in
     """
 
@@ -29,6 +30,7 @@ class Caller:
     session: Session | None = None
     is_admin: bool = False
     is_program: bool = False
+    proof: str = ""
 
     @property
     def id(self) -> str:

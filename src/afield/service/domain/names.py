@@ -5,7 +5,8 @@ by ``<their id>.results`` and ``<their id>.heartbeats`` to a topic exchange, so 
 key says who wrote (a broker lets nobody write another's key).
 
 A login says whose it is and of which *generation*: raising the generation of a record revokes every login made before.
-Logins of clients carry their expiry instead, for each connect gets a new one.
+Logins of clients carry their expiry instead, for each connect gets a new one, and what says by which token they were
+asked for: they end with it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 from afield.broker.base import Binding, ExchangeKind, Permissions, QueueSpec
 
 __all__ = [
+    "CLIENTS",
     "COMMANDS",
     "EXCHANGES",
     "GROUPS",
@@ -40,6 +42,9 @@ __all__ = [
     "sender",
     "task_queue",
 ]
+
+#: What the logins of clients begin with.
+CLIENTS: Final = "sdk."
 
 TASKS: Final = "tasks"
 COMMANDS: Final = "commands"
@@ -143,15 +148,21 @@ class UserLogin:
 
 @dataclass(frozen=True, slots=True)
 class ClientLogin:
-    """The login of a client, good for new connections until ``expires_at`` (unix seconds)."""
+    """The login of a client, good for new connections until ``expires_at`` (unix seconds).
+
+    :param identity_id: whose task groups it reads
+    :param proof: by which token it was asked for (:attr:`afield.service.domain.people.TokenRecord.proof`); none: not
+        by one
+    """
 
     identity_id: str
     expires_at: int
+    proof: str = ""
 
     @property
     def name(self) -> str:
         """As the broker sees it."""
-        return f"sdk.{self.identity_id}.{self.expires_at}"
+        return ".".join(("sdk", self.identity_id, *([self.proof] if self.proof else ()), str(self.expires_at)))
 
 
 Login = CoreLogin | UserLogin | ClientLogin
@@ -169,7 +180,8 @@ def parse_login(name: str) -> Login | None:
         case "uep":
             return UserLogin(whose, int(number))
         case "sdk":
-            return ClientLogin(whose, int(number))
+            identity_id, _, proof = whose.partition(".")
+            return ClientLogin(identity_id, int(number), proof)
         case _:
             return None
 

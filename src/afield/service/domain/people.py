@@ -10,6 +10,7 @@ clients' secrets only the SHA-256 is kept, of passwords an argon2 hash: what is 
 from __future__ import annotations
 
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -32,6 +33,7 @@ __all__ = [
     "TicketRecord",
     "TokenKind",
     "TokenRecord",
+    "proof_of_family",
 ]
 
 
@@ -121,6 +123,20 @@ class TokenRecord(msgspec.Struct, frozen=True):
     #: the same for all tokens of one login; revoking its refresh token means all
     family: str | None = None
     session: Session | None = None
+
+    @property
+    def proof(self) -> str:
+        """Says which login or token it is, without being good for anything: the same for all of one login."""
+        return _short(self.digest) if self.family is None else proof_of_family(self.family)
+
+
+def proof_of_family(family: str) -> str:
+    """:attr:`TokenRecord.proof` of all tokens of one login."""
+    return _short(family.encode())
+
+
+def _short(text: bytes) -> str:
+    return sha256(b"proof:" + text).hexdigest()[:16]
 
 
 class TicketRecord(msgspec.Struct, frozen=True):

@@ -30,6 +30,7 @@ from afield.service.use.lose import Lose
 from afield.service.use.notice import TakeNotice
 from afield.service.use.people.accounts import Accounts
 from afield.service.use.people.clients import Clients
+from afield.service.use.people.cut_off import CutOff
 from afield.service.use.people.forget import ForgetExpired
 from afield.service.use.people.groups import Groups
 from afield.service.use.people.invitations import Invitations
@@ -137,6 +138,8 @@ def assemble(
     revive = Revive(store, records, starter, in_flight, clock)
     permit = Permit(store, records, clock)
     withdraw = Withdraw(store, records, queues, permit=permit, expire=expire)
+    cut_off = CutOff(store, records, queues)
+    oauth.tokens.ended = cut_off.tokens_ended
     teams = Groups(store, permit=permit, withdraw=withdraw, clock=clock)
     functions = Functions(records, permit, clock, limits.function_bytes)
     watch = Watch(
@@ -199,8 +202,8 @@ def assemble(
         invitations=Invitations(store, groups=teams, permit=permit, clock=clock),
         policies=Policies(store, permit=permit, clock=clock),
         tokens=Tokens(store, oauth.tokens, clock),
-        clients=Clients(store, oauth.tokens, clock),
-        accounts=Accounts(store, oauth, clock),
+        clients=Clients(store, oauth.tokens, clock, cut_off=cut_off),
+        accounts=Accounts(store, oauth, clock, cut_off.shut_out),
         submit=submit,
         watch=watch,
         task_record=TaskRecords(store, records),

@@ -177,6 +177,14 @@ class Queues:
         """End the connections of this generation of a user endpoint."""
         await self._admin.drop(names.UserLogin(user_endpoint.id, user_endpoint.generation).name)
 
+    async def clients(self) -> list[str]:
+        """The names of the clients' logins that are in use, or could be."""
+        return await self._admin.logins(names.CLIENTS)
+
+    async def revoke_client(self, login: names.ClientLogin) -> None:
+        """End the connections of a client's login."""
+        await self._admin.drop(login.name)
+
     async def delete_endpoint(self, endpoint_id: str, user_endpoint_ids: Iterable[str]) -> None:
         """Remove the queues of an endpoint that is gone."""
         doomed = [names.command_queue(endpoint_id)]

@@ -199,16 +199,16 @@ class Submit:
         one = user_endpoint_id(endpoint_id, caller.id, request.user_endpoint_config, request.user_runtime)
         return msgspec.structs.replace(
             answer,
-            result_queue=await self._way_to_results(owner_id) if request.create_queue else None,
+            result_queue=await self._way_to_results(caller, owner_id) if request.create_queue else None,
             python_version=workers_python(endpoint, await self._records.user_endpoint(one)),
             min_sdk_version=OLDEST_PUBLISHED,
             payload_bytes=self._limits.payload_bytes,
         )
 
-    async def _way_to_results(self, owner_id: str) -> ResultQueue | None:
+    async def _way_to_results(self, caller: Caller, owner_id: str) -> ResultQueue | None:
         """None: it cannot be told just now, and is asked for again. The tasks are accepted all the same."""
         try:
-            return await self._watch.queues_of(owner_id)
+            return await self._watch.queues_of(caller, owner_id)
         except BrokerError as error:
             logger.warning("clients cannot be let in to the queues just now: %s", error)
             return None

@@ -96,16 +96,17 @@ class Watch:
         :raises Refusal: unknown, or somebody else's
         """
         group = await self._groups.prepare(await self._groups.find(caller, group_id), wire)
-        return await self.queues_of(group.owner_id)  # it may be another identity of theirs that made it
+        return await self.queues_of(caller, group.owner_id)  # it may be another identity of theirs that made it
 
     async def result_queue(self, caller: Caller) -> ResultQueue:
         """How to reach the queues of the caller's groups; good for connecting soon."""
-        return await self.queues_of(caller.id)
+        return await self.queues_of(caller, caller.id)
 
-    async def queues_of(self, identity_id: str) -> ResultQueue:
+    async def queues_of(self, caller: Caller, identity_id: str) -> ResultQueue:
         """The same for the groups of one of the caller's identities."""
         until = int(self._clock.now() + self._client_login_s)
-        return ResultQueue(group_prefix(identity_id), await self._logins.admit(ClientLogin(identity_id, until)))
+        login = ClientLogin(identity_id, until, caller.proof)
+        return ResultQueue(group_prefix(identity_id), await self._logins.admit(login))
 
 
 def _canonical(task_id: str) -> str | None:

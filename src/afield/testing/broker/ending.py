@@ -93,6 +93,8 @@ class _Ending:
         await victims[0].consume(queue, inbox)
         await root.publish(message(queue, b"a"))
         await inbox.wait_for(1)
+        assert await broker.admin.logins("revo") == ["revoked"]
+        assert await broker.admin.logins("revoked.") == []
         assert await broker.admin.drop("revoked") == 2
         for victim in victims:
             assert await done(victim.closed)
@@ -102,6 +104,7 @@ class _Ending:
         await root.consume(queue, again)
         assert (await again.wait_for(1))[0].redelivered
         assert not root.closed.done()
+        assert await broker.admin.logins("revo") == []
         assert await broker.admin.drop("revoked") == 0
 
     async def test_purge(self, broker: BrokerUnderTest) -> None:

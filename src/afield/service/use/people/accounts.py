@@ -2,14 +2,15 @@
 
 An account is an identity that logs in here with a password. Its owner sets that by a link that works once, or whoever
 makes the account gives one. Disabling it ends what lets its owner in, and their clients; when it is enabled, both come
-back, tokens do not. What was submitted before goes on.
+back, tokens do not. What was submitted before goes on. Connections to the queues end, and so do the owner's endpoints:
+:mod:`afield.service.use.people.cut_off` says what that means for their tasks.
 
 Identities elsewhere are linked by who vouches for them and their subject there, never by a name or an e-mail address.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 import msgspec
@@ -54,10 +55,24 @@ class Doors(Protocol):
         """Links by which they are set."""
 
 
-class Accounts:
-    """What can be done with accounts."""
+async def _nothing(_identity_ids: Collection[str]) -> None:
+    """Where no queues are at hand, the service that has them finds out."""
 
-    def __init__(self, store: Store, doors: Doors, clock: Clock) -> None:
+
+class Accounts:
+    """What can be done with accounts.
+
+    :param cut_off: ends what identities that were shut out have open
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        doors: Doors,
+        clock: Clock,
+        cut_off: Callable[[Collection[str]], Awaitable[None]] = _nothing,
+    ) -> None:
+        self._cut_off = cut_off
         self._people = store.people
         self._tokens, self._passwords, self._invitations = doors.tokens, doors.passwords, doors.invitations
         self._clock = clock
@@ -230,13 +245,17 @@ class Accounts:
 
     async def _shut_out(self, account: AccountRecord) -> None:
         """End what lets its owner in. May be repeated."""
+        ids = {account.identity_id}
         for identity in await self._person(account.identity_id):
+            ids.add(identity.id)
             await self._tokens.revoke_all(identity_id=identity.id)
         for client in await self._people.clients_of(account.identity_id):
             if client.disabled_at is None:
                 await self._people.put_client(msgspec.structs.replace(client, disabled_at=account.disabled_at))
             await self._tokens.revoke_all(client_id=client.id)
             await self._tokens.revoke_all(identity_id=client.id)
+            ids.add(client.id)
+        await self._cut_off(ids)
 
     async def _let_clients_back(self, identity_id: str, disabled_at: float) -> None:
         """Those that were disabled with the account, not those that were before."""

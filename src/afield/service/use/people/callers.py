@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from afield.service.auth.oauth.clients import find_client
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import AccountRecord, IdentityRecord
 from afield.service.store.people import People
 
-__all__ = ["admitted", "caller_of", "is_shut_out", "teams_of"]
+__all__ = ["admitted", "all_shut_out", "caller_of", "is_proof_good", "is_shut_out", "may_come_in", "teams_of"]
 
 #: Identities with their accounts, where they have one.
 _Person = list[tuple[IdentityRecord, AccountRecord | None]]
@@ -26,6 +27,40 @@ async def caller_of(people: People, identity: IdentityRecord) -> Caller:
 async def is_shut_out(people: People, identity: IdentityRecord) -> bool:
     """Whether nobody may come in as this identity: an account of its person is disabled, whichever of them has it."""
     return _has_disabled(await _person(people, identity))
+
+
+async def may_come_in(people: People, identity_id: str) -> bool:
+    """Whether somebody may come in as this identity: it is not shut out, and if it is a client, that is in use.
+
+    One that is not known was never shut out, for no identity is ever forgotten.
+    """
+    identity = await people.identity(identity_id)
+    if identity is None:
+        return True
+    if identity.provider == "client" and await find_client(people, identity_id) is None:
+        return False
+    return not await is_shut_out(people, identity)
+
+
+async def all_shut_out(people: People) -> frozenset[str]:
+    """The ids of all identities as which nobody may come in, for an account is disabled: its owner's, and clients'."""
+    found: set[str] = set()
+    for account in await people.accounts():
+        if account.disabled_at is None:
+            continue
+        identity = await people.identity(account.identity_id)
+        person = [] if identity is None else await _person(people, identity)
+        found |= {account.identity_id, *(one.id for one, _ in person)}
+        found |= {one.id for one in await people.clients_of(account.identity_id) if one.disabled_at is not None}
+    return frozenset(found)
+
+
+async def is_proof_good(people: People, identity_id: str, proof: str, now: float) -> bool:
+    """Whether somebody who has this identity holds a token of this proof that has not expired."""
+    identity = await people.identity(identity_id)
+    everybody = [] if identity is None else [one.id for one, _ in await _person(people, identity)]
+    tokens = [token for one in everybody for token in await people.tokens_of(one)]
+    return any(one.proof == proof and (one.expires_at is None or now < one.expires_at) for one in tokens)
 
 
 async def _person(people: People, identity: IdentityRecord) -> _Person:

@@ -19,6 +19,7 @@ from afield.service.domain.access import Action, decide
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import ClientRecord, TokenRecord
 from afield.service.store.base import Store
+from afield.service.use.people.cut_off import CutOff
 from afield.service.use.people.tokens import may_hand_out
 from afield.wire.rest_logins import Client, ClientList, ClientWish, NewClient
 
@@ -28,10 +29,14 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Clients:
-    """What can be done with clients."""
+    """What can be done with clients.
 
-    def __init__(self, store: Store, bearer: BearerTokens, clock: Clock) -> None:
+    :param cut_off: ends the connections of one that is deleted
+    """
+
+    def __init__(self, store: Store, bearer: BearerTokens, clock: Clock, *, cut_off: CutOff) -> None:
         self._people, self._bearer, self._clock = store.people, bearer, clock
+        self._cut_off = cut_off
 
     async def make(self, caller: Caller, token: TokenRecord | None, wish: ClientWish) -> NewClient:
         """A new one, which is the caller's.
@@ -79,6 +84,7 @@ class Clients:
             raise refusal
         await self._people.delete_client(client.id)
         await self._bearer.doubt()
+        await self._cut_off.shut_out({client.id})
 
 
 def _check_address(uri: str) -> None:
