@@ -13,6 +13,12 @@ __all__ = ["details", "version_of"]
 
 _UNKNOWN: Final = "unknown"
 
+#: Where batch systems and engines say in which of their jobs and blocks a process runs.
+_PLACES: Final = {
+    "job_id": ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "COBALT_JOBID", "JOB_ID"),
+    "block_id": ("PARSL_WORKER_BLOCK_ID",),
+}
+
 
 def details() -> msgspec.Raw:
     """The worker's environment under the published names, and where it is, as MessagePack; made once per process."""
@@ -33,9 +39,16 @@ def _details(pid: int) -> msgspec.Raw:
                 # The published name of what did the work.
                 "globus_compute_sdk_version": afield,
                 "afield_version": afield,
+                **_place(),
             }
         )
     )
+
+
+def _place() -> dict[str, str]:
+    """The batch job and the block, where there are any."""
+    found = {what: next(filter(None, map(os.environ.get, names)), None) for what, names in _PLACES.items()}
+    return {what: value for what, value in found.items() if value is not None}
 
 
 def _system() -> str:

@@ -1,0 +1,172 @@
+"""The audit log of an endpoint: one line for each step of each task, stamped by the manager.
+
+::
+
+    2026-11-21T19:22:33.123456+00:00 uid=1000 pid=4711 uep=<id> user=<name> EXEC_END fid=<id> tid=<id> bid=- jid=812 ...
+
+User endpoints say what happens to their tasks through a pipe each (:mod:`afield.endpoint.agent.audit`); who says so is
+written by the manager, which started them. So a user may tell lies about tasks of their own, and about nobody else's.
+
+A file that has grown long is put aside as ``.1``, the one before as ``.2``, and so on. Where the log cannot be written
+the endpoint must not run: an owner who wants one wants it whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from afield.errors import ConfigurationError
+
+__all__ = ["AuditLog", "AuditPipe", "Stamp"]
+
+#: A line of a user endpoint may be so long, in bytes; no honest one is.
+_LINE_MOST: Final = 2000
+_READ: Final = 1 << 16
+
+
+class AuditLog:
+    """The file.
+
+    :param path: of it
+    :param clock: unix time in seconds
+    :param largest: bytes after which it is put aside
+    :param kept: how many that were put aside are kept
+    :raises ConfigurationError: it cannot be written
+    """
+
+    def __init__(
+        self, path: Path, clock: Callable[[], float], *, largest: int = 64 * 1024 * 1024, kept: int = 20
+    ) -> None:
+        self._path, self._clock, self._largest, self._kept = path, clock, largest, kept
+        self._file = self._opened()
+
+    def write(self, stamp: str, lines: list[str]) -> None:
+        """Write lines, each behind the time and ``stamp``.
+
+        :raises ConfigurationError: it cannot be written
+        """
+        now = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="microseconds")
+        data = "".join(f"{now} {stamp} {line}\n" for line in lines).encode()
+        try:
+            if self._size and self._size + len(data) > self._largest:
+                self._put_aside()
+            while data:
+                count = os.write(self._file, data)
+                self._size += count
+                data = data[count:]
+        except OSError as error:
+            raise self._cannot(error) from error
+
+    def close(self) -> None:
+        """Let go of the file, and have it on the disk."""
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def _opened(self) -> int:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise self._cannot(error) from error
+        self._size = os.fstat(file).st_size
+        return file
+
+    def _put_aside(self) -> None:
+        self.close()
+        for number in range(self._kept, 0, -1):
+            older = self._numbered(number - 1)
+            if older.exists():
+                older.replace(self._numbered(number))
+        self._file = self._opened()
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
+
+    def _cannot(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(
+            f"the audit log {self._path} cannot be written: {error.strerror or error}. The endpoint does not run "
+            "without it: make room or mend it, or take audit_log_path out of config.yaml"
+        )
+
+
+class Stamp:
+    """Who speaks: it stands before every line of one user endpoint."""
+
+    def __init__(self, *, uid: int, pid: int, user_endpoint_id: str, user: str) -> None:
+        name = "".join(letter if letter.isprintable() and not letter.isspace() else "_" for letter in user)
+        self.text = f"uid={uid} pid={pid} uep={user_endpoint_id} user={name}"
+
+
+class AuditPipe:
+    """The manager's end of the pipe of one user endpoint.
+
+    :param log: where its lines go
+    :param failed: called with the reason when they cannot
+    """
+
+    def __init__(self, log: AuditLog, failed: Callable[[ConfigurationError], None]) -> None:
+        self._log, self._failed = log, failed
+        self._begun = b""
+        self._stamp = ""
+        self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._reader, False)
+
+    def start(self, stamp: Stamp) -> None:
+        """The process has started and has its end: listen. Our copy of it is closed, so that its end is seen."""
+        self.discard_writer()
+        self._stamp = stamp.text
+        asyncio.get_running_loop().add_reader(self._reader, self._read)
+
+    def discard_writer(self) -> None:
+        """Close our copy of the child's end."""
+        if self.writer >= 0:
+            os.close(self.writer)
+            self.writer = -1
+
+    def close(self) -> None:
+        """The process has ended: take what is left, and let go."""
+        self.discard_writer()
+        if self._reader < 0:
+            return
+        if self._stamp:
+            while self._reader >= 0 and self._read():
+                pass
+        if self._reader >= 0:
+            self._let_go()
+
+    def _read(self) -> bool:
+        """Take some; False: there is no more now."""
+        try:
+            data = os.read(self._reader, _READ)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._let_go()
+            return False
+        *lines, self._begun = (self._begun + data).split(b"\n")
+        if len(self._begun) > _LINE_MOST:
+            lines.append(self._begun)
+            self._begun = b""
+        try:
+            self._log.write(self._stamp, [_clean(line) for line in lines if line])
+        except ConfigurationError as error:
+            self._let_go()
+            self._failed(error)
+            return False
+        return True
+
+    def _let_go(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._reader)
+        os.close(self._reader)
+        self._reader = -1
+
+
+def _clean(line: bytes) -> str:
+    """As it may stand in the log: whoever wrote it must not look like another."""
+    text = line[:_LINE_MOST].decode(errors="replace")
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,0 +1,133 @@
+"""The audit log says what happened to every task, and who said so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from afield.endpoint.agent.audit import Audit
+from afield.endpoint.manager.audit import AuditLog, AuditPipe, Stamp
+from afield.errors import ConfigurationError
+from afield.wire.messages import ErrorDetails, Result, Task, Transition
+
+pytestmark = pytest.mark.anyio
+
+TASK = Task("task-1", "function-1", b"", b"")
+STAMP = Stamp(uid=1000, pid=42, user_endpoint_id="uep-1", user="alice@example.org")
+
+
+def clock():
+    return 1_000_000_000.25
+
+
+def result(error=None, **details):
+    return Result("task-1", b"", error, statuses=(Transition(10**18, "execution-start", "worker"),), details=details)
+
+
+@pytest.fixture
+def log(tmp_path):
+    log = AuditLog(tmp_path / "logs" / "audit.log", clock)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def written(tmp_path):
+    return lambda: (tmp_path / "logs" / "audit.log").read_text().splitlines()
+
+
+def connected(log, failed=None):
+    pipe = AuditPipe(log, failed or pytest.fail)
+    audit = Audit(os.dup(pipe.writer))
+    pipe.start(STAMP)
+    return pipe, audit
+
+
+async def test_a_tasks_way_is_four_lines(log, written):
+    pipe, audit = connected(log)
+    audit.received([TASK])
+    audit.handed([TASK])
+    audit.ended([result(hostname="node7", worker_pid=9, cpu_s=0.5, peak_memory=1 << 20, job_id="812", block_id="3")])
+    audit.close()
+    pipe.close()
+    stamp = "2001-09-09T01:46:40.250000+00:00 uid=1000 pid=42 uep=uep-1 user=alice@example.org"
+    ids = "fid=function-1 tid=task-1"
+    assert written() == [
+        f"{stamp} RECEIVED {ids} bid=- jid=-",
+        f"{stamp} EXEC_START {ids} bid=- jid=-",
+        f"{stamp} RUNNING {ids} bid=3 jid=812 at=2001-09-09T01:46:40+00:00",
+        f"{stamp} EXEC_END {ids} bid=3 jid=812 outcome=ok host=node7 wpid=9 cpu_s=0.5 mem=1048576",
+    ]
+
+
+async def test_a_failure_says_which(log, written):
+    pipe, audit = connected(log)
+    audit.handed([TASK])
+    audit.ended([Result("task-1", b"", ErrorDetails("WorkerLost", "killed"))])
+    audit.close()
+    pipe.close()
+    assert written()[-1].endswith("EXEC_END fid=function-1 tid=task-1 bid=- jid=- outcome=WorkerLost")
+
+
+async def test_more_than_a_pipe_holds_arrives_whole_and_nobody_waits(log, written):
+    pipe, audit = connected(log)
+    tasks = [Task(f"task-{n}", "f", b"", b"") for n in range(5000)]
+    audit.received(tasks)  # some 300 kB, and nothing reads before this test waits
+    audit.handed(tasks)
+    while len(written()) < 10_000:
+        await asyncio.sleep(0)
+    lines = written()
+    audit.close()
+    pipe.close()
+    assert [line.split("tid=")[1].split()[0] for line in lines] == [task.task_id for task in tasks] * 2
+
+
+async def test_nobody_can_look_like_another(log, written):
+    pipe = AuditPipe(log, pytest.fail)
+    os.write(pipe.writer, b"EXEC_END\r\x1b[2Ktid=x\x00\n" + b"y" * 5000 + b"\n")
+    pipe.start(STAMP)
+    pipe.close()
+    first, second = written()
+    assert first.endswith("user=alice@example.org EXEC_END??[2Ktid=x?")
+    assert second.endswith(" " + "y" * 2000)
+
+
+async def test_it_is_put_aside_when_it_is_long(tmp_path):
+    log = AuditLog(tmp_path / "audit.log", clock, largest=300, kept=2)
+    for number in range(12):
+        log.write("uid=1", [f"{number} {'x' * 50}"])
+    log.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.log", "audit.log.1", "audit.log.2"]
+    kept = [name.read_text() for name in (tmp_path / "audit.log.2", tmp_path / "audit.log.1", tmp_path / "audit.log")]
+    numbers = [int(line.split()[2]) for text in kept for line in text.splitlines()]
+    assert numbers == list(range(numbers[0], 12))
+    assert all(len(text) <= 300 for text in kept)
+    assert oct((tmp_path / "audit.log").stat().st_mode)[-3:] == "600"
+
+
+async def test_without_it_the_endpoint_does_not_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match=r"the audit log .* cannot be written: .*does not run without"):
+        AuditLog(tmp_path / "file" / "audit.log", clock)
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        AuditLog(tmp_path / "link", clock)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+async def test_a_full_disk_is_told_at_once(tmp_path):
+    log = AuditLog(tmp_path / "audit.log", clock)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, log._file)
+    os.close(full)
+    told = []
+    pipe, audit = connected(log, told.append)
+    audit.received([TASK])
+    while not told:
+        await asyncio.sleep(0)
+    assert "No space left on device" in str(told[0])
+    audit.close()
+    pipe.close()
