@@ -10,7 +10,7 @@ from afield.service.domain.fairness import Line
 from afield.service.domain.limits import check_times, within
 from afield.service.domain.quotas import check_room
 from afield.service.domain.rates import Rates
-from afield.service.domain.repeats import Astray
+from afield.service.domain.repeats import ASTRAY, Attempt, Unanswered, Unclear, decide
 from afield.wire.messages import Result
 
 
@@ -138,33 +138,41 @@ class TestLine:
         assert (line._waiting, line._tags, line._inside) == ([], {}, 0)
 
 
-class TestAstray:
-    def test_only_what_went_astray_is_repeated_and_once(self):
-        astray = Astray(120.0)
-        assert astray.take(b"body", 0.0) is None
-        astray.remember(b"body", "first", 0.0)
-        assert astray.take(b"other", 1.0) is None
-        assert [astray.take(b"body", 1.0), astray.take(b"body", 1.0)] == ["first", None]
+def attempt(key: bytes = b"new", **more: object) -> Attempt:
+    return Attempt(key, b"body", "mine", at=100.0, since=0.0, **more)
 
-    def test_two_that_went_astray_are_two(self):
-        astray = Astray(120.0)
-        for key in ("first", "second", "first"):
-            astray.remember(b"body", key, 0.0)
-        assert [astray.take(b"body", 1.0) for _ in range(3)] == ["first", "second", None]
 
-    def test_for_a_while_only(self):
-        astray = Astray(120.0)
-        astray.remember(b"body", "first", 0.0)
-        astray.remember(b"body", "second", 60.0)
-        assert [astray.take(b"body", 121.0), astray.take(b"body", 121.0)] == ["second", None]
+def unanswered(key: bytes, life: str, since: float = 50.0, body: bytes = b"body") -> Unanswered:
+    return Unanswered(key, body, life, since)
 
-    def test_an_outage_does_not_fill_the_memory(self):
-        astray = Astray(120.0)
-        for number in range(20_000):
-            astray.remember(b"%d" % number, f"key-{number}", 0.0)
-        assert astray.take(b"19999", 1.0) == "key-19999"
-        assert astray.take(b"0", 1.0) is None
-        assert len(astray) < 10_000
+
+class TestRepeats:
+    def test_what_went_astray_is_repeated_by_an_equal_one_that_comes_in_time(self):
+        astray = unanswered(b"old", ASTRAY)
+        assert decide(attempt(), [astray]) == astray
+        assert decide(attempt(), [unanswered(b"old", ASTRAY, body=b"other")]) is None
+        assert decide(attempt(), [unanswered(b"old", ASTRAY, since=-0.1)]) is None
+        assert decide(attempt(b"old"), [astray]) is None
+
+    def test_equal_ones_that_somebody_works_on_are_meant(self):
+        assert decide(attempt(), [unanswered(b"old", "mine")]) is None
+        assert decide(attempt(going_on=frozenset({"theirs"})), [unanswered(b"old", "theirs")]) is None
+
+    def test_who_worked_on_it_is_asked_after_and_when_they_have_ended_it_is_repeated(self):
+        left = [unanswered(b"a", "one"), unanswered(b"b", "two"), unanswered(b"c", "mine")]
+        assert decide(attempt(), left) == Unclear(frozenset({"one", "two"}))
+        asked = {"going_on": frozenset({"one"}), "ended": frozenset({"two"})}
+        assert decide(attempt(**asked), left) == left[1]
+        assert decide(attempt(going_on=frozenset({"one"})), left) == Unclear(frozenset({"two"}))
+
+    def test_of_several_what_was_missed_for_certain_goes_first_and_then_the_latest(self):
+        left = [unanswered(b"a", "gone", 50.0), unanswered(b"b", ASTRAY, 20.0), unanswered(b"c", "gone", 60.0)]
+        ended = attempt(ended=frozenset({"gone"}))
+        order = []
+        while isinstance(found := decide(ended, left), Unanswered):
+            order.append(found.key)
+            left.remove(found)
+        assert order == [b"b", b"c", b"a"]
 
 
 class TestResults:

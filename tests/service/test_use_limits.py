@@ -86,11 +86,11 @@ class GatedStore(MemoryStore):
         self.begun: list[tuple[str, int]] = []
         self.someone = asyncio.Event()
 
-    async def add_tasks(self, tasks: Sequence[TaskRecord], submit: SubmitRecord | None = None, *rest, **said) -> None:
+    async def add_tasks(self, tasks: Sequence[TaskRecord], submit: SubmitRecord | None = None, *rest, **said):
         self.begun.append((tasks[0].owner_id, len(tasks)))
         self.someone.set()
         await self.gate.acquire()
-        await super().add_tasks(tasks, submit, *rest, **said)
+        return await super().add_tasks(tasks, submit, *rest, **said)
 
 
 async def test_one_task_does_not_stand_in_line_behind_a_hundred_thousand():

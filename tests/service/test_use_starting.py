@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from afield.service.domain.records import FunctionRecord, SubmitRecord, TaskRecord
 from afield.service.domain.refusals import Refusal
+from afield.service.domain.repeats import Repeated, Unclear
 from afield.service.settings import Limits
 from afield.service.store.memory import MemoryStore
 from afield.wire.commands import CONTENT_TYPE
@@ -37,11 +39,11 @@ class GatedStore(MemoryStore):
         tasks: Sequence[TaskRecord],
         submit: SubmitRecord | None = None,
         functions: Sequence[FunctionRecord] = (),
-        **options: bool,
-    ) -> None:
+        **options: Any,
+    ) -> Repeated | Unclear | None:
         self.reached.set()
         await self.gate.wait()
-        await super().add_tasks(tasks, submit, functions, **options)
+        return await super().add_tasks(tasks, submit, functions, **options)
 
 
 def later(awaitable) -> asyncio.Task:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from afield.errors import InvalidId
 from afield.ids import new_id
 from afield.service.domain.records import FunctionRecord, SubmitRecord, TaskRecord
 from afield.service.domain.refusals import Refusal
+from afield.service.domain.repeats import Repeated, Unclear
 from afield.service.settings import Limits
 from afield.service.store.memory import MemoryStore
 from afield.states import TaskState
@@ -298,8 +300,8 @@ class StoreWithoutRoom(MemoryStore):
         tasks: Sequence[TaskRecord],
         submit: SubmitRecord | None = None,
         functions: Sequence[FunctionRecord] = (),
-        **options: bool,
-    ) -> None:
+        **options: Any,
+    ) -> Repeated | Unclear | None:
         raise OSError("no space left on device")
 
 

@@ -44,6 +44,7 @@ from afield.service.settings import EMBEDDED, Settings
 from afield.service.store.base import Store
 from afield.service.store.factory import is_postgres, open_store
 from afield.service.together.base import Together
+from afield.service.together.lives import Lives, OnlyLife
 from afield.service.together.single import Single
 from afield.service.use.assemble import Uses, assemble
 from afield.service.use.records import Records
@@ -155,10 +156,11 @@ class Service:
         await broker.queues.prepare()
         uses = assemble(
             store, records, broker.queues, broker.in_flight, logins=broker.logins, clock=self._clock,
-            limits=settings.limits, oauth=oauth, together=together,
+            limits=settings.limits, oauth=oauth, together=together, lives=await self._begin_life(settings, stack),
             handed_over=broker.kept.hand_over if broker.kept else lambda _: None,
         )  # fmt: skip
         self._uses = uses
+        stack.push_async_callback(uses.repeats.close)
         if not broker.queues.survive:
             await uses.refill.everything()
         supervisor = self._supervisor = Supervisor()
@@ -193,6 +195,18 @@ class Service:
         stack.push_async_callback(together.close)
         await together.open()
         return together
+
+    async def _begin_life(self, settings: Settings, stack: AsyncExitStack) -> Lives:
+        """What tells the other services, where there may be any, that this one lives."""
+        if settings.broker == EMBEDDED or not is_postgres(settings.database):
+            return OnlyLife()
+        from afield.service.together.postgres_lives import PostgresLives
+
+        assert settings.database is not None
+        lives = PostgresLives(settings.database)
+        stack.push_async_callback(lives.close)
+        await lives.open()
+        return lives
 
     async def _broker(self, settings: Settings, store: Store, records: Records, secret: bytes) -> Broker:
         if settings.broker == EMBEDDED:

@@ -30,8 +30,10 @@ class FaultyStore:
 
     async def add_tasks(self, *arguments, **options):
         fault.reach("service: submit read, not committed")
-        await self._store.add_tasks(*arguments, **options)
-        fault.reach("service: tasks committed, not queued, not answered")
+        found = await self._store.add_tasks(*arguments, **options)
+        if found is None:
+            fault.reach("service: tasks committed, not queued, not answered")
+        return found
 
     async def finish_tasks(self, finished):
         if finished:

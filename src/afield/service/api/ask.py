@@ -69,7 +69,7 @@ class Ask:
     async def expect_repetition(self, body: bytes) -> None:
         """Whoever asks may ask once more without saying so: find out whether this is such a one, or will get one."""
         digest = await digest_of(self.caller.id, self.path, self.wire, body)
-        self.unheard = Unheard(self.uses.repeats, digest, self._receive)
+        self.unheard = Unheard(self.uses.repeats.begin(digest), self._receive)
 
     def header(self, name: bytes) -> str | None:
         """A header's value; ``name`` in lower case."""

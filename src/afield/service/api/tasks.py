@@ -27,7 +27,7 @@ LISTED_BY: Final = ("status", "endpoint_id", "function_id", "task_group_id", "se
 
 async def submit(ask: Ask, endpoint_id: str, body: SubmitRequest) -> msgspec.Raw:
     """Accept tasks for an endpoint, all or none. With the header Idempotency-Key it can be repeated safely."""
-    key = ask.header(b"idempotency-key") if ask.unheard is None else ask.unheard.key
+    key = ask.header(b"idempotency-key") if ask.unheard is None else ask.unheard.keyless
     return msgspec.Raw(await ask.uses.submit(ask.caller, endpoint_id, body, wire=ask.wire, key=key))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from hashlib import blake2b
 from typing import Any, Final
 
-from afield.service.use.repeats import Repeats
+from afield.service.use.repeats import Keyless
 
 __all__ = ["Unheard", "digest_of"]
 
@@ -34,15 +34,12 @@ async def digest_of(identity_id: str, path: str, wire: int, body: bytes) -> byte
 class Unheard:
     """One submit without a key, until it is answered.
 
-    :param digest: of its body and all that makes two of them equal
+    :param keyless: what is known of it
     :param receive: as the server gave it, with the body taken out
-    :ivar key: under which it is made
     """
 
-    def __init__(self, repeats: Repeats, digest: bytes, receive: Receive) -> None:
-        self._repeats = repeats
-        self._digest = digest
-        self.key = repeats.key_for(digest)
+    def __init__(self, keyless: Keyless, receive: Receive) -> None:
+        self.keyless = keyless
         self._listening = asyncio.ensure_future(self._listen(receive))
         request = asyncio.current_task()
         if request is not None:
@@ -50,10 +47,9 @@ class Unheard:
 
     def answered(self, status: int) -> None:
         """The answer is about to be written."""
-        if status >= 500:
-            self._repeats.went_astray(self._digest, self.key)  # clients ask again
         self._listening.cancel()
+        self.keyless.answered(status)
 
     async def _listen(self, receive: Receive) -> None:
         if (await receive())["type"] == "http.disconnect":
-            self._repeats.went_astray(self._digest, self.key)
+            self.keyless.gone()

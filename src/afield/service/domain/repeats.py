@@ -6,69 +6,91 @@ send equal submits on purpose: an Executor that is given the same call twice may
 other, and the processes of one job all send the same first one at the same moment. To take one of these for a
 repetition would give two futures one task, and the second would wait for ever.
 
-Theory. Nobody repeats what was answered. So each submit gets a key of its own, whatever its body; and only if its
-answer *went astray* (its connection was gone before there was one, or it was 5xx) is that key remembered under
-the body's digest, for a while. The next equal body takes the key, once, and has with it the effect of the first one:
-if that is under way it joins it, if it was accepted it gets the answer, and if it was refused it is tried anew. If
-that answer goes astray, too, the key is there for the one after.
+Theory. Nobody repeats what was answered. So each submit gets a key of its own, whatever its body, and what is kept in
+the store with its tasks says which body it had and in which replica's *life* somebody waits for the answer. When the
+answer was written that is forgotten. What is left belongs to submits whose answer did not arrive, if either
 
-What this cannot see: an answer that was written to a connection that looked alive and was not, and what went astray
-in another replica or before the service was killed. Then the tasks run twice, as with any service that knows no keys.
+- it *went astray*: its connection was gone before there was one, or it was 5xx; or
+- the life has ended: whoever should have answered was killed, or stopped.
+
+The next equal body takes the key of one of these, once, and has with it the effect of the first one: if that is under
+way it joins it, if it was accepted it gets the answer, and if it was refused it is tried anew. From then on the taker's
+life stands there: if that answer does not arrive either, the key is there for the one after. Of several the latest goes
+first: a service that was killed may have written an answer and not yet that it did, and such are older than those that
+it was still working on.
+
+What this cannot see: an answer that was written to a connection that looked alive and was not; that an answer was
+written in the moment before its service was killed, and an equal submit followed on purpose; and a submit that was not
+committed yet when its service was killed, which is no loss. A machine that lost its power holds its life until the
+database notices.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["Astray"]
+import msgspec
 
-#: Keys that are remembered; the oldest go first. Many at once come only of an outage, and then of all clients.
-_MOST: Final = 10_000
+__all__ = ["ASTRAY", "Attempt", "Repeated", "Unanswered", "Unclear", "decide"]
+
+#: Stands where the life does that somebody waits in, when nobody does.
+ASTRAY: Final = ""
 
 
-class Astray:
-    """Keys of submits whose answer went astray. Times are unix seconds.
+class Unanswered(msgspec.Struct, frozen=True):
+    """A submit without a key of which it is not known that it was answered.
 
-    :param within_s: for how long, in seconds, a repetition is expected
+    :param key: under which it is made
+    :param body: a digest of all that makes two submits equal
+    :param life: of the replica in which somebody waits for the answer; :data:`ASTRAY`: it went astray
+    :param since: unix seconds
     """
 
-    def __init__(self, within_s: float) -> None:
-        self._within_s = within_s
-        # (digest, key) -> since when; the oldest first
-        self._since: dict[tuple[bytes, str], float] = {}
-        # digest -> keys, the oldest first
-        self._keys: dict[bytes, list[str]] = {}
+    key: bytes
+    body: bytes
+    life: str
+    since: float
 
-    def remember(self, digest: bytes, key: str, now: float) -> None:
-        """The answer to a submit of this digest, made under this key, went astray."""
-        self._forget_old(now)
-        if (digest, key) not in self._since:
-            self._keys.setdefault(digest, []).append(key)
-            self._since[digest, key] = now
 
-    def __len__(self) -> int:
-        return len(self._since)
+class Attempt(msgspec.Struct, frozen=True):
+    """A submit without a key that is about to be committed, if it is none that repeats another.
 
-    def take(self, digest: bytes, now: float) -> str | None:
-        """A submit of this digest has come: the key that it repeats; None: it is one of its own."""
-        self._forget_old(now)
-        keys = self._keys.get(digest)
-        if not keys:
-            return None
-        key = keys[0]
-        self._forget(digest, key)
-        return key
+    :param key: of its own
+    :param body: a digest of all that makes two submits equal
+    :param life: of the replica that works on it
+    :param at: unix seconds
+    :param since: unix seconds; what is from before is not repeated any more
+    :param ended: lives that are known to have ended
+    :param going_on: lives that are known to go on
+    """
 
-    def _forget_old(self, now: float) -> None:
-        while self._since:
-            (digest, key), since = next(iter(self._since.items()))
-            if now - since <= self._within_s and len(self._since) < _MOST:
-                return
-            self._forget(digest, key)
+    key: bytes
+    body: bytes
+    life: str
+    at: float
+    since: float
+    ended: frozenset[str] = frozenset()
+    going_on: frozenset[str] = frozenset()
 
-    def _forget(self, digest: bytes, key: str) -> None:
-        del self._since[digest, key]
-        keys = self._keys[digest]
-        keys.remove(key)
-        if not keys:
-            del self._keys[digest]
+
+class Repeated(msgspec.Struct, frozen=True):
+    """The attempt repeats the submit with this key, which is the attempt's from now on."""
+
+    key: bytes
+
+
+class Unclear(msgspec.Struct, frozen=True):
+    """Whether the attempt repeats one depends on whether these lives have ended."""
+
+    lives: frozenset[str]
+
+
+def decide(attempt: Attempt, left: Iterable[Unanswered]) -> Unanswered | Unclear | None:
+    """Which of those that are left an attempt repeats; None: it is a submit of its own."""
+    equal = [one for one in left if one.body == attempt.body and one.key != attempt.key and one.since >= attempt.since]
+    free = [one for one in equal if one.life == ASTRAY or one.life in attempt.ended]
+    if free:
+        return max(free, key=lambda one: (one.life == ASTRAY, one.since, one.key))
+    unknown = {one.life for one in equal} - attempt.going_on - {attempt.life}
+    return Unclear(frozenset(unknown)) if unknown else None

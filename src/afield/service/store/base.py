@@ -39,6 +39,7 @@ from afield.service.domain.records import (
     UserEndpointRecord,
     WaitingTasks,
 )
+from afield.service.domain.repeats import Attempt, Repeated, Unanswered, Unclear
 from afield.service.store.people import People
 
 __all__ = ["AlreadyStored", "NotText", "Store"]
@@ -145,11 +146,15 @@ class Store(Protocol):
         functions: Sequence[FunctionRecord] = (),
         *,
         to_hand_over: bool = False,
-    ) -> None:
+        attempt: Attempt | None = None,
+    ) -> Repeated | Unclear | None:
         """Accept these tasks, and remember the answer under ``submit.key``, in one commit.
 
         :param functions: added in the same commit, as :meth:`put_function` does
         :param to_hand_over: remember that they, who all belong to one user endpoint, are to be put into its queue
+        :param attempt: the submit, if nobody named it. One that repeats another (:meth:`repeated`) adds nothing; one of
+            its own is remembered as unanswered in the same commit
+        :return: None: they were accepted; anything else: nothing was added
         :raises AlreadyStored: one of the task ids or the key is there already; nothing was added
         :raises NotText: a label, or a text of a function, is no text that can be kept
         """
@@ -162,6 +167,21 @@ class Store(Protocol):
 
     async def submit(self, key: bytes, *, since: float) -> SubmitRecord | None:
         """The answer to an earlier submit under this key that is not older than ``since``."""
+
+    async def repeated(self, attempt: Attempt) -> Repeated | Unclear | None:
+        """Whether this submit repeats one that is unanswered, as :func:`afield.service.domain.repeats.decide` decides.
+
+        Of all who ask, in whichever service, one gets it: its life is then the one that is remembered.
+        """
+
+    async def answered(self, keys: Iterable[bytes], life: str) -> None:
+        """These submits were answered in this life. What another life has taken over is not touched."""
+
+    async def went_astray(self, submits: Sequence[Unanswered]) -> None:
+        """The answers to these submits, which may not have been committed yet, went astray in the life they name.
+
+        What another life has taken over is not touched.
+        """
 
     async def finish_tasks(self, finished: Sequence[FinishedTask]) -> list[TaskView]:
         """End tasks. The first end wins: ids that are unknown or already ended change nothing.
@@ -262,4 +282,7 @@ class Store(Protocol):
         """
 
     async def forget_submits(self, moment: float) -> None:
-        """Forget the answers to submits from before ``moment``."""
+        """Forget the answers to submits from before ``moment``, and which of them are unanswered.
+
+        The answer to one that is remembered as unanswered since a later moment is kept.
+        """

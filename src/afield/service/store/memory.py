@@ -20,6 +20,7 @@ from afield.service.domain.records import (
     TaskView,
     WaitingTasks,
 )
+from afield.service.domain.repeats import ASTRAY, Attempt, Repeated, Unanswered, Unclear, decide
 from afield.service.store.base import AlreadyStored
 from afield.service.store.memory_catalogue import MemoryCatalogue, holds
 from afield.service.store.memory_people import MemoryPeople
@@ -47,6 +48,7 @@ class MemoryStore(MemoryCatalogue):
         self._cancels: dict[str, CancelRecord] = {}
         self._undelivered: set[str] = set()
         self._submits: dict[bytes, SubmitRecord] = {}
+        self._unanswered: dict[bytes, Unanswered] = {}
         self._hand_overs: dict[str, HandOver] = {}
 
     async def open(self) -> None:
@@ -72,11 +74,14 @@ class MemoryStore(MemoryCatalogue):
         functions: Sequence[FunctionRecord] = (),
         *,
         to_hand_over: bool = False,
-    ) -> None:
+        attempt: Attempt | None = None,
+    ) -> Repeated | Unclear | None:
         """Accept these tasks, with their functions, and remember the answer under ``submit.key``, in one commit."""
         check_labels(tasks)
         for function in functions:
             check_function(function)
+        if attempt is not None and (found := self._repeated(attempt)) is not None:
+            return found
         added = {task.id: task for task in tasks}
         if len(added) < len(tasks) or any(i in self._tasks for i in added):
             raise AlreadyStored("task")
@@ -89,6 +94,10 @@ class MemoryStore(MemoryCatalogue):
             self._functions.setdefault(function.id, function)
         if to_hand_over and tasks:
             self._hand_overs[tasks[0].id] = HandOver(tasks[0].user_endpoint_id, tuple(added), tasks[0].created_at)
+        if attempt is not None:
+            left = Unanswered(attempt.key, attempt.body, attempt.life, attempt.at)
+            self._unanswered.setdefault(attempt.key, left)
+        return None
 
     async def hand_overs(self, before: float, *, limit: int = 100) -> list[HandOver]:
         """What is still to be put into queues, the oldest first."""
@@ -104,6 +113,29 @@ class MemoryStore(MemoryCatalogue):
         """The answer to an earlier submit under this key that is not older than ``since``."""
         found = self._submits.get(key)
         return found if found is not None and found.created_at >= since else None
+
+    async def repeated(self, attempt: Attempt) -> Repeated | Unclear | None:
+        """Whether this submit repeats one that is unanswered; then it is the one that has it."""
+        return self._repeated(attempt)
+
+    def _repeated(self, attempt: Attempt) -> Repeated | Unclear | None:
+        found = decide(attempt, self._unanswered.values())
+        if not isinstance(found, Unanswered):
+            return found
+        self._unanswered[found.key] = Unanswered(found.key, found.body, attempt.life, attempt.at)
+        return Repeated(found.key)
+
+    async def answered(self, keys: Iterable[bytes], life: str) -> None:
+        """These submits were answered in this life."""
+        for key in keys:
+            if key in self._unanswered and self._unanswered[key].life == life:
+                del self._unanswered[key]
+
+    async def went_astray(self, submits: Sequence[Unanswered]) -> None:
+        """The answers to these submits went astray in the life they name."""
+        for one in submits:
+            if self._unanswered.setdefault(one.key, one).life == one.life:
+                self._unanswered[one.key] = Unanswered(one.key, one.body, ASTRAY, one.since)
 
     async def finish_tasks(self, finished: Sequence[FinishedTask]) -> list[TaskView]:
         """End tasks; those that this call ended, in the order given."""
@@ -251,7 +283,7 @@ class MemoryStore(MemoryCatalogue):
             self._undelivered.discard(task_id)
         if group_id is not None:
             return len(old)
-        self._submits = {key: s for key, s in self._submits.items() if s.created_at >= moment}
+        self._forget_submits(moment)
         self._cancels = {i: c for i, c in self._cancels.items() if i in self._tasks or c.asked_at >= moment}
         used = {task.group_id for task in self._tasks.values()}
         self._groups = {i: g for i, g in self._groups.items() if i in used or g.created_at >= moment}
@@ -276,8 +308,12 @@ class MemoryStore(MemoryCatalogue):
         return [(task_id, where) for where, task_id in sorted(found)[:limit]]
 
     async def forget_submits(self, moment: float) -> None:
-        """Forget the answers to submits from before ``moment``."""
-        self._submits = {key: s for key, s in self._submits.items() if s.created_at >= moment}
+        """Forget the answers to submits from before ``moment``, and which of them are unanswered."""
+        self._forget_submits(moment)
+
+    def _forget_submits(self, moment: float) -> None:
+        left = self._unanswered = {key: one for key, one in self._unanswered.items() if one.since >= moment}
+        self._submits = {key: s for key, s in self._submits.items() if s.created_at >= moment or key in left}
 
     def _is_of(self, task: TaskRecord, group_id: str | None, time: str) -> bool:
         """Whether a task is of this group; None: of one that says nothing itself about this time."""

@@ -1,4 +1,4 @@
-"""Lives of services on one PostgreSQL: each is an advisory lock, held by a connection of its own for as long as it lives.
+"""Lives of services on one PostgreSQL: each is an advisory lock, held by a connection of its own.
 
 When a process is killed its connection ends with it, PostgreSQL lets go of the lock, and everybody can see that. The
 lock is a shared one: whoever lost the connection takes it again at once, though the server may not have noticed yet

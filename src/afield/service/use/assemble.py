@@ -17,6 +17,7 @@ from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.settings import Limits
 from afield.service.store.base import Store
 from afield.service.together.base import Together
+from afield.service.together.lives import Lives, OnlyLife
 from afield.service.together.single import Single
 from afield.service.use.beat import Beat
 from afield.service.use.cancel import Cancel
@@ -117,12 +118,14 @@ def assemble(
     limits: Limits,
     oauth: OAuth | None = None,
     together: Together = _SINGLE,
+    lives: Lives | None = None,
     handed_over: Callable[[str], None] = lambda _: None,
 ) -> Uses:
     """Make them all, over one store and the queues of one broker.
 
     :param oauth: the authorization server; None: one of its own, for a service that nobody else looks at
     :param together: the other services on this store
+    :param lives: this service's, and theirs; None: there are no others
     :param handed_over: told of submits whose tasks are in their queue, by the first task
     """
     oauth = oauth or OAuth(store, clock, BearerTokens(store, clock, together), secret=token_bytes())
@@ -220,7 +223,7 @@ def assemble(
         lose=lose,
         starter=starter,
         rounds=rounds,
-        repeats=Repeats(clock, limits.repeat_s),
+        repeats=Repeats(store, lives or OnlyLife(), clock, limits.repeat_s),
         retention=Retention(records, groups, limits),
         keep=keep,
         limits=limits,

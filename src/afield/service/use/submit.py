@@ -7,7 +7,8 @@ store, and get there by use/refill.py.
 
 A submit that is sent again because its answer was lost carries the same key. It joins the first one if that is still
 under way, else it gets the answer that was committed with the tasks. What is good for a while only, such as the way to
-the results, is not part of that: each answer brings it anew.
+the results, is not part of that: each answer brings it anew. Submits without a key get one of their own, unless it
+turns out at the commit that they repeat one whose answer did not arrive (:mod:`afield.service.domain.repeats`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from afield.service.domain.records import (
     UserEndpointRecord,
 )
 from afield.service.domain.refusals import Refusal
+from afield.service.domain.repeats import Repeated
 from afield.service.domain.submitting import check_function, check_submit
 from afield.service.domain.user_endpoints import endpoint_wire, user_endpoint_id
 from afield.service.domain.versions import OLDEST_PUBLISHED, check_python, workers_python
@@ -47,6 +49,7 @@ from afield.service.use.people.permit import Permit
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 from afield.service.use.register_function import Functions
+from afield.service.use.repeats import Keyless
 from afield.service.use.revive import Revive
 from afield.service.use.start_user_endpoint import StartUserEndpoint
 from afield.service.use.task_groups import TaskGroups
@@ -60,6 +63,23 @@ logger = logging.getLogger(__name__)
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(SubmitResponse).decode
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """Who submits what, where; and the highest version of the envelope that they read."""
+
+    caller: Caller
+    endpoint_id: str
+    request: SubmitRequest
+    wire: int
+
+
+class _Repeats(Exception):  # noqa: N818 - not an error
+    """A submit without a key turned out to repeat the one with this key; nothing of it was committed."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__(key)
+        self.key = key
 
 
 def _nobody(_task_id: str) -> None:
@@ -107,28 +127,37 @@ class Submit:
         self._under_way: dict[bytes, asyncio.Future[SubmitResponse]] = {}
 
     async def __call__(
-        self, caller: Caller, endpoint_id: str, request: SubmitRequest, *, wire: int, key: str | None = None
+        self, caller: Caller, endpoint_id: str, request: SubmitRequest, *, wire: int, key: str | Keyless | None = None
     ) -> bytes:
         """Accept the tasks of a request.
 
         :param wire: the highest version of the envelope that the submitter reads
-        :param key: names this submit; the same key from the same caller for the same endpoint has the same effect, once
+        :param key: names this submit; the same key from the same caller for the same endpoint has the same effect,
+            once. Of one that has none, what tells whether it repeats another; None: it does not
         :return: a :class:`~afield.wire.rest.SubmitResponse`, as JSON
         :raises Refusal: nothing of it was accepted
         """
         endpoint_id = parse_id(endpoint_id, "endpoint")
+        asked = _Asked(caller, endpoint_id, request, wire)
         if key is None:
-            accepted = await self._accept(caller, endpoint_id, request, wire, None)
+            accepted = await self._accept(asked, None)
+        elif isinstance(key, Keyless):
+            accepted = await self._keyless(asked, key)
         else:
-            accepted = await self._join(caller, endpoint_id, request, wire, key)
+            digest = sha256(f"{caller.id}\n{endpoint_id}\n{key}".encode("utf-8", "surrogatepass")).digest()
+            accepted = await self._join(asked, digest)
         if wire >= v2.VERSION[0]:
             accepted = await self._completed(accepted, caller, endpoint_id, request)
         return _encode(accepted)
 
-    async def _join(
-        self, caller: Caller, endpoint_id: str, request: SubmitRequest, wire: int, key: str
-    ) -> SubmitResponse:
-        digest = sha256(f"{caller.id}\n{endpoint_id}\n{key}".encode("utf-8", "surrogatepass")).digest()
+    async def _keyless(self, asked: _Asked, keyless: Keyless) -> SubmitResponse:
+        while True:
+            try:
+                return await self._join(asked, keyless.key, keyless)
+            except _Repeats as found:
+                keyless.follow(found.key)
+
+    async def _join(self, asked: _Asked, digest: bytes, keyless: Keyless | None = None) -> SubmitResponse:
         first = self._under_way.get(digest)
         if first is not None:
             return await asyncio.shield(first)
@@ -137,7 +166,7 @@ class Submit:
         # Whoever joined is told; if nobody did, nobody needs to look.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            answer.set_result(await self._once(caller, endpoint_id, request, wire, digest))
+            answer.set_result(await self._once(asked, digest, keyless))
         except Exception as error:
             answer.set_exception(error)
             raise
@@ -146,22 +175,26 @@ class Submit:
             answer.cancel()  # only if this call itself was cancelled
         return answer.result()
 
-    async def _once(
-        self, caller: Caller, endpoint_id: str, request: SubmitRequest, wire: int, digest: bytes
-    ) -> SubmitResponse:
+    async def _once(self, asked: _Asked, digest: bytes, keyless: Keyless | None) -> SubmitResponse:
+        follows = keyless is not None and keyless.follows
+        # An answer is kept for as long as somebody is known to have missed it.
+        since = 0.0 if follows else self._clock.now() - self._limits.repeat_s
+        if follows and (stored := await self._store.submit(digest, since=since)) is not None:
+            return _decode(stored.response)
         try:
-            return await self._accept(caller, endpoint_id, request, wire, digest)
+            return await self._accept(asked, digest, keyless)
         except (Refusal, AlreadyStored):
             # Accepted by an earlier try, perhaps in an earlier life or by another replica. What would be refused by
             # now was fine then.
-            stored = await self._store.submit(digest, since=self._clock.now() - self._limits.repeat_s)
-            if stored is None:
-                raise
-            return _decode(stored.response)
+            stored = await self._store.submit(digest, since=since)
+            if stored is not None:
+                return _decode(stored.response)
+            if keyless is not None and (found := await keyless.find()) is not None:
+                raise _Repeats(found.key) from None
+            raise
 
-    async def _accept(
-        self, caller: Caller, endpoint_id: str, request: SubmitRequest, wire: int, digest: bytes | None
-    ) -> SubmitResponse:
+    async def _accept(self, asked: _Asked, digest: bytes | None, keyless: Keyless | None = None) -> SubmitResponse:
+        caller, endpoint_id, request, wire = asked.caller, asked.endpoint_id, asked.request, asked.wire
         endpoint = await self._endpoint(caller, endpoint_id)
         self._check(request, endpoint, wire)
         count = sum(map(len, request.tasks.values()))
@@ -182,7 +215,7 @@ class Submit:
             records = self._make(caller, request, functions, user_endpoint, group.id)
             answer = _answer(endpoint_id, request, records, group.id, new)
             submit = SubmitRecord(digest, _encode(answer), self._clock.now()) if digest is not None else None
-            await self._store.add_tasks(records, submit, list(new.values()), to_hand_over=self._queues.survive)
+            await self._commit(records, submit, list(new.values()), keyless)
             for function in new.values():
                 self._records.know_function(function)
             self._in_flight.begin(records)
@@ -259,6 +292,29 @@ class Submit:
         return function
 
     # -- the commit, and after it ------------------------------------------------------------------------------------
+
+    async def _commit(
+        self,
+        records: list[TaskRecord],
+        submit: SubmitRecord | None,
+        functions: list[FunctionRecord],
+        keyless: Keyless | None,
+    ) -> None:
+        attempt = None
+        if keyless is not None:
+            attempt = await keyless.attempt()
+            keyless.commits()
+        while True:
+            found = await self._store.add_tasks(
+                records, submit, functions, to_hand_over=self._queues.survive, attempt=attempt
+            )
+            if found is None:
+                return
+            assert keyless is not None
+            assert attempt is not None
+            if isinstance(found, Repeated):
+                raise _Repeats(found.key)
+            attempt = await keyless.ask(attempt, found.lives)
 
     def _make(
         self,

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from afield.service.store.base import Store
-from afield.testing.store import catalogue, lists, people, progress, retention, sharing, tasks, together
+from afield.testing.store import catalogue, lists, people, progress, retention, sharing, tasks, together, unanswered
 from afield.testing.store.records import an_end, some_tasks
 
 __all__ = ["CHECKS", "an_end", "some_tasks"]
@@ -75,6 +75,14 @@ CHECKS: Final[tuple[Callable[[Store], Awaitable[None]], ...]] = (
     retention.open_tasks_can_be_spared,
     retention.what_has_waited_for_too_long_is_found,
     retention.answers_can_be_forgotten_alone,
+    unanswered.what_went_astray_is_repeated_once,
+    unanswered.an_equal_submit_under_way_is_not_repeated,
+    unanswered.when_a_life_has_ended_its_submits_are_repeated,
+    unanswered.an_answered_submit_is_not_repeated,
+    unanswered.what_went_astray_before_its_commit_is_repeated,
+    unanswered.what_another_life_has_taken_over_is_its_own,
+    unanswered.one_of_many_repeats,
+    unanswered.an_answer_is_kept_for_as_long_as_somebody_missed_it,
     progress.tasks_are_where_they_were_last_seen,
     progress.what_waits_is_counted_by_state,
     progress.only_the_table_of_states_lets_a_task_move,

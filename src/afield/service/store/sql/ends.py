@@ -22,7 +22,6 @@ __all__ = [
     "finish",
     "forget",
     "forget_groups",
-    "forget_submits",
     "forget_wishes",
     "mark_delivered",
     "undelivered",
@@ -171,11 +170,6 @@ def forget(
     names = [name for row in ended for name in row[1:4] if name is not None]
     names += [row[2] for row in open_ if row[2] is not None]
     return Forgotten(len(ended) + len(open_), names, ended[-1][4] if ended else since)
-
-
-def forget_submits(connection: Connection, moment: float) -> None:
-    """Forget the answers from before ``moment``."""
-    connection.execute(delete(tables.submits).where(tables.submits.c.created_at < moment))
 
 
 def forget_wishes(connection: Connection, moment: float) -> None:

@@ -1,15 +1,12 @@
 """The store on an SQL database: each method is one query function, handed to a runner.
 
-The only thing done here is the care for big values (:mod:`afield.service.store.blobs`): their files are written while
-the call already queues, so that its place in the order is the caller's.
+The only thing done here is the care for big values (:mod:`.files`): their files are written while the call already
+queues, so that its place in the order is the caller's.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -33,11 +30,13 @@ from afield.service.domain.records import (
     UserEndpointRecord,
     WaitingTasks,
 )
+from afield.service.domain.repeats import Attempt, Repeated, Unanswered, Unclear
 from afield.service.store.base import AlreadyStored
-from afield.service.store.blobs import THRESHOLD, BlobMissing, Blobs
+from afield.service.store.blobs import BlobMissing, Blobs
 from afield.service.store.directory import DataDirectory
-from afield.service.store.sql import cancels, catalogue, ends, hand_overs, lists, moves, schema
+from afield.service.store.sql import cancels, catalogue, ends, hand_overs, lists, moves, schema, unanswered
 from afield.service.store.sql import tasks as accepted
+from afield.service.store.sql.files import Files
 from afield.service.store.sql.keys import key as to_key
 from afield.service.store.sql.overdue import overdue
 from afield.service.store.sql.runner import Runner, Shared
@@ -48,12 +47,9 @@ __all__ = ["SqlStore"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Files = Future[list[bytes | None]]
 
 #: Tasks forgotten in one commit: a few ten milliseconds, for which all other calls wait.
 _FORGET = 500
-#: Threads that write files. More only make them wait for the same disk.
-_WRITERS = 4
 
 
 class SqlStore:
@@ -76,9 +72,8 @@ class SqlStore:
         directory: DataDirectory | None = None,
         shared_blobs_age: float | None = None,
     ) -> None:
-        self._runner, self._where, self._blobs, self._directory = runner, where, blobs, directory
-        self._shared_blobs_age = shared_blobs_age
-        self._writers: ThreadPoolExecutor | None = None
+        self._runner, self._where, self._directory = runner, where, directory
+        self._files = Files(blobs, where, runner.block, shared_age=shared_blobs_age)
         self._people = SqlPeople(runner)
 
     @property
@@ -95,9 +90,8 @@ class SqlStore:
             self._directory.hold()
         try:
             await self._runner.open(partial(schema.prepare, where=self._where))
-            if self._blobs is not None:
-                self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="afield-blobs")
-                await self._read(self._sweep, self._blobs)
+            if self._files.open():
+                await self._read(self._files.sweep)
         except BaseException:
             await self.close()
             raise
@@ -105,9 +99,7 @@ class SqlStore:
     async def close(self) -> None:
         """Finish what is under way and let go. Closing twice is fine."""
         await self._runner.close()
-        if self._writers is not None:
-            writers, self._writers = self._writers, None
-            await asyncio.to_thread(writers.shutdown)
+        await self._files.close()
         if self._directory is not None:
             self._directory.release()
 
@@ -204,23 +196,27 @@ class SqlStore:
         functions: Sequence[FunctionRecord] = (),
         *,
         to_hand_over: bool = False,
-    ) -> None:
+        attempt: Attempt | None = None,
+    ) -> Repeated | Unclear | None:
         """Accept these tasks, with their functions, and remember the answer under ``submit.key``, in one commit.
 
+        :return: None: they were accepted; anything else: nothing was added
         :raises AlreadyStored: one of the task ids or the key is there already; nothing was added
         :raises NotText: a label, or a text of a function, is no text that can be kept
         """
         check_labels(tasks)
         for function in functions:
             check_function(function)
-        files = self._to_files([task.payload for task in tasks])
-        work = Shared(accepted.add, accepted.Submitted(tasks, submit, functions, files, to_hand_over))
+        files = self._files.write([task.payload for task in tasks])
+        work = Shared(accepted.add, accepted.Submitted(tasks, submit, functions, files, to_hand_over, attempt))
         try:
-            await self._runner.run(work, writes=True, ready=files)
+            found = await self._runner.run(work, writes=True, ready=files)
         except AlreadyStored:
-            if files is not None:
-                self._remove([name for name in files.result() if name is not None])
+            self._files.remove_all(files)
             raise
+        if found is not None:
+            self._files.remove_all(files)
+        return found
 
     async def hand_overs(self, before: float, *, limit: int = 100) -> list[HandOver]:
         """What is still to be put into queues, the oldest first."""
@@ -234,19 +230,31 @@ class SqlStore:
         """The answer to an earlier submit under this key that is not older than ``since``."""
         return await self._read(accepted.submit, key, since)
 
+    async def repeated(self, attempt: Attempt) -> Repeated | Unclear | None:
+        """Whether this submit repeats one that is unanswered; then it is the one that has it."""
+        return await self._runner.run(Shared(unanswered.repeated, attempt), writes=True)
+
+    async def answered(self, keys: Iterable[bytes], life: str) -> None:
+        """These submits were answered in this life."""
+        await self._write(unanswered.answered, list(keys), life)
+
+    async def went_astray(self, submits: Sequence[Unanswered]) -> None:
+        """The answers to these submits went astray in the life they name."""
+        await self._write(unanswered.went_astray, submits)
+
     async def finish_tasks(self, finished: Sequence[FinishedTask]) -> list[TaskView]:
         """End tasks. The first end wins.
 
         :return: the tasks that this call ended, with their ends, in the order given
         """
-        files = self._to_files([value for end in finished for value in (end.data, end.exception)])
+        files = self._files.write([value for end in finished for value in (end.data, end.exception)])
         work = Shared(ends.finish, ends.Finished(finished, files))
         ended = await self._runner.run(work, writes=True, ready=files)
         if files is not None and len(ended) < len(finished):
             won = {id(view.finished) for view in ended}
             names = files.result()
             lost = [name for i, name in enumerate(names) if name is not None and id(finished[i // 2]) not in won]
-            self._remove(lost)
+            self._files.remove(lost)
         return ended
 
     async def move_tasks(self, wanted: Sequence[TaskMove]) -> list[str]:
@@ -275,7 +283,7 @@ class SqlStore:
 
     async def tasks(self, task_ids: Iterable[str]) -> dict[str, TaskView]:
         """Those of the ids that exist."""
-        return await self._read(accepted.views, list(task_ids), self._load)
+        return await self._read(accepted.views, list(task_ids), self._files.load)
 
     async def group_tasks(self, group_id: str) -> list[TaskView]:
         """All of a group without their ``finished`` part, by rising id."""
@@ -283,7 +291,7 @@ class SqlStore:
 
     async def waiting_tasks(self, user_endpoint_id: str, *, after: str = "", limit: int = 1000) -> list[TaskRecord]:
         """Tasks of a user endpoint that have not ended, with payloads, by rising id, ids above ``after``."""
-        return await self._read(accepted.waiting, user_endpoint_id, after, limit, self._load)
+        return await self._read(accepted.waiting, user_endpoint_id, after, limit, self._files.load)
 
     async def list_tasks(
         self,
@@ -319,7 +327,7 @@ class SqlStore:
 
     async def undelivered(self, *, after: str = "", limit: int = 1000) -> list[TaskView]:
         """Ended tasks whose result nobody has taken, by rising id, ids above ``after``."""
-        return await self._read(ends.undelivered, after, limit, self._load)
+        return await self._read(ends.undelivered, after, limit, self._files.load)
 
     async def mark_delivered(self, task_ids: Iterable[str]) -> None:
         """Somebody took the results of these tasks."""
@@ -333,13 +341,13 @@ class SqlStore:
         total, since = 0, 0.0
         while True:
             step = await self._write(ends.forget, moment, _FORGET, since, group_id, open_too=open_too)
-            self._remove(step.files)
+            self._files.remove(step.files)
             total, since = total + step.count, step.until
             if step.count == 0:
                 break
         if group_id is not None:
             return total
-        await self._write(ends.forget_submits, moment)
+        await self._write(unanswered.forget_submits, moment)
         await self._write(ends.forget_wishes, moment)
         while await self._write(ends.forget_groups, moment, _FORGET):
             pass
@@ -356,8 +364,8 @@ class SqlStore:
         return await self._read(overdue, moment, seen, group_id, limit)
 
     async def forget_submits(self, moment: float) -> None:
-        """Forget the answers to submits from before ``moment``."""
-        await self._write(ends.forget_submits, moment)
+        """Forget the answers to submits from before ``moment``, and which of them are unanswered."""
+        await self._write(unanswered.forget_submits, moment)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -373,37 +381,3 @@ class SqlStore:
         except BlobMissing:
             # Its task may have been forgotten between reading the row and the file: then the row is gone as well.
             return await self._runner.run(work, writes=False)
-
-    def _to_files(self, values: Sequence[bytes | None]) -> Files | None:
-        """Begin to write the big ones; their names, None for those that stay in rows. None: all of them do."""
-        if self._blobs is None or self._writers is None:
-            return None
-        big = [i for i, value in enumerate(values) if value is not None and len(value) > THRESHOLD]
-        if not big:
-            return None
-
-        def write(blobs: Blobs) -> list[bytes | None]:
-            names: list[bytes | None] = [None] * len(values)
-            for i, name in zip(big, blobs.write([values[i] or b"" for i in big]), strict=True):
-                names[i] = name
-            return names
-
-        return self._writers.submit(write, self._blobs)
-
-    def _load(self, name: bytes) -> bytes:
-        if self._blobs is None:
-            raise BlobMissing(
-                f"a row of {self._where} refers to the file {name.hex()}: it was written with a data directory, and "
-                "this service was started without one"
-            )
-        return self._runner.block(self._blobs.read, name)
-
-    def _remove(self, names: Sequence[bytes]) -> None:
-        """Remove files that no row names any more; what fails here is swept when the store is next opened."""
-        if names and self._blobs is not None and self._writers is not None:
-            self._writers.submit(self._blobs.remove, names)
-
-    def _sweep(self, connection: Connection, blobs: Blobs) -> None:
-        before = None if self._shared_blobs_age is None else time.time() - self._shared_blobs_age
-        self._runner.block(blobs.open)
-        self._runner.block(partial(blobs.sweep, before=before), ends.files(connection))

@@ -65,6 +65,7 @@ __all__ = [
     "teams",
     "tickets",
     "tokens",
+    "unanswered",
     "undelivered",
     "user_endpoints",
     "waiting",
@@ -246,6 +247,19 @@ hand_overs = Table(
     _time("created_at"),
     _bytes("tasks"),
     Index("hand_overs_by_time", "created_at"),
+)
+
+#: Submits without a key that are not known to have been answered: whose waits for an answer in which life. Every such
+#: submit writes a row and removes it, so it is thin, and the table short.
+unanswered = Table(
+    "unanswered",
+    metadata,
+    _key("key", primary=True),
+    _key("body"),
+    _text("life"),
+    _time("since"),
+    Index("unanswered_by_body", "body"),
+    sqlite_with_rowid=False,
 )
 
 #: answers to submits, for their repetitions

@@ -19,8 +19,9 @@ from afield.service.domain.records import (
     TaskView,
     WaitingTasks,
 )
+from afield.service.domain.repeats import Attempt, Repeated, Unclear
 from afield.service.store.base import AlreadyStored
-from afield.service.store.sql import catalogue, hand_overs, tables
+from afield.service.store.sql import catalogue, hand_overs, tables, unanswered
 from afield.service.store.sql.keys import key, shared_key, shared_text, text
 from afield.service.store.sql.statements import Find, Insert
 from afield.states import TaskState
@@ -147,13 +148,23 @@ class Submitted(msgspec.Struct, frozen=True):
     #: for each task, the name of its payload's file if it is in one; None: none is
     files: Future[list[bytes | None]] | None = None
     to_hand_over: bool = False
+    #: if it has no key
+    attempt: Attempt | None = None
 
 
-def add(connection: Connection, submitted: Sequence[Submitted]) -> list[None]:
-    """Accept tasks, with their functions, and remember the answers.
+def add(connection: Connection, submitted: Sequence[Submitted]) -> list[Repeated | Unclear | None]:
+    """Accept tasks, with their functions, and remember the answers, but of those that may repeat others.
 
     :raises AlreadyStored: a task id or a key is there already
     """
+    attempts = [s.attempt for s in submitted if s.attempt is not None]
+    answers = iter(unanswered.repeated(connection, attempts))
+    found = [None if s.attempt is None else next(answers) for s in submitted]
+    _add(connection, [s for s, repeated in zip(submitted, found, strict=True) if repeated is None])
+    return found
+
+
+def _add(connection: Connection, submitted: Sequence[Submitted]) -> None:
     rows: list[tuple[Any, ...]] = []
     for one in submitted:
         names = repeat(None) if one.files is None else one.files.result()
@@ -172,7 +183,7 @@ def add(connection: Connection, submitted: Sequence[Submitted]) -> list[None]:
         _add_submit(connection, [(s.key, s.response, s.created_at) for s in answers])
     except exc.IntegrityError as error:
         raise AlreadyStored("submit") from error
-    return [None] * len(submitted)
+    unanswered.put(connection, [s.attempt for s in submitted if s.attempt is not None])
 
 
 def _row(task: TaskRecord, file: bytes | None) -> tuple[Any, ...]:
