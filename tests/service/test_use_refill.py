@@ -32,11 +32,8 @@ async def reborn(world):
 
 async def reattach(world, user):
     """A user endpoint that lived on finds the new service with the credentials it has."""
-    user.connection = await world.broker.connect(user.credentials.task_queue_info.connection_url)
-    while not user.tasks.empty():
-        user.tasks.get_nowait()
-    user.tags.clear()
-    return await user.consume()
+    connection = await world.broker.connect(user.credentials.task_queue_info.connection_url)
+    return await type(user)(user.credentials, connection, user.wire).consume()
 
 
 @pytest.mark.parametrize("wire", [1, 2])
