@@ -13,10 +13,12 @@ from afield.broker.amqp import AmqpConnector
 from afield.broker.base import Connection
 from afield.errors import BrokerRefused
 from afield.ids import new_id
+from afield.service.accounts_on_host import AccountsOnHost
 from afield.service.app import Service
 from afield.service.domain.people import TokenKind
 from afield.service.settings import Limits, Settings
 from afield.wire.messages import Result
+from afield.wire.rest_accounts import AccountChange
 
 from .conftest import PATIENCE_S, Site
 
@@ -188,3 +190,19 @@ async def test_no_task_of_an_endpoint_whose_owner_was_disabled_is_lost(sites):
             await asyncio.sleep(0)
     for each in (ada, again):
         await each.http.aclose()
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgres
+async def test_who_is_disabled_on_the_host_is_dropped_by_the_next_round(site, postgres_url):
+    one = await site()
+    ada_id = await account(one)
+    ada = Actor(one, await access(one, ada_id))
+    client, core = await ada.listen(), await ada.core()
+    on_host = AccountsOnHost(None, postgres_url)
+    await asyncio.to_thread(on_host.change, ada_id, AccountChange(disabled=True))
+    await ended(client)
+    await ended(core.peer.connection)
+    for url in (ada.url, core.registered.command_queue_info.connection_url):
+        await refused(url)
+    await ada.http.aclose()

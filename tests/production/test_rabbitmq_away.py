@@ -15,13 +15,13 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from afield.broker.amqp import AmqpConnector
-from afield.broker.base import Publication
+from afield.broker.base import Connection, Publication
 from afield.broker.rabbitmq.api import ManagementApi
 from afield.errors import BrokerError, BrokerRefused
 from afield.service.auth.oauth.keys import SigningKeys
 from afield.service.clock import SystemClock
 from afield.service.domain import names
-from afield.service.domain.people import KeyRecord
+from afield.service.domain.people import KeyRecord, TokenKind
 from afield.service.store.factory import open_store
 from afield.service.store.memory_people import MemoryPeople
 from afield.testing.rabbitmq_node import RabbitNode, rabbitmq_is_installed, rabbitmq_node
@@ -126,6 +126,33 @@ async def test_a_revoked_token_is_cut_off_again_and_again(believed):
         await back.closed
     await again.report()
     await one.until(core.id, "online")
+
+
+async def test_who_is_disabled_and_who_lost_a_token_is_cut_off_again_and_again(believed):
+    one, two = await believed(), await believed()
+    made = await one.post("/afield/v1/accounts", {"username": "ada", "password": "four words are plenty"})
+    ada_id = made["account"]["id"]
+    tokens = one.service._uses.oauth.tokens
+    adas = await tokens.issue(ada_id, "laptop", 3600, kind=TokenKind.ACCESS)
+    robot = await one.post("/afield/v1/tokens", {"label": "robot"})
+
+    async def listen(token: str) -> tuple[str, Connection]:
+        headers = {"Authorization": f"Bearer {token}"}
+        url = (await two.http.get("/v2/get_amqp_result_connection_url", headers=headers)).json()["connection_url"]
+        return url, await AmqpConnector().connect(url)
+
+    (adas_url, adas_way), (robots_url, robots_way) = await listen(adas), await listen(robot["token"])
+    _, owners_way = await listen(one.running.token)
+    assert (await one.http.put(f"/afield/v1/accounts/{ada_id}", json={"disabled": True})).status_code == 200
+    assert (await one.http.delete(f"/afield/v1/tokens/{robot['about']['id']}")).status_code == 200
+    async with asyncio.timeout(PATIENCE_S):
+        await adas_way.closed
+        await robots_way.closed
+        for url in (adas_url, robots_url):
+            back = await AmqpConnector().connect(url)  # RabbitMQ believes it until it expires
+            await back.closed
+    assert not owners_way.closed.done()
+    await owners_way.close()
 
 
 async def ask_on(one, statuses: set[int]) -> None:

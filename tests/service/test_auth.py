@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from collections.abc import Collection
 from hashlib import sha256
 
 import pytest
@@ -15,8 +16,8 @@ from afield.service.auth.local import local_owner, service_secret
 from afield.service.auth.queue_logins import QueueLogins
 from afield.service.auth.tokens import BearerTokens, digest_of
 from afield.service.clock import HandClock
-from afield.service.domain.names import ClientLogin, CoreLogin, UserLogin
-from afield.service.domain.people import AccountRecord, IdentityRecord, TokenKind
+from afield.service.domain.names import ClientLogin, CoreLogin, UserLogin, parse_login
+from afield.service.domain.people import AccountRecord, ClientRecord, IdentityRecord, TokenKind
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.store.memory import MemoryStore
 from afield.service.together.memory import MemoryReplica, Table
@@ -220,6 +221,47 @@ class TestQueueLogins:
         assert await logins.authenticate(name, password)
         clock.advance(1)
         assert await logins.authenticate(name, password) is None
+
+    async def test_none_of_theirs_lets_in_while_an_account_is_disabled(self, logins, store):
+        guests = UserEndpointRecord("e0000000-0000-4000-8000-000000000000", self.core.id, "guest", 0.0, generation=1)
+        await store.put_user_endpoint(guests)
+        mine = [self.parts(logins.url(one)) for one in (self.core_login, self.user_login, self.client_login)]
+        mine.append(self.parts(logins.url(UserLogin(guests.id, 1))))  # its process runs on my machine
+        for disabled_at, is_let_in in ((None, True), (5.0, False), (None, True)):
+            await store.people.put_account(AccountRecord(ADA.id, "ada", 1.0, disabled_at=disabled_at), ADA)
+            assert [await logins.authenticate(*one) is not None for one in mine] == [is_let_in] * 4
+
+    async def test_a_client_that_is_deleted_is_not_let_in(self, logins, store):
+        robot = ClientRecord("f0000000-0000-4000-8000-000000000000", "robot", ADA.id, 1.0)
+        await store.people.put_client(robot)
+        await store.people.put_identity(IdentityRecord(robot.id, "robot", "robot", "", 1.0, "client"))
+        login = self.parts(logins.url(ClientLogin(robot.id, 1010)))
+        assert await logins.authenticate(*login)
+        await store.people.delete_client(robot.id)
+        assert await logins.authenticate(*login) is None
+
+    @pytest.mark.parametrize("family", [None, "one login"])
+    async def test_a_clients_ends_with_the_token_by_which_it_was_asked_for(self, logins, store, clock, family):
+        await store.people.put_identity(ADA)
+        tokens = BearerTokens(store, clock)
+        token = await tokens.issue(ADA.id, "laptop", 60, kind=TokenKind.ACCESS, family=family)
+        caller = await tokens.authenticate(f"Bearer {token}")
+        assert caller is not None
+        login = ClientLogin(ADA.id, 1010, caller.proof)
+        assert parse_login(login.name) == login
+        assert token not in login.name
+        assert await logins.authenticate(*self.parts(logins.url(login)))
+        assert await logins.authenticate(*self.parts(logins.url(ClientLogin(ADA.id, 1010, "0" * 16)))) is None
+        ended: list[str] = []
+
+        async def hear(proofs: Collection[str]) -> None:
+            ended.extend(proofs)
+
+        tokens.ended = hear
+        await tokens.issue(ADA.id, "another", 60, kind=TokenKind.ACCESS)
+        await (tokens.revoke(token) if family is None else tokens.revoke_all(family=family))
+        assert ended == [caller.proof]
+        assert await logins.authenticate(*self.parts(logins.url(login))) is None
 
     async def test_a_right_password_for_a_name_that_is_no_login_is_refused(self, logins):
         class Odd:
