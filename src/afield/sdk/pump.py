@@ -15,7 +15,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from afield.broker.base import Connector
 from afield.errors import ComputeAPIError, ComputeError, ServiceError, ServiceUnreachable, VersionMismatch
@@ -23,23 +23,21 @@ from afield.ids import new_id, parse_id
 from afield.sdk.calls import Call, Origin
 from afield.sdk.cancelling import Cancelling
 from afield.sdk.coalesce import Coalescer, Lane
-from afield.sdk.functions import Function
 from afield.sdk.future import ComputeFuture
 from afield.sdk.outcome import CANCELLED, Arrived, Place
 from afield.sdk.parcel import Parcel, of_fit_size
 from afield.sdk.portal import Portal
 from afield.sdk.pythons import MISMATCH, Pythons, Unreadable
+from afield.sdk.registering import Registering, may_ride
 from afield.sdk.retry import Pace, persist
-from afield.sdk.stream import Stream, fail
+from afield.sdk.stream import Stream
+from afield.sdk.telling import fail
 from afield.sdk.transport.base import Refusal, Transport
 from afield.wire.rest import SubmitResponse
 
 __all__ = ["Pump"]
 
 _log = logging.getLogger(__name__)
-
-#: Characters of code that ride in a submit beside its payload (see coalesce.MOST_BYTES); more is registered before.
-_MOST_RIDING: Final = 1_000_000
 
 
 class Pump:
@@ -80,7 +78,7 @@ class Pump:
         self._coalescer: Coalescer[Call] = Coalescer()
         #: requests under way, and their calls
         self._carrying: dict[asyncio.Task[None], list[Call]] = {}
-        self._registering: dict[Function, asyncio.Task[None]] = {}
+        self._registering = Registering(portal, transport, pace)
         self._streams: dict[str, Stream] = {}
         #: streams that are about to be closed
         self._closing: set[asyncio.Task[None]] = set()
@@ -167,10 +165,11 @@ class Pump:
         self._drain()
         self._closed = True
         left = self._held()
-        under_way = [*self._carrying, *self._registering.values()]
+        under_way = [*self._carrying]
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+        await self._registering.close()
         await self._cancelling.close()
         for stream in self._streams.values():
             await stream.close()
@@ -203,7 +202,7 @@ class Pump:
     async def _carry(self, lane: Lane, calls: list[Call]) -> None:
         try:
             going = [call for call in calls if call.future.set_running_or_notify_cancel()]
-            if sum(map(_code, {call.function for call in going})) > _MOST_RIDING:
+            if not may_ride({call.function for call in going}):
                 going = await self._with_functions(going)
             if going:
                 await self._submit(lane, going)
@@ -223,31 +222,11 @@ class Pump:
 
     async def _with_functions(self, calls: list[Call]) -> list[Call]:
         """Register what has to be; the calls whose function the service now has. The others have failed."""
-        missing = {call.function for call in calls if call.function.id is None}
-        if not missing:
-            return calls
-        answers = await asyncio.gather(*map(self._registered, missing), return_exceptions=True)
-        failures = {function: error for function, error in zip(missing, answers, strict=True) if error is not None}
-        for error in failures.values():
-            if not isinstance(error, ComputeAPIError):
-                raise error  # it is not about the function
+        failures = await self._registering.register({call.function for call in calls})
         for call in calls:
             if call.function in failures:
                 fail(call.future, failures[call.function])
         return [call for call in calls if call.function not in failures]
-
-    async def _registered(self, function: Function) -> None:
-        task = self._registering.get(function)
-        if task is None:
-            task = self._registering[function] = self._portal.loop.create_task(self._register(function))
-            task.add_done_callback(lambda _: self._registering.pop(function))
-        await asyncio.shield(task)
-
-    async def _register(self, function: Function) -> None:
-        registration = function.registration
-        assert registration is not None  # without an id there is one
-        answer = await persist(lambda: self._transport.register_function(registration), self._pace)
-        function.id = answer.function_uuid
 
     async def _submit(self, lane: Lane, calls: Sequence[Call]) -> None:
         if self._unfit is not None:
@@ -399,8 +378,3 @@ def _fail_all(calls: Sequence[Call], error: BaseException) -> None:
 def _end_unreadable(call: Call, why: Unreadable) -> None:
     if not call.future.done():
         call.future.set_sealed(why)
-
-
-def _code(function: Function) -> int:
-    """Characters that would have to ride."""
-    return len(function.registration.function_code) if function.id is None and function.registration else 0

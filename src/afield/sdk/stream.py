@@ -36,14 +36,14 @@ from afield.sdk.future import ComputeFuture
 from afield.sdk.match import Matcher, Strays
 from afield.sdk.outcome import Arrived, Place
 from afield.sdk.retry import Pace, Retrying, TryAgain, persist
+from afield.sdk.telling import fail, take_notice, tell
 from afield.sdk.transport.base import Transport
-from afield.states import TERMINAL, TaskState
 from afield.wire.codec import decode
 from afield.wire.messages import Notice, Result
 from afield.wire.rest import ResultQueue
 from afield.wire.v1 import HIGH_ASSURANCE
 
-__all__ = ["Stream", "fail"]
+__all__ = ["Stream"]
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +58,6 @@ _ASK_EVERY_S: Final = 10.0
 
 #: Where others consume the same queue, the first question comes after so many seconds, the next after twice as many.
 _ASK_SOON_S: Final = 1.0
-
-_STATES: Final = frozenset(TaskState) - TERMINAL
 
 #: The streams of each task group, by the process's life: a forked child must not touch its parent's.
 _together: Final[dict[tuple[object, str], list[Stream]]] = {}
@@ -155,13 +153,13 @@ class Stream:
                     self.arrived(task_id, ended)
                 elif (future := self.matcher.expected.get(task_id)) is not None:
                     since = document.since if document.since is not msgspec.UNSET else time.time()
-                    _tell(future, document.status, since)
+                    tell(future, document.status, since)
 
     def announce(self, tasks: Mapping[str, ComputeFuture[Any]]) -> None:
         """A request was answered: these are expected from now on, and some may have ended already."""
         self.settle(self.matcher.answered(tasks))
         for future, notice in self.matcher.early_notices():
-            _take_notice(future, notice)
+            take_notice(future, notice)
 
     def settle(self, matched: Iterable[tuple[ComputeFuture[Any], Arrived]]) -> None:
         """End futures with what arrived for them."""
@@ -382,29 +380,7 @@ class Stream:
         for stream in _together.get(self._place) or (self,):
             future = stream.matcher.noticed(notice.task_id, notice)
             if future is not None:
-                _take_notice(future, notice)
-
-
-def _take_notice(future: ComputeFuture[Any], notice: Notice) -> None:
-    if notice.refusal:
-        future.refused(notice.refusal)
-    _tell(future, notice.state, notice.at / 1e9, (notice.attempt, notice.at))
-
-
-def _tell(future: ComputeFuture[Any], status: str, since: float, heard: tuple[int, int] | None = None) -> None:
-    # What ends a task is its result. And a newer service may have states that are not known here.
-    if status in _STATES:
-        future.told(TaskState(status), since, heard)
-
-
-def fail(future: ComputeFuture[Any], error: BaseException) -> None:
-    """End a future with an error of its own: many share the cause, and each raise would add to one traceback."""
-    own = type(error)(*error.args)
-    own.__cause__ = error.__cause__
-    try:
-        future.set_exception(own)
-    except InvalidStateError:
-        _log.debug("%r had ended before %s", future, error)
+                take_notice(future, notice)
 
 
 def _with_port(url: str, port: int | None) -> str:

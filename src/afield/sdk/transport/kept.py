@@ -12,7 +12,17 @@ from afield.states import TERMINAL, TaskState, next_state
 from afield.wire.messages import CallOptions, ErrorDetails, Notice, Result
 from afield.wire.rest import FunctionRegistration, SubmitRequest, TaskDocument, TaskSummary
 
-__all__ = ["Stop", "StoredTask", "Work", "call_here", "packed_call", "refuse_other_python", "stop_here"]
+__all__ = [
+    "Stop",
+    "StoredTask",
+    "Work",
+    "call_here",
+    "holds",
+    "packed_call",
+    "page_of",
+    "refuse_other_python",
+    "stop_here",
+]
 
 #: The identifiers of what only the minor version of Python that made it can read.
 _COMPILED = frozenset({"01", "02"})
@@ -158,3 +168,17 @@ def _compiled_elsewhere(function: FunctionRegistration, there: str) -> bool:
 
 def _minor(version: str) -> list[str]:
     return version.split(".")[:2]
+
+
+def page_of(ids: list[str], before: str | None, limit: int | None) -> tuple[list[str], str | None]:
+    """Some of what was made in this order, the newest first, and where to go on."""
+    newest = ids[::-1]
+    if before is not None:
+        newest = newest[newest.index(before) + 1 :] if before in newest else []
+    page = newest[:limit]
+    return page, page[-1] if page and len(page) < len(newest) else None
+
+
+def holds(part: str, *texts: str | None) -> bool:
+    """Whether one of the texts has this in it."""
+    return any(part in text for text in texts if text is not None)

@@ -23,7 +23,9 @@ from afield.sdk.transport.kept import (
     StoredTask,
     Work,
     call_here,
+    holds,
     packed_call,
+    page_of,
     refuse_other_python,
     stop_here,
 )
@@ -183,7 +185,7 @@ class MemoryService:
         await self._begin("list_tasks")
         ids = {"endpoint_id": endpoint_id, "function_id": function_id, "group_id": task_group_id}
         found = [task for task in self.tasks_by_id.values() if task.fits(status=status, search=search, **ids)]
-        page, more = _page([task.id for task in found], before, limit)
+        page, more = page_of([task.id for task in found], before, limit)
         return TaskList([self.tasks_by_id[task_id].summary() for task_id in page], more)
 
     async def task(self, task_id: str) -> TaskDocument:
@@ -236,9 +238,9 @@ class MemoryService:
         fit = [
             key
             for key, found in self.functions.items()
-            if not search or _holds(search, found.function_name, found.description)
+            if not search or holds(search, found.function_name, found.description)
         ]
-        page, more = _page(fit, before, limit)
+        page, more = page_of(fit, before, limit)
         listed = [(key, self.functions[key]) for key in page]
         return FunctionList(
             [
@@ -275,7 +277,7 @@ class MemoryService:
         await self._begin("endpoints")
         del role
         found = self.registered.values()
-        return [each for each in found if not search or _holds(search, each.name, each.display_name, each.hostname)]
+        return [each for each in found if not search or holds(search, each.name, each.display_name, each.hostname)]
 
     async def endpoint(self, endpoint_id: str) -> EndpointDocument:
         """One endpoint."""
@@ -392,19 +394,6 @@ class MemoryService:
         if found is None:
             raise ComputeAPIError(404, "ENDPOINT_NOT_FOUND", f"there is no endpoint {endpoint_id}")
         return found
-
-
-def _page(ids: list[str], before: str | None, limit: int | None) -> tuple[list[str], str | None]:
-    """Some of what was made in this order, the newest first, and where to go on."""
-    newest = ids[::-1]
-    if before is not None:
-        newest = newest[newest.index(before) + 1 :] if before in newest else []
-    page = newest[:limit]
-    return page, page[-1] if page and len(page) < len(newest) else None
-
-
-def _holds(part: str, *texts: str | None) -> bool:
-    return any(part in text for text in texts if text is not None)
 
 
 def _queue() -> ResultQueue:
