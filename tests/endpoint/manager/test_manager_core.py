@@ -7,6 +7,7 @@ import pytest
 
 from afield.endpoint.manager import commands as do
 from afield.endpoint.manager import events as on
+from afield.endpoint.manager.accounts import Account, Tenant
 from afield.endpoint.manager.core import CANNOT, KILL_AFTER_S, STARTING_S, ManagerCore
 from afield.wire.commands import CONTENT_TYPE, StartCommand, StartOptions, encode_command
 
@@ -193,3 +194,68 @@ def test_what_does_not_end_is_killed(core, command, creds):
     core.handle(on.StopRequested("it was told to", 5.0))
     assert core.handle(on.GraceOver()) == [do.KillChildren()]
     assert said(core.handle(on.ChildExited(NAME, -9, "", NOW + 13))) == [do.ReportGone(creds), do.SayGoodbye()]
+
+
+ACCOUNT = Account("ada", 1001, 1001, "/home/ada", "/bin/sh")
+TENANT = Tenant(ACCOUNT, OTHER)
+
+
+@pytest.fixture
+def mapping():
+    """A core whose endpoint serves whomever its rules give an account."""
+    return ManagerCore(frozenset({OWNER}), grace_period_s=30.0, maps=True)
+
+
+def identified(command, tenant=TENANT, why="", now=NOW, **more):
+    return on.Identified(command, tenant, why, now, **more)
+
+
+def test_where_identities_are_mapped_each_command_is_looked_up_and_the_owner_is_nobody_special(mapping, command):
+    for tag in (1, 2):
+        assert said(mapping.handle(arrived(command, tag=tag))) == [do.Acknowledge(tag), do.Identify(command)]
+    assert said(mapping.handle(identified(command))) == [do.Spawn(command, TENANT)]
+    assert said(mapping.handle(identified(command))) == [do.RefreshCredentials(NAME, command.kwargs.amqp_creds)]
+    assert mapping.handle(on.ChildExited(NAME, -9, "", NOW + STARTING_S + 1))[-1] == do.Spawn(command, TENANT)
+
+
+def test_an_old_command_is_not_even_looked_up(mapping, command):
+    [acknowledge, report] = said(mapping.handle(arrived(command, timestamp=int(NOW) - 181)))
+    assert isinstance(acknowledge, do.Acknowledge)
+    assert "181 s old" in report.text
+
+
+def test_who_has_no_account_is_told_and_nothing_starts(mapping, command, creds):
+    assert said(mapping.handle(identified(command, None, "no account"))) == [do.ReportFailure(creds, "no account")]
+    assert mapping.children == ()
+
+
+def test_who_lost_an_account_loses_what_runs(mapping, command, creds):
+    mapping.handle(identified(command))
+    refused = mapping.handle(identified(command, None, "no account any more", lost=True))
+    assert said(refused) == [
+        do.ReportFailure(creds, "no account any more"),
+        do.StopChild(NAME, "no account any more", 0.0),
+    ]
+    [report] = said(mapping.handle(identified(command)))
+    assert "just ending" in report.text
+    assert said(mapping.handle(on.ChildExited(NAME, 1, "killed", NOW + 60))) == [do.ReportGone(creds)]
+    assert said(mapping.handle(identified(command))) == [do.Spawn(command, TENANT)]
+
+
+def test_a_directory_service_that_is_away_ends_nothing_that_runs(mapping, command, creds):
+    mapping.handle(identified(command))
+    assert said(mapping.handle(identified(command, None, "away"))) == [do.ReportFailure(creds, "away")]
+    assert mapping.children == (NAME,)
+
+
+def test_who_is_mapped_to_another_account_does_not_go_on_as_the_old_one(mapping, command):
+    mapping.handle(identified(command))
+    bob = Tenant(Account("bob", 1002, 1002, "/home/bob", "/bin/sh"), OTHER)
+    [stop, report] = said(mapping.handle(identified(command, bob)))
+    assert isinstance(stop, do.StopChild)
+    assert "now leads to bob" in report.text
+
+
+def test_nobody_is_started_while_it_stops(mapping, command):
+    mapping.handle(on.StopRequested("x", 0.0))
+    assert mapping.handle(identified(command)) == []

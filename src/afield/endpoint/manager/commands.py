@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from afield.endpoint.manager.accounts import Tenant
 from afield.wire.commands import QueueCredentials, StartCommand
 
 __all__ = [
     "Acknowledge",
     "Command",
     "Exit",
+    "Identify",
     "KillChildren",
     "RefreshCredentials",
     "ReportFailure",
@@ -18,6 +20,7 @@ __all__ = [
     "SendHeartbeat",
     "Spawn",
     "StartGrace",
+    "StopChild",
     "StopChildren",
     "Tell",
 ]
@@ -31,10 +34,21 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True)
-class Spawn:
-    """Start a user endpoint; answer with StartFailed, or one day with ChildExited."""
+class Identify:
+    """Find the account that a command is for; answer with Identified."""
 
     command: StartCommand
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Start a user endpoint; answer with StartFailed, or one day with ChildExited.
+
+    :param tenant: as whom it runs; None: as the manager does
+    """
+
+    command: StartCommand
+    tenant: Tenant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,15 @@ class StopChildren:
 
 
 @dataclass(frozen=True, slots=True)
+class StopChild:
+    """Ask one user endpoint to end, giving its tasks this many seconds."""
+
+    name: str
+    why: str
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class StartGrace:
     """Answer with GraceOver after this many seconds."""
 
@@ -104,11 +127,13 @@ class Tell:
 
 Command = (
     Acknowledge
+    | Identify
     | Spawn
     | RefreshCredentials
     | ReportFailure
     | ReportGone
     | SendHeartbeat
+    | StopChild
     | StopChildren
     | StartGrace
     | KillChildren

@@ -9,8 +9,10 @@ Rules (reference: published wire contract sections 5.6 and 8):
 1. A command counts only if it says that it is JSON and when it was sent, and was sent within 180 seconds of our clock:
    an old one would start what nobody waits for. One without these is nobody's, and is dropped; one that is too old is
    reported.
-2. Tasks run as the user of this process. So only the endpoint's owner may have them run here, and whom the owner let
-   in at the service: of a guest the command says who did. However kindly the service asks for others, they are refused.
+2. Where identities are not mapped, tasks run as the user of this process. So only the endpoint's owner may have them
+   run here, and whom the owner let in at the service: of a guest the command says who did. However kindly the service
+   asks for others, they are refused. Where identities are mapped, each command is, also for one that runs already: who
+   has no account any more is refused, and what runs for them, or as an account that is not theirs now, is ended.
 3. One that ends well within the grace period after its last command is started again, once for each command.
 4. One that ends badly just after its start did not start, and whoever submitted is told the end of its log. If a signal
    killed it, which says nothing about how it is configured, it is first tried once more.
@@ -26,6 +28,7 @@ from typing import Final
 
 from afield.endpoint.manager import commands as do
 from afield.endpoint.manager import events as on
+from afield.endpoint.manager.accounts import Tenant
 from afield.errors import WireError
 from afield.wire.commands import CONTENT_TYPE, MAX_CLOCK_SKEW_S, StartCommand, decode_command
 
@@ -42,6 +45,7 @@ KILL_AFTER_S: Final = 8.0
 @dataclass(slots=True)
 class _Child:
     command: StartCommand
+    tenant: Tenant | None
     started_at: float
     commanded_at: float
     #: this is the second process for the same command
@@ -53,12 +57,16 @@ class ManagerCore:
 
     :param owners: identity ids of which one must be behind a command
     :param grace_period_s: how long after a command an ended user endpoint is started again, in seconds
+    :param maps: each command is for the account to which its identities are mapped, whoever owns the endpoint
     """
 
-    def __init__(self, owners: frozenset[str], grace_period_s: float) -> None:
+    def __init__(self, owners: frozenset[str], grace_period_s: float, *, maps: bool = False) -> None:
+        self._maps = maps
         self._owners = frozenset(owner.lower() for owner in owners)
         self._grace_period_s = grace_period_s
         self._children: dict[str, _Child] = {}
+        #: names of those that end because nobody may have them run any more
+        self._evicted: set[str] = set()
         self._connected = False
         self._stopping = False
         self._leaving = False
@@ -73,17 +81,15 @@ class ManagerCore:
         match event:
             case on.CommandArrived():
                 return self._command(event)
+            case on.Identified():
+                return self._identified(event)
             case on.ChildExited():
                 return self._exited(event) + self._leave()
             case on.StartFailed():
                 return self._start_failed(event) + self._leave()
-            case on.ConnectionUp():
-                self._connected = True
-                return self._beat()
-            case on.ConnectionDown():
-                self._connected = False
-                return []
-            case on.HeartbeatDue():
+            case on.ConnectionUp() | on.ConnectionDown() | on.HeartbeatDue():
+                if not isinstance(event, on.HeartbeatDue):
+                    self._connected = isinstance(event, on.ConnectionUp)
                 return self._beat()
             case on.StopRequested():
                 return self._stop(event) + self._leave()
@@ -112,7 +118,33 @@ class ManagerCore:
         if refusal is not None:
             name = command.kwargs.name
             return [done, do.Tell(f"{name}: {refusal}"), do.ReportFailure(command.kwargs.amqp_creds, refusal)]
+        if self._maps:
+            return [done, do.Identify(command)]
         return [done, *self._start_or_refresh(command, event.now)]
+
+    def _identified(self, event: on.Identified) -> list[do.Command]:
+        if self._stopping:
+            return []
+        name, credentials = event.command.kwargs.name, event.command.kwargs.amqp_creds
+        child = self._children.get(name)
+        if name in self._evicted:
+            why = "the user endpoint from before is just ending: submit again in a moment"
+            return [do.ReportFailure(credentials, event.why or why)]
+        if event.tenant is None:
+            refused: list[do.Command] = [do.Tell(f"{name}: {event.why}"), do.ReportFailure(credentials, event.why)]
+            return [*refused, *self._evict(name, event.why)] if child is not None and event.lost else refused
+        if child is not None and child.tenant is not None and child.tenant.account.uid != event.tenant.account.uid:
+            why = (
+                f"the identity mapping of this endpoint now leads to {event.tenant.account.name}, and tasks of this "
+                f"user endpoint run as {child.tenant.account.name}, which ends: submit again in a moment"
+            )
+            return [*self._evict(name, why), do.ReportFailure(credentials, why)]
+        return self._start_or_refresh(event.command, event.now, event.tenant)
+
+    def _evict(self, name: str, why: str) -> list[do.Command]:
+        """End one for good, that has lost its right to run."""
+        self._evicted.add(name)
+        return [do.Tell(f"{name}: ending it, because {why}"), do.StopChild(name, why, 0.0)]
 
     def _refusal(self, command: StartCommand, timestamp: int, now: float) -> str | None:
         skew = now - timestamp
@@ -126,7 +158,7 @@ class ManagerCore:
         identities.update(str(identity.get("sub")) for identity in command.globus_identity_set)
         if isinstance(command.shared_by, str):
             identities.add(command.shared_by)
-        if self._owners.isdisjoint(identity.lower() for identity in identities):
+        if not self._maps and self._owners.isdisjoint(identity.lower() for identity in identities):
             return (
                 f"ignoring start request for untrusted identity {command.globus_username} "
                 f"({command.globus_effective_identity}): tasks would run as the user who started this endpoint, and "
@@ -134,12 +166,13 @@ class ManagerCore:
             )
         return None
 
-    def _start_or_refresh(self, command: StartCommand, now: float) -> list[do.Command]:
+    def _start_or_refresh(self, command: StartCommand, now: float, tenant: Tenant | None = None) -> list[do.Command]:
         name = command.kwargs.name
         child = self._children.get(name)
         if child is None:
-            self._children[name] = _Child(command, started_at=now, commanded_at=now)
-            return [do.Tell(f"{name}: starting for {command.globus_username}"), do.Spawn(command)]
+            self._children[name] = _Child(command, tenant, started_at=now, commanded_at=now)
+            whom = f"{command.globus_username} as {tenant.account.name}" if tenant else command.globus_username
+            return [do.Tell(f"{name}: starting for {whom}"), do.Spawn(command, tenant)]
         child.command, child.commanded_at, child.revived = command, now, False
         return [do.RefreshCredentials(name, command.kwargs.amqp_creds)]
 
@@ -147,6 +180,7 @@ class ManagerCore:
 
     def _start_failed(self, event: on.StartFailed) -> list[do.Command]:
         child = self._children.pop(event.name, None)
+        self._evicted.discard(event.name)
         if child is None:
             return []
         text = f"{event.name} did not start: {event.why}"
@@ -156,13 +190,18 @@ class ManagerCore:
         child = self._children.pop(event.name, None)
         if child is None:
             return []
+        if event.name in self._evicted:
+            self._evicted.discard(event.name)
+            return [do.Tell(f"{event.name}: ended"), do.ReportGone(child.command.kwargs.amqp_creds)]
         credentials = child.command.kwargs.amqp_creds
         tell = do.Tell(f"{event.name}: ended, {_how(event.code)}")
         if self._stopping:
             return [tell, do.ReportGone(credentials)] if event.code else [tell]
         if self._comes_again(child, event):
-            self._children[event.name] = _Child(child.command, event.now, child.commanded_at, revived=True)
-            return [tell, do.Tell(f"{event.name}: starting again"), do.Spawn(child.command)]
+            self._children[event.name] = _Child(
+                child.command, child.tenant, event.now, child.commanded_at, revived=True
+            )
+            return [tell, do.Tell(f"{event.name}: starting again"), do.Spawn(child.command, child.tenant)]
         if event.code == 0:
             return [tell]
         said = event.tail.strip() or "it wrote nothing to its log"

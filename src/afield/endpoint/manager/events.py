@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from afield.endpoint.manager.accounts import Tenant
+from afield.wire.commands import StartCommand
+
 __all__ = [
     "ChildExited",
     "CommandArrived",
@@ -13,6 +16,7 @@ __all__ = [
     "GoodbyeSaid",
     "GraceOver",
     "HeartbeatDue",
+    "Identified",
     "StartFailed",
     "StopRequested",
 ]
@@ -41,6 +45,23 @@ class CommandArrived:
     content_type: str | None
     timestamp: int | None
     now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """It is known whose account a command is for.
+
+    :param tenant: None: it is for nobody's here
+    :param why: it is not, for whoever submitted
+    :param now: unix seconds
+    :param lost: the rules say so; otherwise it could just not be found out
+    """
+
+    command: StartCommand
+    tenant: Tenant | None
+    why: str
+    now: float
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +118,7 @@ Event = (
     ConnectionUp
     | ConnectionDown
     | CommandArrived
+    | Identified
     | StartFailed
     | ChildExited
     | HeartbeatDue

@@ -10,8 +10,6 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from afield.broker.base import Connection, Connector, Consumer, Delivery
 from afield.broker.link import Link
 from afield.endpoint.agent.orders import Refresh, Start
@@ -21,12 +19,14 @@ from afield.endpoint.host.registration import Registered
 from afield.endpoint.host.report import facts, local_identity
 from afield.endpoint.manager import commands as do
 from afield.endpoint.manager import events as on
-from afield.endpoint.manager.core import ManagerCore
-from afield.endpoint.manager.owner import below, read_template, user_environment
-from afield.endpoint.manager.spawn import COMMAND, Child
-from afield.endpoint.manager.template import render
+from afield.endpoint.manager.accounts import Tenant
+from afield.endpoint.manager.core import KILL_AFTER_S, ManagerCore
+from afield.endpoint.manager.errand import errand_for, rendered, under
+from afield.endpoint.manager.owner import below, user_environment
+from afield.endpoint.manager.spawn import COMMAND, Child, OwnChild
+from afield.endpoint.manager.tenancy import NoAccount, Tenancy
 from afield.endpoint.settings import ManagerSettings
-from afield.errors import BrokerError, BrokerRefused, BrokerUnreachable, ComputeError
+from afield.errors import BrokerError, BrokerRefused, BrokerUnreachable, ComputeError, ConfigurationError
 from afield.wire import v1
 from afield.wire.commands import QueueCredentials, StartCommand
 from afield.wire.messages import Report
@@ -68,7 +68,9 @@ class Manager:
         self._connector, self._command, self._clock = connector, tuple(command), clock
         #: set when the service can know that it is here
         self.ready = asyncio.Event()
-        self._core = ManagerCore(registered.owners, settings.mu_child_ep_grace_period_s)
+        self._tenancy = Tenancy.of(directory, settings, registered.endpoint_id, clock)
+        maps = self._tenancy is not None
+        self._core = ManagerCore(registered.owners, settings.mu_child_ep_grace_period_s, maps=maps)
         self._children: dict[str, Child] = {}
         self._connection: Connection | None = None
         self._consumer: Consumer | None = None
@@ -127,11 +129,13 @@ class Manager:
         """What performs each kind of command."""
         return {
             do.Acknowledge: self._acknowledge,
+            do.Identify: lambda command: self._work(self._identify(command.command)),
             do.Spawn: self._spawn,
             do.RefreshCredentials: self._refresh,
             do.ReportFailure: self._report_failure,
             do.ReportGone: self._report_gone,
             do.SendHeartbeat: lambda _: self._work(self._heartbeat()),
+            do.StopChild: self._stop_child,
             do.StopChildren: self._stop_children,
             do.StartGrace: self._start_grace,
             do.KillChildren: lambda _: self._kill_children(),
@@ -225,26 +229,44 @@ class Manager:
 
     # --- user endpoints
 
+    async def _identify(self, command: StartCommand) -> None:
+        """Find out for whose account a command is."""
+        assert self._tenancy is not None
+        tenant, why, lost = None, "", False
+        try:
+            tenant = await self._tenancy.identify(command)
+        except Exception as error:  # noqa: BLE001 - who could not be identified must not pass for somebody
+            why, lost = _why(error), isinstance(error, NoAccount)
+        self.feed(on.Identified(command, tenant, why, self._clock(), lost))
+
     def _spawn(self, command: do.Spawn) -> None:
         name = command.command.kwargs.name
+        child: Child
         try:
-            start, environment = self._prepared(command.command)
-            child = Child(start, self._log_of(name))
+            if command.tenant is None or self._tenancy is None:
+                start, environment = self._prepared(command.command)
+                child = OwnChild(start, self._log_of(name))
+            else:
+                child, environment = self._tenancy.lodger(command.command, command.tenant), {}
         except Exception as error:  # noqa: BLE001 - whatever it is, what does not run must not pass for running
             self.feed(on.StartFailed(name, _why(error)))
         else:
             self._children[name] = child  # from now on it can be told things
-            self._work(self._run_child(name, child, environment))
+            self._work(self._run_child(name, child, environment, command.tenant))
 
-    async def _run_child(self, name: str, child: Child, environment: Mapping[str, str]) -> None:
+    async def _run_child(self, name: str, child: Child, environment: Mapping[str, str], tenant: Tenant | None) -> None:
         """One user endpoint, from its start to its end."""
         event: on.Event
         try:
+            if tenant is not None and self._tenancy is not None:
+                await self._tenancy.check(tenant)
             code = await child.run(environment, self._command)
+        except ConfigurationError as error:
+            event = on.StartFailed(name, _why(error))
         except Exception as error:  # noqa: BLE001 - as above
             event = on.StartFailed(name, f"{self._command[0]} could not be started: {_why(error)}")
         else:
-            event = on.ChildExited(name, code, child.tail() if code else "", self._clock())
+            event = on.ChildExited(name, code, await child.tail() if code else "", self._clock())
         finally:
             del self._children[name]
         self.feed(event)
@@ -252,25 +274,15 @@ class Manager:
     def _prepared(self, command: StartCommand) -> tuple[Start, Mapping[str, str]]:
         """What a user endpoint is told, and its environment."""
         options = command.kwargs
-        rendered = render(
-            read_template(self._directory, self._settings),
-            options.user_opts,
-            parent_config=msgspec.to_builtins(self._settings),
-            user_runtime=options.user_runtime,
-            mapped_identity={"local": local_identity(), "globus": {"id": command.globus_effective_identity}},
-        )
-        settings = rendered.settings
-        for warning in rendered.warnings:
+        made = rendered(errand_for(self._directory, self._settings, command), local_identity())
+        for warning in made.warnings:
             logger.warning("%s: %s", options.name, warning)
-        if self._settings.allowed_functions is not None:
-            settings = msgspec.structs.replace(settings, allowed_functions=self._settings.allowed_functions)
-        if self._settings.debug:
-            settings = msgspec.structs.replace(settings, debug=True)
+        settings = under(made.settings, self._settings)
         place = self._directory.child(options.name)
         place.mkdir(mode=0o700, exist_ok=True)
         own = with_port_everywhere(options.amqp_creds, self._settings.amqp_port)
         told = {**facts(), "endpoint_id": self.endpoint_id}
-        start = Start(options.name, str(place), settings, own, told, dict(rendered.places))
+        start = Start(options.name, str(place), settings, own, told, dict(made.places))
         return start, user_environment(self._directory)
 
     def _log_of(self, name: str) -> Path:
@@ -279,6 +291,13 @@ class Manager:
         place = below(self._directory, self._settings.log_dir)
         place.mkdir(parents=True, exist_ok=True)
         return place / f"{name}.log"
+
+    def _stop_child(self, command: do.StopChild) -> None:
+        child = self._children.get(command.name)
+        if child is not None:
+            child.stop(command.why, command.grace_s)
+            loop = asyncio.get_running_loop()
+            self._timers.append(loop.call_later(command.grace_s + KILL_AFTER_S, child.kill))
 
     def _refresh(self, command: do.RefreshCredentials) -> None:
         child = self._children.get(command.name)

@@ -13,29 +13,27 @@ from typing import Final
 
 from afield.endpoint.agent.orders import Order, Start, Stop, encode_order
 
-__all__ = ["COMMAND", "Child"]
+__all__ = ["COMMAND", "TAIL_MOST", "Child", "OwnChild", "last_words", "open_log", "read_tail"]
 
 #: How a user endpoint is started.
 COMMAND: Final = (sys.executable, "-m", "afield.endpoint.agent")
 #: A log that is longer than this is put aside at the next start, in bytes.
 _LOG_MOST: Final = 10 * 1024 * 1024
 #: How much of the end of a log is told, in characters.
-_TAIL: Final = 2000
+TAIL_MOST: Final = 2000
 
 
 class Child:
     """A user endpoint's process. What is said to it before it has started is said when it has.
 
-    :param start: what it is told first
-    :param log: the file to which it writes
+    :param name: of the user endpoint
+    :param first: what it is told first
     """
 
-    def __init__(self, start: Start, log: Path) -> None:
-        self._start = start
-        self._log = log
-        self._log_from = 0
+    def __init__(self, name: str, first: bytes) -> None:
+        self.name = name
         self._process: asyncio.subprocess.Process | None = None
-        self._unsaid: list[bytes] = [encode_order(start)]
+        self._unsaid: list[bytes] = [first] if first else []
         self._killed = False
 
     @property
@@ -43,20 +41,70 @@ class Child:
         """Its process id, once it has started."""
         return self._process.pid if self._process else None
 
-    async def run(self, environment: Mapping[str, str], command: Sequence[str] = COMMAND) -> int:
+    async def run(self, environment: Mapping[str, str], command: Sequence[str]) -> int:
         """Start it, and wait until it has ended; its exit status, negative for the signal that killed it.
 
         :param environment: all of it
+        :param command: how user endpoints are started
         :raises OSError: it cannot be started
         """
-        with self._open_log() as log:
+        raise NotImplementedError
+
+    async def tail(self) -> str:
+        """The end of what this process wrote, without the remarks of a good day; or why it could not write."""
+        raise NotImplementedError
+
+    def say(self, order: Order) -> None:
+        """Tell it something."""
+        if self._open:
+            self._write(encode_order(order))
+        else:
+            self._unsaid.append(encode_order(order))
+
+    def stop(self, why: str, grace_s: float) -> None:
+        """Ask it to end."""
+        self.say(Stop(why, grace_s))
+
+    def kill(self) -> None:
+        """End it and what it started, now."""
+        self._killed = True
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    @property
+    def _open(self) -> bool:
+        """Whether orders go out at once."""
+        return self._process is not None
+
+    def _write(self, frame: bytes) -> None:
+        # Nobody waits until it has read this: frames are few and small, and a child that ended hears nothing.
+        if self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing():
+            self._process.stdin.write(frame)
+
+
+class OwnChild(Child):
+    """A user endpoint's process that runs as the manager does.
+
+    :param start: what it is told first
+    :param log: the file to which it writes
+    """
+
+    def __init__(self, start: Start, log: Path) -> None:
+        super().__init__(start.name, encode_order(start))
+        self._directory, self._log, self._log_from = start.directory, log, 0
+
+    async def run(self, environment: Mapping[str, str], command: Sequence[str] = COMMAND) -> int:
+        """As :meth:`Child.run`."""
+        log, self._log_from = open_log(self._log)
+        with _closing(log):
             self._process = await asyncio.create_subprocess_exec(
                 *command,
-                self._start.name,  # it is told its name through the pipe; this is for whoever lists processes
+                self.name,  # it is told its name through the pipe; this is for whoever lists processes
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                cwd=self._start.directory,
+                cwd=self._directory,
                 env=dict(environment),
                 start_new_session=True,  # Ctrl-C in the manager's terminal is for the manager
             )
@@ -75,48 +123,42 @@ class Child:
             if self._process.stdin is not None:
                 self._process.stdin.close()
 
-    def say(self, order: Order) -> None:
-        """Tell it something."""
-        if self._process is None:
-            self._unsaid.append(encode_order(order))
-        else:
-            self._write(encode_order(order))
+    async def tail(self) -> str:
+        """As :meth:`Child.tail`."""
+        return read_tail(self._log, self._log_from)
 
-    def stop(self, why: str, grace_s: float) -> None:
-        """Ask it to end."""
-        self.say(Stop(why, grace_s))
 
-    def kill(self) -> None:
-        """End it and what it started, now."""
-        self._killed = True
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+def open_log(log: Path) -> tuple[int, int]:
+    """The log of a user endpoint, to append to, and how long it is; one that became too long is put aside.
 
-    def tail(self) -> str:
-        """The end of what this process wrote, without the remarks of a good day; or why it could not write."""
-        try:
-            with self._log.open("rb") as file:
-                file.seek(max(self._log_from, file.seek(0, os.SEEK_END) - 8 * _TAIL))
-                lines = file.read().decode(errors="replace").splitlines()
-        except OSError:
-            return ""
-        told = [line for line in lines if " INFO " not in line and " DEBUG " not in line]
-        if not told and not os.statvfs(self._log.parent).f_bavail:
-            return f"the disk of {self._log.parent} is full"
-        return "\n".join(told)[-_TAIL:]
+    :raises OSError: it cannot be written
+    """
+    if log.exists() and log.stat().st_size > _LOG_MOST:
+        log.replace(log.with_suffix(".log.1"))
+    fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return fd, os.fstat(fd).st_size
 
-    def _write(self, frame: bytes) -> None:
-        # Nobody waits until it has read this: frames are few and small, and a child that ended hears nothing.
-        if self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing():
-            self._process.stdin.write(frame)
 
-    def _open_log(self) -> contextlib.AbstractContextManager[int]:
-        if self._log.exists() and self._log.stat().st_size > _LOG_MOST:
-            self._log.replace(self._log.with_suffix(".log.1"))
-        fd = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._log_from = os.fstat(fd).st_size
-        return _closing(fd)
+def read_tail(log: Path, start: int) -> str:
+    """The end of a log, without the remarks of a good day; or why nobody could write to it.
+
+    :param start: what comes before it, in bytes, is of earlier processes
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(max(start, file.seek(0, os.SEEK_END) - 8 * TAIL_MOST))
+            told = last_words(file.read().decode(errors="replace"))
+    except OSError:
+        return ""
+    if not told and not os.statvfs(log.parent).f_bavail:
+        return f"the disk of {log.parent} is full"
+    return told
+
+
+def last_words(text: str) -> str:
+    """The end of a text, without the remarks of a good day."""
+    told = [line for line in text.splitlines() if " INFO " not in line and " DEBUG " not in line]
+    return "\n".join(told)[-TAIL_MOST:]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,145 @@
+"""Accounts of this machine: whether one may have tasks run, and what its processes begin with.
+
+:func:`refusal` and :func:`environment_of` are PURE; the others ask the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from afield.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from afield.endpoint.manager.identity import Candidates
+
+__all__ = ["Account", "Tenant", "environment_of", "expiry", "find_account", "may_map", "own_uid", "refusal", "today"]
+
+#: Shells that say: nobody works here.
+_NO_SHELLS: Final = frozenset({"nologin", "false"})
+#: Where programs are looked for when user_environment.yaml does not say so (published).
+_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+_SHADOW: Final = Path("/etc/shadow")
+_EXPIRES: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A line of the machine's list of accounts.
+
+    :param home: its home directory
+    :param shell: its shell
+    """
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+    shell: str
+    gecos: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Somebody who was mapped.
+
+    :param identity: the id of the identity that matched
+    :param candidates: what the rules said of all of their identities, up to the match
+    """
+
+    account: Account
+    identity: str
+    candidates: tuple[Candidates, ...] = ()
+
+
+def find_account(name: str) -> Account:
+    """The account called ``name``.
+
+    This may wait for a directory service.
+
+    :raises ConfigurationError: there is none
+    """
+    try:
+        record = pwd.getpwnam(name)
+    except (KeyError, ValueError, UnicodeEncodeError) as error:
+        raise ConfigurationError(
+            f"there is no account {name!r} on this machine, to which the endpoint's identity mapping leads: its "
+            "administrator can make it, or correct the mapping"
+        ) from error
+    return Account(record.pw_name, record.pw_uid, record.pw_gid, record.pw_dir, record.pw_shell, record.pw_gecos)
+
+
+def expiry(name: str, shadow: Path = _SHADOW) -> int | None:
+    """The day since 1970 from which an account is shut; None: there is none, or this machine's own file has it not."""
+    try:
+        lines = shadow.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        fields = line.split(":")
+        if fields[0] == name and len(fields) > _EXPIRES and fields[_EXPIRES].isdecimal():
+            return int(fields[_EXPIRES])
+    return None
+
+
+def refusal(
+    account: Account, *, own_uid: int, allow_same: bool, expires: int | None, today: int, pam: bool
+) -> str | None:
+    """Why tasks may not run as an account; None: they may.
+
+    :param own_uid: of the manager
+    :param allow_same: whether that one may be meant, if it is not root
+    :param expires: as :func:`expiry`
+    :param today: days since 1970
+    :param pam: whether PAM judges whether the account is open, so that it need not be judged here
+    """
+    name = account.name
+    if account.uid == 0:
+        return f"the identity mapping of this endpoint leads to {name}, which is root: tasks never run as root"
+    if account.uid == own_uid and not allow_same:
+        return (
+            f"the identity mapping of this endpoint leads to {name}, as whom the endpoint itself runs: tasks could "
+            "take it over"
+        )
+    if not pam and Path(account.shell).name in _NO_SHELLS:
+        return f"the account {name} is shut on this machine: its shell is {account.shell}"
+    if not pam and expires is not None and expires <= today:
+        return f"the account {name} on this machine has expired: ask the machine's administrators"
+    return None
+
+
+def environment_of(account: Account, given: Mapping[str, str]) -> dict[str, str]:
+    """All that the processes of an account find in their environment: nothing of the manager's.
+
+    :param given: what the administrator wrote for everybody
+    """
+    own = {
+        "HOME": account.home,
+        "USER": account.name,
+        "LOGNAME": account.name,
+        "SHELL": account.shell or "/bin/sh",
+        "PATH": _PATH,
+    }
+    return {**own, **given}
+
+
+def today(now: float) -> int:
+    """The day since 1970.
+
+    :param now: unix seconds
+    """
+    return int(now // 86_400)
+
+
+def own_uid() -> int:
+    """As whom this process runs."""
+    return os.getuid()
+
+
+def may_map() -> bool:
+    """Whether this process can become other accounts."""
+    return os.geteuid() == 0
