@@ -131,6 +131,14 @@ class HtexSettings(EngineSettings, frozen=True, kw_only=True, tag_field="type", 
     job_status_kwargs: Block | None = None
     #: blocks that keep dying are not asked for again; false: they are, for ever
     block_error_handler: Flag = True
+    #: so many blocks in a row that died soon are the end of asking; 0 is as block_error_handler false
+    block_deaths_most: Count = 3
+    #: seconds that a block's workers must have been connected for it to be of use
+    block_proven_after: Positive = 30.0
+    #: seconds without asking, until one block is asked for to try
+    block_pause: Positive = 600.0
+    #: seconds between two questions to the scheduler how blocks are; the default is what Parsl takes, mostly 60
+    block_status_period: Positive | None = None
     #: all keys of Parsl's executor in one block, as some published examples have them
     executor: Block | None = None
 

@@ -128,13 +128,10 @@ class Blocks:
         return found
 
 
-def refusal(reason: Open, name: str) -> str:
-    """What a submitter is told whose task has no block to wait for.
-
-    :param name: of the endpoint
-    """
+def refusal(reason: Open) -> str:
+    """What a submitter is told whose task has no block to wait for."""
     return (
         f"this endpoint cannot get workers: {reason.deaths} blocks in a row ended soon after they were asked for, the "
-        f"last one {reason.why}\nIt asks for no further block until its owner clears that "
-        f"(afield endpoint clear {name}) or a pause is over. Ask the owner to look at it, and submit again."
+        f"last one {reason.why}\nIt asks for no further block until its owner clears that (afield endpoint clear) or a "
+        "pause is over. Ask the owner to look at it, and submit again."
     )

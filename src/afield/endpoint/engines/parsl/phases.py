@@ -65,6 +65,9 @@ _WORDS: Final = {
 }
 _PATTERNS: Final = tuple((phase, re.compile(words)) for phase, words in _WORDS.items())
 
+#: Words of schedulers about jobs that had a node.
+_ON_A_NODE: Final = re.compile(r"NODE_FAIL|BOOT_FAIL|NodeList=\S|exec_host = \S")
+
 #: Exit statuses by which a shell says that a command is not there, or cannot be run.
 _NO_COMMAND: Final = (126, 127)
 
@@ -99,8 +102,7 @@ def phase_of(end: End) -> Phase:
         return Phase.RUN
     began, prepared = (mark in end.output for mark in (BEGAN, PREPARED))
     if end.refused or (end.marks and not began):
-        failed = re.search(r"NODE_FAIL|NodeFail|BOOT_FAIL|exit(ed|_status)", end.said)
-        return Phase.NODE if failed and not end.refused else Phase.QUEUE
+        return Phase.NODE if not end.refused and _ON_A_NODE.search(end.said) else Phase.QUEUE
     if end.marks and not prepared:
         return Phase.NODE
     # What worker_init said is no word about what came after it.
