@@ -9,6 +9,7 @@ import pytest
 
 from afield.service.auth.oauth.attempts import Attempts
 from afield.service.auth.passwords import Passwords, check_new_password
+from afield.service.domain.proxies import Proxies
 from afield.service.domain.refusals import Refusal
 
 pytestmark = pytest.mark.anyio
@@ -154,7 +155,7 @@ class TestGuessing:
         person = site.person()
         await person.get("/v2/web/login")
         site.oauth.login._by_address = Attempts(3, 60.0)
-        site.oauth.proxies = ("127.0.0.1",)
+        site.oauth.proxies = Proxies(["127.0.0.0/8"])
         for number in range(5):
             person.http.headers["X-Forwarded-For"] = f"203.0.113.1, 192.0.2.{number}"
             assert (await person.log_in(f"name{number}", "wrong")).status_code == 403

@@ -47,7 +47,8 @@ def serve(
         typer.Option(help="The URL by which people log in, behind a load balancer.", show_default="as they reach it"),
     ] = None,
     proxy: Annotated[
-        list[str] | None, typer.Option(help="Address of a load balancer, which says where requests come from.")
+        list[str] | None,
+        typer.Option(help="Address or network of a load balancer, which says where requests come from."),
     ] = None,
     database: Annotated[
         str | None, typer.Option(help="postgresql://… or sqlite:///….", show_default="SQLite in the data directory")

@@ -214,7 +214,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     #: the URL by which people and programs reach the service, such as https://compute.example.org; None: as they say
     public_url: str | None = None
-    #: addresses of load balancers, whose word is taken for where a request came from
+    #: addresses or networks (10.0.0.0/8) of load balancers, whose word is taken for where a request came from
     proxies: tuple[str, ...] = ()
     #: how long what lets people in lives
     sign_in: SignIn = field(default_factory=SignIn)

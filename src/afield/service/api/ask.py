@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
 from afield.service.api.unheard import Unheard, digest_of
 from afield.service.domain import refusals
 from afield.service.domain.caller import Caller
+from afield.service.domain.proxies import NOBODY, Proxies
 from afield.service.operate.operate import Operate
 from afield.service.use.assemble import Uses
 from afield.service.use.lists import DEFAULT_LIMIT, MOST
@@ -88,18 +89,15 @@ class Ask:
         """All that is behind the question mark."""
         return str(self._scope["query_string"], "latin-1")
 
-    def address(self, proxies: Sequence[str] = ()) -> str:
+    def address(self, proxies: Proxies = NOBODY) -> str:
         """Where the request came from.
 
-        :param proxies: addresses whose word is taken for where they have it from
+        :param proxies: whose word is taken for where they have it from
         """
         client = self._scope.get("client")
         peer = "" if client is None else str(client[0])
-        said = [text for name, text in self._scope["headers"] if name == b"x-forwarded-for"]
-        if peer not in proxies or not said:
-            return peer
-        # Each proxy writes behind what was there, some in a line of their own; the first may be anybody's invention.
-        return str(said[-1], "latin-1").rpartition(",")[2].strip()[:64]
+        said = (str(text, "latin-1") for name, text in self._scope["headers"] if name == b"x-forwarded-for")
+        return proxies.origin(peer, said)
 
     def cookie(self, name: str) -> str | None:
         """A cookie's value."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from afield.service.clock import Clock, SystemClock
+from afield.service.domain.proxies import Proxies
 from afield.service.operate.health import Readiness
 from afield.service.operate.meter import Meter
 
@@ -26,7 +27,7 @@ class Operate:
     :param meter: what is counted as it happens
     :param metrics: makes what answers with the numbers, when they are first asked for; None: there are none
     :param metrics_for: who may read them
-    :param proxies: addresses whose word is taken for where a request came from
+    :param proxies: addresses and networks of those whose word is taken for where a request came from
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Operate:
         self.readiness = readiness or Readiness()
         self.meter = meter or Meter(clock or SystemClock())
         self.metrics_for: MetricsFor = metrics_for if metrics is not None else "nobody"
-        self.proxies = proxies
+        self.proxies = Proxies(proxies)
         self._make_metrics = metrics
         self._metrics: Metrics | None = None
 

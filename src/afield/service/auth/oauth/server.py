@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from afield.errors import ConfigurationError
 from afield.service.auth.tokens import BearerTokens
 from afield.service.clock import Clock
+from afield.service.domain.proxies import Proxies
 from afield.service.settings import SignIn
 from afield.service.store.base import Store
 
@@ -56,8 +57,8 @@ class OAuth:
 
     :param secret: the service's own
     :param public_url: by which people and programs reach it; None: as their requests say
-    :param proxies: addresses whose word is taken for where a request came from
-    :raises ConfigurationError: the public URL is none
+    :param proxies: addresses and networks of those whose word is taken for where a request came from
+    :raises ConfigurationError: the public URL is none, or a proxy is neither an address nor a network
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class OAuth:
         self.people, self.clock, self.tokens = store.people, clock, tokens
         self.times = times or SignIn()
         self.public_url = None if public_url is None else _origin(public_url)
-        self.proxies = proxies
+        self.proxies = Proxies(proxies)
         #: other places to log in, by a name that is in their addresses
         self.outside: dict[str, OutsideLogin] = {}
         self._secret = secret
