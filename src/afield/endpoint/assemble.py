@@ -6,7 +6,8 @@ Each import happens when its class is wanted, so that a user endpoint's process 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from afield.endpoint.engines.base import Engine
 from afield.endpoint.settings import (
     AnyEngineSettings,
     ExecutorSettings,
+    HtexSettings,
     ManagerSettings,
+    MpiSettings,
     ProcessPoolSettings,
     ThreadPoolSettings,
 )
@@ -29,10 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["connector", "engine", "manager"]
 
 
-def engine(settings: AnyEngineSettings, directory: Path) -> Engine:
+def engine(settings: AnyEngineSettings, directory: Path, places: Mapping[str, str] | None = None) -> Engine:
     """The engine of a user endpoint.
 
     :param directory: the user endpoint's, in which its working directory is and its workers' log
+    :param places: where keys of the engine block stand, for complaints: key path -> ``file, line N``
     :raises ConfigurationError: it cannot work here as it is configured
     """
     working_dir = directory / settings.working_dir
@@ -64,6 +68,15 @@ def engine(settings: AnyEngineSettings, directory: Path) -> Engine:
                 max_workers=settings.max_workers,
                 working_dir=working_dir,
             )
+        case HtexSettings() if not isinstance(settings, MpiSettings):
+            if find_spec("parsl") is None:
+                raise ConfigurationError(
+                    f"engine.type {settings.type} needs Parsl, which is not installed here: run "
+                    "`pip install 'afield[parsl]'` in the endpoint's Python environment and in the workers'"
+                )
+            from afield.endpoint.engines.parsl.engine import HtexEngine
+
+            return HtexEngine(settings, directory, places)
         case _:
             raise ConfigurationError(f"engine.type {settings.type} is not built yet")
 

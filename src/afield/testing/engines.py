@@ -16,7 +16,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +90,13 @@ class EngineContract:
         """An engine that is not started."""
         raise NotImplementedError
 
+    def running(self, workers: int) -> AbstractAsyncContextManager[Engine]:
+        """An engine that runs and has nothing to do. Where a start takes long, tests may share one."""
+        return running(self.make(workers))
+
     async def test_a_job_gives_its_outcome(self) -> None:
         """With the task's id and times."""
-        async with running(self.make(1)) as engine:
+        async with self.running(1) as engine:
             job = packed_job(echo, {"x": [1, 2]})
             answer = await engine.submit(job)
             outcome = decode_outcome(answer)
@@ -102,14 +106,14 @@ class EngineContract:
 
     async def test_a_function_that_raises_gives_an_outcome_too(self) -> None:
         """Its future does not raise."""
-        async with running(self.make(1)) as engine:
+        async with self.running(1) as engine:
             outcome = decode_outcome(await engine.submit(packed_job(fail, "no such thing")))
             assert outcome.error_code == "RemoteExecutionError"
             assert b"ValueError: no such thing" in outcome.data
 
     async def test_everybody_gets_their_own_answer(self) -> None:
         """However many there are, and whichever functions they run."""
-        async with running(self.make(2)) as engine:
+        async with self.running(2) as engine:
             jobs = [packed_job(echo, n) if n % 3 else packed_job(str, n) for n in range(600)]
             answers = await asyncio.gather(*map(engine.submit, jobs))
             assert [value_of(answer) for answer in answers] == [n if n % 3 else str(n) for n in range(600)]
@@ -118,14 +122,14 @@ class EngineContract:
     async def test_one_worker_runs_jobs_in_order(self, tmp_path: Path) -> None:
         """The order of submission."""
         trace = tmp_path / "trace"
-        async with running(self.make(1)) as engine:
+        async with self.running(1) as engine:
             await asyncio.gather(*(engine.submit(packed_job(append, str(trace), str(n))) for n in range(100)))
         assert trace.read_text().split() == [str(n) for n in range(100)]
 
     async def test_nobody_waits_behind_a_long_job(self, tmp_path: Path) -> None:
         """As long as another worker is free."""
         gate = Gate(tmp_path)
-        async with running(self.make(2)) as engine:
+        async with self.running(2) as engine:
             # Enough short ones that an engine which looks ahead does so.
             await asyncio.gather(*(engine.submit(packed_job(echo, n)) for n in range(100)))
             short = [engine.submit(packed_job(echo, n)) for n in range(30)]
@@ -141,7 +145,7 @@ class EngineContract:
     async def test_it_says_what_it_does(self, tmp_path: Path) -> None:
         """Its status is true."""
         gate = Gate(tmp_path)
-        async with running(self.make(1)) as engine:
+        async with self.running(1) as engine:
             assert engine.capacity >= 1
             first, second = engine.submit(gate.job()), engine.submit(packed_job(echo, 2))
             await gate.has_begun()
@@ -156,7 +160,7 @@ class EngineContract:
     async def test_large_jobs_and_large_answers(self) -> None:
         """More than any pipe holds, both ways, and several at once."""
         text = "x" * 3_000_000
-        async with running(self.make(2)) as engine:
+        async with self.running(2) as engine:
             answers = await asyncio.gather(*(engine.submit(packed_job(echo, text + str(n))) for n in range(8)))
             assert [value_of(answer) == text + str(n) for n, answer in enumerate(answers)] == [True] * 8
 
@@ -164,13 +168,13 @@ class EngineContract:
         """With words for whoever submitted it."""
         if not self.refuses_resources:
             return
-        async with running(self.make(1)) as engine:
+        async with self.running(1) as engine:
             assert "resource_specification" in _refusal(engine, resource_specification={"num_nodes": 2})
             assert value_of(await engine.submit(packed_job(echo, 2))) == 2
 
     async def test_a_job_that_asks_for_more_than_there_ever_is_is_refused(self) -> None:
         """Or it would wait for ever."""
-        async with running(self.make(1)) as engine:
+        async with self.running(1) as engine:
             assert "1000 cores" in _refusal(engine, cores=1000)
             assert "accelerators" in _refusal(engine, gpus=1000)
             assert "memory" in _refusal(engine, memory=1 << 60)
@@ -181,7 +185,7 @@ class EngineContract:
     async def test_a_waiting_job_is_cancelled(self, tmp_path: Path) -> None:
         """It never begins, and nobody else is harmed."""
         gate, trace = Gate(tmp_path), tmp_path / "trace"
-        async with running(self.make(1)) as engine:
+        async with self.running(1) as engine:
             first, second = engine.submit(gate.job()), packed_job(append, str(trace), "ran")
             cancelled = engine.submit(second)
             third = engine.submit(packed_job(echo, 3))
@@ -199,7 +203,7 @@ class EngineContract:
 
     async def test_a_job_that_there_is_not_may_be_cancelled(self) -> None:
         """It may have ended a moment ago."""
-        async with running(self.make(1)) as engine:
+        async with self.running(1) as engine:
             job = packed_job(echo, 1)
             assert value_of(await engine.submit(job)) == 1
             assert engine.cancel(job.task_id) == ""
@@ -208,7 +212,7 @@ class EngineContract:
     async def test_a_running_job_is_cancelled_or_it_says_why_not(self, tmp_path: Path) -> None:
         """And goes on with the next."""
         gate = Gate(tmp_path)
-        async with running(self.make(1)) as engine:
+        async with self.running(1) as engine:
             job = gate.job()
             future = engine.submit(job)
             next_one = engine.submit(packed_job(echo, 2))
@@ -230,7 +234,7 @@ class EngineContract:
     async def test_it_says_what_runs(self, tmp_path: Path) -> None:
         """And nothing else."""
         gate = Gate(tmp_path)
-        async with running(self.make(1)) as engine:
+        async with self.running(1) as engine:
             assert engine.running() == []
             job = gate.job()
             futures = [engine.submit(job), engine.submit(packed_job(echo, 2))]
@@ -245,14 +249,14 @@ class EngineContract:
         if not self.stops_running:
             return
         gates = [Gate(tmp_path), Gate(tmp_path)]
-        async with running(self.make(2)) as engine:
+        async with self.running(2) as engine:
             patient = engine.submit(msgspec.structs.replace(gates[0].job(), timeout_s=_LONG_S))
             await gates[0].has_begun()
             job = msgspec.structs.replace(gates[1].job(), timeout_s=0.05)
             future = engine.submit(job)
             await asyncio.wait([future])
             error = future.exception()
-            assert isinstance(error, TaskTimeout)
+            assert isinstance(error, TaskTimeout), error
             assert job.task_id in str(error)
             assert "0.05 s" in str(error)
             assert not patient.done()
@@ -293,7 +297,7 @@ class EngineContract:
 
     async def test_stop_leaves_nothing(self) -> None:
         """No file, no process."""
-        async with running(self.make(2)) as engine:
+        async with self.running(2) as engine:
             await engine.submit(packed_job(echo, 0))
         before = _descriptors()
         engine = self.make(2)
@@ -314,7 +318,7 @@ class EngineContract:
             (packed_job(kill_process, int(signal.SIGKILL)), "SIGKILL"),
             (packed_job(crash), "SIGSEGV"),
         ]
-        async with running(self.make(2)) as engine:
+        async with self.running(2) as engine:
             await asyncio.gather(*(engine.submit(packed_job(echo, n)) for n in range(50)))
             others, lost = [], []
             for job, _ in deaths:

@@ -136,7 +136,7 @@ def _teardown(commands: str | None) -> None:
 
 async def _serve(start: Start, pipe: int) -> int:
     directory = Path(start.directory)
-    engine = assemble.engine(start.settings.engine, directory)
+    engine = assemble.engine(start.settings.engine, directory, start.places)
     try:
         journal, outbox = Journal(directory / "begun"), Outbox(directory / "outbox")
     except OSError as error:

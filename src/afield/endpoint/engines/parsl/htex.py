@@ -1,0 +1,234 @@
+"""Parsl's HighThroughputExecutor as an engine uses it: made from an owner's keys, started, scaled, ended.
+
+There is no DataFlowKernel: nothing of Parsl but the executor, its provider and the thread that scales. That thread asks
+how many tasks there are; ours is the number of jobs, however few bundles they travel in.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from parsl.executors import HighThroughputExecutor
+from parsl.executors.status_handling import BlockProviderExecutor
+from parsl.jobs.job_status_poller import JobStatusPoller
+from parsl.jobs.states import JobStatus
+from parsl.version import VERSION
+
+from afield.endpoint.engines.parsl.classes import Maker
+from afield.endpoint.engines.parsl.containers import pool_command, wrapped
+from afield.endpoint.engines.parsl.interchange import COMMAND
+from afield.endpoint.settings.engines import HtexSettings
+
+__all__ = ["VERSION", "BlockWatch", "FedHtex", "Owner", "forget_keys", "make_htex", "make_poller", "tidy_up"]
+
+#: Keys of the record that are parameters of the executor under the same name.
+_SAME: Final = (
+    "loopback_address", "worker_port", "worker_port_range", "interchange_port_range", "worker_debug",
+    "cores_per_worker", "mem_per_worker", "max_workers_per_node", "cpu_affinity", "prefetch_capacity",
+    "worker_logdir_root", "encrypted",
+)  # fmt: skip
+#: Likewise, and Parsl wants whole numbers.
+_WHOLE: Final = ("heartbeat_threshold", "heartbeat_period", "drain_period", "poll_period", "address_probe_timeout")
+#: Below the user endpoint's directory.
+_RUN: Final = "parsl"
+_RUN_BEFORE: Final = "parsl.before"
+
+
+class BlockWatch(Protocol):
+    """Who may keep blocks from being asked for. All are called by the thread that scales, one at a time."""
+
+    def may_ask(self, wanted: int) -> int:
+        """How many of ``wanted`` further blocks may be asked for."""
+
+    def asked(self, executor: BlockProviderExecutor, block_ids: list[str]) -> None:
+        """These were asked for. If the scheduler refused one, its status says so at the next look."""
+
+    def released(self, block_ids: list[str]) -> None:
+        """The engine itself ended these."""
+
+    def looked(self, statuses: Mapping[str, JobStatus], connected: set[str]) -> None:
+        """Somebody looked, as every few seconds.
+
+        :param statuses: of all blocks that were ever asked for
+        :param connected: blocks whose workers are connected now
+        """
+
+
+class Owner(Protocol):
+    """Whose executor it is. All are called by the thread that scales."""
+
+    def demand(self) -> int:
+        """Jobs that are not finished."""
+
+    def looked(self, managers: list[dict[str, Any]], statuses: Mapping[str, JobStatus]) -> None:
+        """Somebody looked.
+
+        :param managers: pools of workers, as the interchange describes them
+        :param statuses: of all blocks
+        """
+
+    def interchange_ended(self, exit_code: int) -> None:
+        """Parsl's interchange has ended, and with it everything that was on its way."""
+
+
+class FedHtex(HighThroughputExecutor):
+    """Fed by an engine."""
+
+    owner: Owner
+    watch: BlockWatch | None = None
+
+    def outstanding(self) -> int:
+        """Jobs, not bundles."""
+        return self.owner.demand()
+
+    @property
+    def interchange_lives(self) -> bool:
+        """Whether a question would be answered."""
+        return self.interchange_proc is not None and self.interchange_proc.poll() is None
+
+    def connected_managers(self) -> list[dict[str, Any]]:
+        """None, if nobody is there to ask."""
+        return super().connected_managers() if self.interchange_lives else []
+
+    def connected_blocks(self) -> list[str]:
+        """None, if nobody is there to ask."""
+        return super().connected_blocks() if self.interchange_lives else []
+
+    def scale_out_facade(self, n: int) -> list[str]:
+        """Ask for blocks, as many as may be."""
+        allowed = n if self.watch is None else self.watch.may_ask(n)
+        if allowed < 1:
+            return []
+        before = set(self._status)
+        block_ids = super().scale_out_facade(allowed)
+        if self.watch is not None:
+            self.watch.asked(self, [block_id for block_id in self._status if block_id not in before])
+        return block_ids
+
+    def scale_in_facade(self, n: int, max_idletime: float | None = None) -> list[str]:
+        """End blocks."""
+        block_ids = super().scale_in_facade(n, max_idletime)
+        if self.watch is not None and block_ids:
+            self.watch.released(block_ids)
+        return block_ids
+
+    def poll_facade(self) -> None:
+        """Look how blocks are."""
+        if not self.interchange_lives:
+            assert self.interchange_proc is not None
+            self.owner.interchange_ended(self.interchange_proc.returncode)
+            return
+        super().poll_facade()
+        managers = self.connected_managers()
+        if self.watch is not None:
+            self.watch.looked(self._status, {manager["block_id"] for manager in managers})
+        self.owner.looked(managers, self._status)
+
+
+def make_htex(
+    settings: HtexSettings, directory: Path, places: Mapping[str, str], owner: Owner, kind: type[FedHtex] = FedHtex
+) -> FedHtex:
+    """The executor, not started.
+
+    :param directory: the user endpoint's
+    :param places: key path -> ``file, line N``
+    :param kind: what to make
+    :raises ConfigurationError: it cannot be made; with file, line and key
+    """
+    maker = Maker(places)
+    provider = maker.make("engine.provider", settings.provider or {"type": "LocalProvider"})
+    values: dict[str, Any] = {name: getattr(settings, name) for name in _SAME}
+    for name in _WHOLE:
+        number = getattr(settings, name)
+        values[name] = None if number is None else max(1, round(number))
+    address = settings.address
+    values |= {
+        "label": settings.label or settings.type,
+        "provider": provider,
+        "address": maker.make("engine.address", address) if isinstance(address, Mapping) else address,
+        "available_accelerators": _accelerators(settings),
+        "block_error_handler": False,
+    }
+    htex: FedHtex = maker.call("engine", kind, values)
+    htex.owner = owner
+    htex._check_python_mismatch = False  # noqa: SLF001 - published: minor versions may differ; workers check the rest
+    htex.interchange_launch_cmd = list(COMMAND)
+    contained = settings.container_type is not None
+    prepared = bool(getattr(provider, "worker_init", ""))
+    command = pool_command(htex.launch_cmd, sys.executable, contained=contained, prepared=prepared)
+    if settings.container_type is not None:
+        command = wrapped(
+            command, settings.container_type, settings.container_uri, settings.container_cmd_options, str(directory)
+        )
+    htex.launch_cmd = command
+    htex.run_dir = str(directory / _RUN)
+    provider.script_dir = str(directory / _RUN / "submit_scripts")
+    return htex
+
+
+def make_poller(settings: HtexSettings, places: Mapping[str, str], executor: FedHtex) -> Callable[[], JobStatusPoller]:
+    """What starts the thread that scales.
+
+    :raises ConfigurationError: a key of ``job_status_kwargs`` or ``strategy`` is wrong
+    """
+    maker = Maker(places)
+    strategy = settings.strategy
+    if isinstance(strategy, Mapping):
+        strategy = strategy.get("type")
+    values: dict[str, Any] = {"strategy": strategy or "simple", "max_idletime": 120.0, "strategy_period": 5.0}
+    for name, value in (settings.job_status_kwargs or {}).items():
+        if name not in values:
+            path = f"engine.job_status_kwargs.{name}"
+            raise maker.error(path, f"nobody knows the key {path}: there are {', '.join(values)}")
+        values[name] = value
+    path = "engine.job_status_kwargs" if settings.job_status_kwargs else "engine.strategy"
+    _check_strategy(maker, path, values)
+
+    def start() -> JobStatusPoller:
+        poller = JobStatusPoller(**values)
+        poller.add_executors([executor])
+        return poller
+
+    return start
+
+
+def _check_strategy(maker: Maker, path: str, values: Mapping[str, Any]) -> None:
+    """Before there is a thread that would only write its trouble to a log."""
+    from parsl.jobs.strategy import Strategy
+
+    for name in ("max_idletime", "strategy_period"):
+        if isinstance(values[name], bool) or not isinstance(values[name], int | float) or values[name] <= 0:
+            raise maker.error(f"{path}.{name}", f"{path}.{name} should be a number of seconds above 0")
+    try:
+        Strategy(strategy=values["strategy"], max_idletime=values["max_idletime"])
+    except (KeyError, TypeError) as error:
+        raise maker.error(
+            f"{path}.strategy",
+            f"{path} {values['strategy']!r} is no strategy: write simple, htex_auto_scale, init_simple or none",
+        ) from error
+
+
+def tidy_up(directory: Path) -> None:
+    """Before a start: keep what the life before wrote, which its owner may want to read, and nothing older.
+
+    :raises OSError: the directory cannot be used
+    """
+    run, before = directory / _RUN, directory / _RUN_BEFORE
+    if run.exists():
+        shutil.rmtree(before, ignore_errors=True)
+        run.rename(before)
+    (run / "submit_scripts").mkdir(parents=True)
+
+
+def forget_keys(executor: FedHtex) -> None:
+    """After the end: nobody needs the keys of its connections any more."""
+    shutil.rmtree(Path(executor.logdir) / "certificates", ignore_errors=True)
+
+
+def _accelerators(settings: HtexSettings) -> list[str]:
+    found = settings.available_accelerators
+    return [str(name) for name in (range(found) if isinstance(found, int) else found)]
