@@ -9,10 +9,13 @@ from afield.endpoint.manager import commands as do
 from afield.endpoint.manager import events as on
 from afield.endpoint.manager.accounts import Account, Tenant
 from afield.endpoint.manager.core import CANNOT, KILL_AFTER_S, STARTING_S, ManagerCore
+from afield.endpoint.manager.runaway import Runaways
 from afield.wire.commands import CONTENT_TYPE, StartCommand, StartOptions, encode_command
 
 NOW = 1_800_000_000.0
 NAME = "uep.c.u"
+#: What has lived so long does not die soon.
+LIVES_S = Runaways().soon_s
 OWNER = "0192d3a0-0000-7000-8000-0000000000aa"
 OTHER = "0192d3a0-0000-7000-8000-0000000000bb"
 
@@ -134,7 +137,7 @@ def test_one_that_ends_badly_at_its_start_did_not_start(core, command, creds):
 def test_one_that_ends_badly_later_is_started_again_each_time(core, command, code):
     core.handle(arrived(command))
     for life in range(1, 4):
-        assert said(core.handle(on.ChildExited(NAME, code, "", NOW + life * (STARTING_S + 1)))) == [do.Spawn(command)]
+        assert said(core.handle(on.ChildExited(NAME, code, "", NOW + life * (LIVES_S + 1)))) == [do.Spawn(command)]
         assert core.children == (NAME,)
 
 
@@ -147,6 +150,45 @@ def test_one_that_is_killed_at_its_start_gets_one_more_try(core, command, creds)
     assert report.credentials == creds
     assert "killed by signal 9" in report.text
     assert core.children == ()
+
+
+def test_one_that_dies_again_and_again_is_not_started_any_more(core, command, creds):
+    now = NOW
+    for _ in range(2):
+        core.handle(arrived(command, now=now))
+        now += 1
+        assert said(core.handle(on.ChildExited(NAME, 1, "no such module", now)))[0].text.endswith("no such module")
+    core.handle(arrived(command, now=now))
+    [keep, report] = said(core.handle(on.ChildExited(NAME, 1, "no such module", now + 1)))
+    assert keep.stopped[NAME].deaths == 3
+    assert "died 3 times in a row" in report.text
+    [_, report] = said(core.handle(arrived(command, now=now + 2)))
+    assert report.credentials == creds
+    assert "no such module" in report.text
+    assert "afield endpoint clear" in report.text
+    assert core.children == ()
+    core.handle(on.Cleared())
+    assert said(core.handle(arrived(command, now=now + 3)))[1] == do.Spawn(command)
+
+
+def test_one_that_dies_a_bit_later_each_time_is_not_started_for_ever(core, command):
+    core.handle(arrived(command))
+    now, starts = NOW, 0
+    while core.children:
+        now += STARTING_S + 5
+        starts += 1
+        commands = said(core.handle(on.ChildExited(NAME, -9, "", now)))
+    assert starts == 3
+    assert "killed by signal 9" in commands[-1].text
+    assert said(core.handle(arrived(command, now=now + 1000)))[1] == do.Spawn(command), "once, to try"
+    [keep, _] = said(core.handle(on.ChildExited(NAME, 1, "", now + 1001)))
+    assert keep.stopped[NAME].deaths == 4
+
+
+def test_what_cannot_even_be_rendered_never_counts(core, command):
+    for _ in range(10):
+        assert said(core.handle(arrived(command)))[1] == do.Spawn(command)
+        core.handle(on.StartFailed(NAME, "t.j2, line 3: no"))
 
 
 def test_one_that_finds_out_late_that_it_cannot_work_did_not_start(core, command, creds):

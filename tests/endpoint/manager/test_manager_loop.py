@@ -15,6 +15,7 @@ from afield.broker.amqp import AmqpConnector
 from afield.endpoint.host.defaults import write_defaults
 from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.host.registration import Registered
+from afield.endpoint.host.runaway import RunawayFile
 from afield.endpoint.manager.loop import Manager
 from afield.endpoint.manager.owner import read_settings
 from afield.endpoint.manager.spawn import COMMAND
@@ -251,3 +252,24 @@ async def test_one_that_does_not_listen_is_killed(running, parts, started):
             manager._kill_children()  # as the grace's end does; nobody should wait for it here
             await manager.work
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+async def test_one_that_dies_at_once_is_not_started_for_ever(running, mine, parts):
+    """Not by the next manager either, until the owner clears it."""
+    dies = (sys.executable, "-c", "import sys; print('no such module', file=sys.stderr); sys.exit(1)")
+
+    async def refusal(service):
+        before = len(service.said_by(parts.UEP))
+        await service.command(CEP, start(service))
+        await service.until(lambda: len(service.said_by(parts.UEP)) > before)
+        return service.said_by(parts.UEP)[-1]["error"]
+
+    async with parts.over_sockets() as service:
+        async with running(service, command=dies):
+            for _ in range(2):
+                assert "ended at its start, with exit status 1: no such module" in await refusal(service)
+            assert "died 3 times in a row" in await refusal(service)
+        async with running(service, command=dies):
+            assert "no such module" in await refusal(service)
+            assert RunawayFile(mine.path).clear()[start(service).kwargs.name].deaths == 3
+            assert "ended at its start" in await refusal(service)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from afield.endpoint.breaker import Open
 from afield.endpoint.manager.accounts import Tenant
 from afield.wire.commands import QueueCredentials, StartCommand
 
@@ -12,6 +14,7 @@ __all__ = [
     "Command",
     "Exit",
     "Identify",
+    "KeepStopped",
     "KillChildren",
     "RefreshCredentials",
     "ReportFailure",
@@ -38,6 +41,13 @@ class Identify:
     """Find the account that a command is for; answer with Identified."""
 
     command: StartCommand
+
+
+@dataclass(frozen=True, slots=True)
+class KeepStopped:
+    """Write down which user endpoints are not started any more, and why: it holds for the next manager, too."""
+
+    stopped: Mapping[str, Open]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +138,7 @@ class Tell:
 Command = (
     Acknowledge
     | Identify
+    | KeepStopped
     | Spawn
     | RefreshCredentials
     | ReportFailure

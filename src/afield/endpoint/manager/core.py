@@ -18,7 +18,9 @@ Rules (reference: published wire contract sections 5.6 and 8):
    killed it, which says nothing about how it is configured, it is first tried once more.
 5. One that ends badly later is started again at once, without asking: the broker has its tasks again, and somebody has
    to run those that had not begun, and to tell that the others are lost. The service may be away and not able to ask.
-6. A command is acknowledged when it has been decided; starting again is cheap, and the next submit sends another.
+6. One that dies soon after its start, a few times in a row, is not started any more, neither by rule 4 and 5 nor by
+   commands, until the owner says so or a pause is over: see :mod:`afield.endpoint.manager.runaway`.
+7. A command is acknowledged when it has been decided; starting again is cheap, and the next submit sends another.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from typing import Final
 from afield.endpoint.manager import commands as do
 from afield.endpoint.manager import events as on
 from afield.endpoint.manager.accounts import Tenant
+from afield.endpoint.manager.runaway import Runaways
 from afield.errors import WireError
 from afield.wire.commands import CONTENT_TYPE, MAX_CLOCK_SKEW_S, StartCommand, decode_command
 
@@ -58,10 +61,14 @@ class ManagerCore:
     :param owners: identity ids of which one must be behind a command
     :param grace_period_s: how long after a command an ended user endpoint is started again, in seconds
     :param maps: each command is for the account to which its identities are mapped, whoever owns the endpoint
+    :param runaways: remembers which user endpoints died soon after their start
     """
 
-    def __init__(self, owners: frozenset[str], grace_period_s: float, *, maps: bool = False) -> None:
+    def __init__(
+        self, owners: frozenset[str], grace_period_s: float, *, maps: bool = False, runaways: Runaways | None = None
+    ) -> None:
         self._maps = maps
+        self._runaways = runaways or Runaways()
         self._owners = frozenset(owner.lower() for owner in owners)
         self._grace_period_s = grace_period_s
         self._children: dict[str, _Child] = {}
@@ -93,6 +100,9 @@ class ManagerCore:
                 return self._beat()
             case on.StopRequested():
                 return self._stop(event) + self._leave()
+            case on.Cleared():
+                self._runaways.clear()
+                return [do.Tell("the owner has cleared what was stopped: user endpoints are started again")]
             case on.GraceOver():
                 return [do.KillChildren()] if self._children else []
             case on.GoodbyeSaid():
@@ -170,6 +180,10 @@ class ManagerCore:
         name = command.kwargs.name
         child = self._children.get(name)
         if child is None:
+            refusal = self._runaways.refusal(name, now)
+            if refusal is not None:
+                return [do.Tell(f"{name}: {refusal}"), do.ReportFailure(command.kwargs.amqp_creds, refusal)]
+            self._runaways.starts(name)
             self._children[name] = _Child(command, tenant, started_at=now, commanded_at=now)
             whom = f"{command.globus_username} as {tenant.account.name}" if tenant else command.globus_username
             return [do.Tell(f"{name}: starting for {whom}"), do.Spawn(command, tenant)]
@@ -183,6 +197,7 @@ class ManagerCore:
         self._evicted.discard(event.name)
         if child is None:
             return []
+        self._runaways.ended(event.name, 0.0, None, 0.0)
         text = f"{event.name} did not start: {event.why}"
         return [do.Tell(text), do.ReportFailure(child.command.kwargs.amqp_creds, event.why)]
 
@@ -192,21 +207,31 @@ class ManagerCore:
             return []
         if event.name in self._evicted:
             self._evicted.discard(event.name)
+            self._runaways.ended(event.name, 0.0, None, event.now)
             return [do.Tell(f"{event.name}: ended"), do.ReportGone(child.command.kwargs.amqp_creds)]
         credentials = child.command.kwargs.amqp_creds
         tell = do.Tell(f"{event.name}: ended, {_how(event.code)}")
         if self._stopping:
             return [tell, do.ReportGone(credentials)] if event.code else [tell]
+        said = event.tail.strip() or "it wrote nothing to its log"
+        text = f"the user endpoint ended at its start, {_how(event.code)}: {said}"
+        why = f"it ended {_how(event.code)}: {said}" if event.code else None
+        remember: list[do.Command] = []
+        if self._runaways.ended(event.name, event.now - child.started_at, why, event.now):
+            remember.append(do.KeepStopped(self._runaways.stopped))
+        refusal = self._runaways.refusal(event.name, event.now)
+        if refusal is not None and event.code:
+            return [tell, *remember, do.Tell(f"{event.name}: {refusal}"), do.ReportFailure(credentials, refusal)]
         if self._comes_again(child, event):
+            self._runaways.starts(event.name)
             self._children[event.name] = _Child(
                 child.command, child.tenant, event.now, child.commanded_at, revived=True
             )
-            return [tell, do.Tell(f"{event.name}: starting again"), do.Spawn(child.command, child.tenant)]
+            again = do.Tell(f"{event.name}: starting again")
+            return [tell, *remember, again, do.Spawn(child.command, child.tenant)]
         if event.code == 0:
-            return [tell]
-        said = event.tail.strip() or "it wrote nothing to its log"
-        text = f"the user endpoint ended at its start, {_how(event.code)}: {said}"
-        return [do.Tell(f"{event.name}: {text}"), do.ReportFailure(credentials, text)]
+            return [tell, *remember]
+        return [tell, *remember, do.Tell(f"{event.name}: {text}"), do.ReportFailure(credentials, text)]
 
     def _comes_again(self, child: _Child, event: on.ChildExited) -> bool:
         """Whether one that ended is started again (rules 3 to 5)."""

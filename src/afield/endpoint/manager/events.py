@@ -9,6 +9,7 @@ from afield.wire.commands import StartCommand
 
 __all__ = [
     "ChildExited",
+    "Cleared",
     "CommandArrived",
     "ConnectionDown",
     "ConnectionUp",
@@ -88,6 +89,11 @@ class ChildExited:
 
 
 @dataclass(frozen=True, slots=True)
+class Cleared:
+    """The owner has looked at user endpoints that are not started any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatDue:
     """Another heartbeat period is over."""
 
@@ -121,6 +127,7 @@ Event = (
     | Identified
     | StartFailed
     | ChildExited
+    | Cleared
     | HeartbeatDue
     | StopRequested
     | GraceOver

@@ -17,12 +17,14 @@ from afield.endpoint.host.credentials import one_url, publication, with_port, wi
 from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.host.registration import Registered
 from afield.endpoint.host.report import facts, local_identity
+from afield.endpoint.host.runaway import RunawayFile
 from afield.endpoint.manager import commands as do
 from afield.endpoint.manager import events as on
 from afield.endpoint.manager.accounts import Tenant
 from afield.endpoint.manager.core import KILL_AFTER_S, ManagerCore
 from afield.endpoint.manager.errand import errand_for, rendered, under
 from afield.endpoint.manager.owner import below, user_environment
+from afield.endpoint.manager.runaway import Runaways
 from afield.endpoint.manager.spawn import COMMAND, Child, OwnChild
 from afield.endpoint.manager.tenancy import NoAccount, Tenancy
 from afield.endpoint.settings import ManagerSettings
@@ -69,8 +71,15 @@ class Manager:
         #: set when the service can know that it is here
         self.ready = asyncio.Event()
         self._tenancy = Tenancy.of(directory, settings, registered.endpoint_id, clock)
-        maps = self._tenancy is not None
-        self._core = ManagerCore(registered.owners, settings.mu_child_ep_grace_period_s, maps=maps)
+        self._stopped = RunawayFile(directory.path)
+        runaways = Runaways(settings.start_deaths_most, settings.start_proven_after, settings.start_pause)
+        runaways.restore(self._stopped.load())
+        self._core = ManagerCore(
+            registered.owners,
+            settings.mu_child_ep_grace_period_s,
+            maps=self._tenancy is not None,
+            runaways=runaways,
+        )
         self._children: dict[str, Child] = {}
         self._connection: Connection | None = None
         self._consumer: Consumer | None = None
@@ -130,6 +139,7 @@ class Manager:
         return {
             do.Acknowledge: self._acknowledge,
             do.Identify: lambda command: self._work(self._identify(command.command)),
+            do.KeepStopped: lambda command: self._stopped.keep(command.stopped),
             do.Spawn: self._spawn,
             do.RefreshCredentials: self._refresh,
             do.ReportFailure: self._report_failure,
@@ -174,6 +184,8 @@ class Manager:
         self.feed(on.StopRequested("the service does not let it in any more", STOP_GRACE_S))
 
     def _delivered(self, delivery: Delivery) -> None:
+        if self._stopped.was_cleared():
+            self.feed(on.Cleared())
         properties = delivery.properties
         self.feed(
             on.CommandArrived(delivery.tag, delivery.body, properties.content_type, properties.timestamp, self._clock())

@@ -32,7 +32,7 @@ class Runaways:
     :param pause_s: how long it is not started, in seconds
     """
 
-    def __init__(self, limit: int, soon_s: float, pause_s: float) -> None:
+    def __init__(self, limit: int = 3, soon_s: float = 60.0, pause_s: float = 300.0) -> None:
         self.soon_s = soon_s
         self._limit, self._pause_s = limit, pause_s
         self._breakers: dict[str, Breaker] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from afield.endpoint.settings.accounts import PamSettings, UserLimits
-from afield.endpoint.settings.kinds import Flag, Id, Ids, Period, Port, Seconds, Text
+from afield.endpoint.settings.kinds import Count, Flag, Id, Ids, Period, Port, Seconds, Text
 from afield.endpoint.settings.lending import LendingSettings
 from afield.endpoint.settings.reading import check, checked_block
 from afield.errors import ConfigurationError
@@ -49,6 +49,12 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     user_config_schema_path: Text | None = None
     #: a user endpoint that ends by itself within this many seconds of a start command is started again
     mu_child_ep_grace_period_s: Seconds = 30.0
+    #: a user endpoint that died so often in a row soon after its start is not started any more; 0: it is, for ever
+    start_deaths_most: Count = 3
+    #: seconds that a user endpoint must have lived for its death not to count
+    start_proven_after: Seconds = 60.0
+    #: seconds without starting it, until it is started once to try
+    start_pause: Seconds = 300.0
     #: whom people may write to about this endpoint; required where identities are mapped
     email: Text | None = None
     #: the rules by which identities are accounts of this machine; as root only. Read again when it changes
