@@ -6,13 +6,13 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
+from tests.forms import Form
 
 from afield.ids import new_id
 from afield.service.app import Running, Service
@@ -53,26 +53,6 @@ class MovableClock(SystemClock):
     async def sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._moved.wait(), seconds)
-
-
-class Form(HTMLParser):
-    """The first form of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.action, self.fields, self.inside = None, {}, False
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        said = dict(attributes)
-        if tag == "form" and self.action is None:
-            self.action, self.inside = said["action"], True
-        if tag == "input" and self.inside and said.get("type") != "checkbox":
-            self.fields[said["name"]] = said.get("value", "")
-
-    def handle_endtag(self, tag):
-        if tag == "form":
-            self.inside = False
 
 
 class Person:

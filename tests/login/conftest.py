@@ -12,12 +12,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from tests.forms import Form
 
 from afield.ids import new_id
 from afield.sdk.login.interactive import Way, log_in
@@ -54,26 +54,6 @@ class MovableClock(SystemClock):
 
     def advance(self, seconds: float) -> None:
         self.ahead += seconds
-
-
-class Form(HTMLParser):
-    """The first form of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.action, self.fields, self.inside = None, {}, False
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        said = dict(attributes)
-        if tag == "form" and self.action is None:
-            self.action, self.inside = said["action"], True
-        if tag == "input" and self.inside and said.get("type") != "checkbox":
-            self.fields[said["name"]] = said.get("value", "")
-
-    def handle_endtag(self, tag):
-        if tag == "form":
-            self.inside = False
 
 
 class Browser:
