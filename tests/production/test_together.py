@@ -9,10 +9,19 @@ import asyncpg
 import pytest
 
 pytest.register_assert_rewrite("afield.testing.together")
-from afield.service.together.base import News, Together  # noqa: E402 - after the above
+from afield.ids import new_id  # noqa: E402 - after the above
+from afield.service.clock import HandClock  # noqa: E402
+from afield.service.domain.caller import Caller  # noqa: E402
+from afield.service.domain.people import IdentityRecord  # noqa: E402
+from afield.service.domain.refusals import Refusal  # noqa: E402
+from afield.service.settings import Limits  # noqa: E402
+from afield.service.store.memory import MemoryStore  # noqa: E402
+from afield.service.together.base import News, Together  # noqa: E402
 from afield.service.together.memory import MemoryReplica, Table  # noqa: E402
 from afield.service.together.postgres import PostgresReplica  # noqa: E402
 from afield.service.together.single import Single  # noqa: E402
+from afield.service.use.in_flight import InFlight  # noqa: E402
+from afield.service.use.limits import KeepLimits  # noqa: E402
 from afield.testing.together import Seat, TogetherConformance  # noqa: E402
 
 pytestmark = pytest.mark.anyio
@@ -118,3 +127,21 @@ async def test_who_is_alone_is_on_duty() -> None:
     async with single.alone("a"), single.alone("a"):  # a key does not keep a service from itself
         pass
     await single.close()
+
+
+@pytest.mark.postgres
+async def test_replicas_tell_each_other_what_they_let_through(around_postgres: Seat) -> None:
+    one, other = await around_postgres(), await around_postgres()
+    store, clock = MemoryStore(), HandClock()
+    limits = Limits(requests_per_s=1.0, requests_burst=3)
+    here, there = (KeepLimits(store, InFlight(store), clock, limits, seat) for seat in (one, other))
+    caller = Caller(IdentityRecord(new_id(), "ada", "Ada", "", 1.0))
+    heard = asyncio.Event()
+    other.listen("requests", lambda _: heard.set())
+    for _ in range(3):
+        await here.request(caller)
+    await here.tell_requests()
+    async with asyncio.timeout(PATIENCE_S):
+        await heard.wait()
+    with pytest.raises(Refusal, match="more often than"):
+        await there.request(caller)

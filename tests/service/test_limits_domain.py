@@ -54,6 +54,57 @@ class TestRates:
         assert rates.ask("late", 5.0) == 1
 
 
+class TestRatesOfReplicas:
+    """Each answers at once, and hears later what the others let through."""
+
+    def exchange(self, replicas, now):
+        told = [replica.untold() for replica in replicas]
+        for number, replica in enumerate(replicas):
+            for other, untold in enumerate(told):
+                for who, count in untold.items():
+                    if other != number:
+                        replica.elsewhere(who, count, now)
+
+    def let_through(self, replica, now, tries=100):
+        return sum(replica.ask("ada", now) is None for _ in range(tries))
+
+    def test_over_a_longer_time_the_rate_holds_for_all_together(self):
+        replicas = [Rates(rate=2.0, burst=10, shared=True) for _ in range(3)]
+        seen = []
+        for second in range(100):
+            seen.append(sum(self.let_through(replica, float(second)) for replica in replicas))
+            self.exchange(replicas, float(second))
+        assert seen[0] == 30  # a burst of each, before they had heard of each other
+        assert sum(seen) <= 30 + 2 * 100
+        assert sum(seen[20:]) >= 2 * 80 - 3  # and nobody pays for longer than for what was too much
+
+    def test_who_is_always_sent_to_the_same_one_has_all_of_it(self):
+        replicas = [Rates(rate=2.0, burst=2, shared=True) for _ in range(3)]
+        seen = []
+        for second in range(50):
+            seen.append(self.let_through(replicas[0], float(second)))
+            self.exchange(replicas, float(second))
+        assert seen == [2] * 50
+
+    def test_what_was_let_through_is_told_once_and_what_was_refused_is_not(self):
+        rates = Rates(rate=1.0, burst=3, shared=True)
+        assert self.let_through(rates, 0.0) == 3
+        rates.ask("bob", 0.0)
+        assert rates.untold() == {"ada": 3, "bob": 1}
+        assert rates.untold() == {}
+
+    def test_it_says_when_what_others_let_through_is_made_up_for(self):
+        rates = Rates(rate=1.0, burst=3, shared=True)
+        rates.elsewhere("ada", 8, 0.0)
+        assert rates.ask("ada", 0.0) == 6
+        assert rates.ask("ada", 6.0) is None
+
+    def test_who_is_alone_remembers_nothing_for_others(self):
+        rates = Rates(rate=1.0, burst=3)
+        rates.ask("ada", 0.0)
+        assert rates.untold() == {}
+
+
 class TestRoom:
     def check(self, count, of_caller=0, of_endpoint=0, per_user=10, per_endpoint=20):
         refusal = check_room(

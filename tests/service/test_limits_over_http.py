@@ -6,12 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from afield.service.api.edge import Edge
 from afield.service.api.server import HttpServer
 from afield.service.auth.tokens import BearerTokens
-from afield.service.domain.people import TokenKind
+from afield.service.domain.people import ClientRecord, TokenKind
 from afield.service.ports import bind
 from afield.service.settings import Limits
 from afield.service.store.memory import MemoryStore
@@ -201,3 +202,45 @@ class TestRate:
 
     async def test_what_is_open_to_everybody_is_not_counted(self, site):
         assert {(await site.ask("/v2/version", None, "GET"))[0] for _ in range(10)} == {200}
+
+
+class TestWhatOnePersonMayMake:
+    @pytest.fixture
+    def limits(self) -> Limits:
+        return Limits(clients_per_person=2, tokens_per_person=2, groups_per_person=2)
+
+    @pytest.mark.parametrize(
+        ("what", "wish"), [("clients", {"name": "robot"}), ("tokens", {"label": "laptop"}), ("groups", {"name": "lab"})]
+    )
+    async def test_so_many_and_one_more_when_one_is_gone(self, site, what, wish):
+        made = [await site.ask(f"/afield/v1/{what}", wish) for _ in range(3)]
+        assert [status for status, _, _ in made] == [200, 200, 409]
+        said = made[-1][1]
+        assert (said["code"], said["http_status_code"]) == (f"TOO_MANY_{what.upper()}", 409)
+        assert f"one person {'manage' if what == 'groups' else 'have'} 2 {what}" in said["detail"]
+        listed = (await site.ask(f"/afield/v1/{what}", None, "GET"))[1][what]
+        assert len(listed) == 2
+        assert (await site.ask(f"/afield/v1/{what}/{listed[0]['id']}", None, "DELETE"))[0] == 200
+        assert (await site.ask(f"/afield/v1/{what}", wish))[0] == 200
+
+    @pytest.mark.parametrize(
+        ("what", "wish"), [("clients", {"name": "robot"}), ("tokens", {"label": "laptop"}), ("groups", {"name": "lab"})]
+    )
+    async def test_however_many_ask_at_once(self, site, what, wish):
+        answers = await asyncio.gather(*(site.ask(f"/afield/v1/{what}", wish) for _ in range(6)))
+        assert {status for status, _, _ in answers} <= {200, 409}
+        listed = (await site.ask(f"/afield/v1/{what}", None, "GET"))[1][what]
+        assert len(listed) == [status for status, _, _ in answers].count(200) <= 2
+
+    async def test_a_token_that_has_expired_does_not_count(self, site):
+        wish = {"label": "brief", "lifetime_s": 60.0}
+        assert [(await site.ask("/afield/v1/tokens", wish))[0] for _ in range(3)] == [200, 200, 409]
+        site.world.clock.advance(61.0)
+        assert (await site.ask("/afield/v1/tokens", wish))[0] == 200
+
+    async def test_a_second_identity_of_a_person_adds_nothing(self, site):
+        people, ada, bob = site.store.people, site.world.ada.identity, site.world.bob.identity
+        for one in (ada, bob):
+            await people.put_identity(msgspec.structs.replace(one, person_id=ada.id))
+        await people.put_client(ClientRecord("c" * 8, "bob's", bob.id, 1.0))
+        assert [(await site.ask("/afield/v1/clients", {"name": "x"}))[0] for _ in range(2)] == [200, 409]

@@ -286,6 +286,8 @@ class Service:
         if broker.feed is not None:
             supervisor.start("feed", broker.feed.run())
             supervisor.start("feed again", every(uses.limits.watch_s, self._clock, broker.feed.look_around))
+        if uses.keep.is_shared:
+            supervisor.start("requests", ride(partial(every, 1.0, self._clock, uses.keep.tell_requests)))
         if broker.queues.held_back is not None:
             supervisor.start("feed tasks", FeedTasks(broker.queues, uses.refill).run())
         if broker.kept is None:

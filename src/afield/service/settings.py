@@ -30,14 +30,21 @@ class Limits:
     result_bytes: int = 60 * _MB
     #: tasks in one submit
     submit_tasks: int = 10_000
-    #: tasks that one identity may have waiting, for any endpoint; 0: no limit
+    #: tasks that one person may have waiting, for any endpoint; 0: no limit. A person is all identities that are
+    #: linked, and the clients that they made
     waiting_per_user: int = 1_000_000
     #: tasks that may wait for one endpoint, of anybody; 0: no limit
     waiting_per_endpoint: int = 5_000_000
-    #: requests a second that one identity may make of one replica; 0: no limit
+    #: requests a second that one person may make; 0: no limit
     requests_per_s: float = 0.0
-    #: requests that it may make at once, after a pause
+    #: requests that they may make at once, after a pause
     requests_burst: int = 200
+    #: clients that one person may have; 0: no limit
+    clients_per_person: int = 100
+    #: personal access tokens that one person may have, not counting expired ones; 0: no limit
+    tokens_per_person: int = 100
+    #: groups that one person may be a manager of when they make another; 0: no limit
+    groups_per_person: int = 100
     #: tasks that are committed at once; submits beyond wait, and whose turn it is goes by how much each has submitted
     commit_tasks: int = 20_000
     #: bytes of results that wait in memory for one task group's clients; what comes beyond waits in the database

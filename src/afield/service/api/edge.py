@@ -109,8 +109,7 @@ class Edge:
         if scopes is not None and caller.scopes is not None and caller.scopes.isdisjoint(scopes):
             raise refusals.scope_missing(sorted(scopes))
         ask.caller = caller
-        # All identities of one person together.
-        self._uses.keep.request(caller.identity.person_id or caller.id)
+        await self._uses.keep.request(caller)
 
 
 def _start_of(reply: bytes | Reply, length: int, named: str) -> dict[str, object]:

@@ -23,6 +23,7 @@ __all__ = [
     "team_forbidden",
     "team_not_found",
     "token_not_found",
+    "too_many",
 ]
 
 
@@ -112,4 +113,18 @@ def policy_forbidden(policy_id: str) -> Refusal:
     """Somebody else's authentication policy."""
     return Refusal(
         403, "POLICY_ACCESS_FORBIDDEN", f"Authentication policy {policy_id} belongs to somebody else. Ask its owner."
+    )
+
+
+def too_many(what: str, most: int) -> Refusal:
+    """Somebody has as many of these as one person may have.
+
+    :param what: a word for one of them: client, token or group
+    """
+    having = "manage" if what == "group" else "have"
+    return Refusal(
+        409,
+        f"TOO_MANY_{what.upper()}S",
+        f"This service lets one person {having} {most:,} {what}s, and you do. `afield {what} list` shows them: remove "
+        "what you do not need any more, or ask whoever runs the service to allow more.",
     )

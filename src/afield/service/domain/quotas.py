@@ -25,9 +25,9 @@ def check_room(
 
     :param count: tasks of the submit
     :param endpoint_id: for which they are
-    :param of_caller: tasks that the caller has waiting, for any endpoint
+    :param of_caller: tasks that the caller has waiting, for any endpoint and by any of their identities and clients
     :param of_endpoint: tasks that wait for this endpoint, of anybody
-    :param per_user: the most that one identity may have waiting; 0: no limit
+    :param per_user: the most that one person may have waiting; 0: no limit
     :param per_endpoint: the most that may wait for one endpoint; 0: no limit
     """
     for most in (per_user, per_endpoint):

@@ -30,6 +30,7 @@ from afield.service.use.lists import Lists
 from afield.service.use.lose import Lose
 from afield.service.use.notice import TakeNotice
 from afield.service.use.people.accounts import Accounts
+from afield.service.use.people.caps import Caps
 from afield.service.use.people.clients import Clients
 from afield.service.use.people.cut_off import CutOff
 from afield.service.use.people.forget import ForgetExpired
@@ -143,7 +144,8 @@ def assemble(
     withdraw = Withdraw(store, records, queues, permit=permit, expire=expire)
     cut_off = CutOff(store, records, queues)
     oauth.tokens.ended = cut_off.tokens_ended
-    teams = Groups(store, permit=permit, withdraw=withdraw, clock=clock)
+    caps = Caps(store.people, clock, limits)
+    teams = Groups(store, permit=permit, withdraw=withdraw, caps=caps, clock=clock)
     functions = Functions(records, permit, clock, limits.function_bytes)
     watch = Watch(
         store,
@@ -164,7 +166,8 @@ def assemble(
         clock=clock,
         most=limits.status_tasks,
     )
-    keep = KeepLimits(store, in_flight, clock, limits)
+    others = None if isinstance(together, Single) else together
+    keep = KeepLimits(store, in_flight, clock, limits, others)
     submit = Submit(
         store,
         records,
@@ -204,8 +207,8 @@ def assemble(
         teams=teams,
         invitations=Invitations(store, groups=teams, permit=permit, clock=clock),
         policies=Policies(store, permit=permit, clock=clock),
-        tokens=Tokens(store, oauth.tokens, clock),
-        clients=Clients(store, oauth.tokens, clock, cut_off=cut_off),
+        tokens=Tokens(store, oauth.tokens, clock, caps=caps),
+        clients=Clients(store, oauth.tokens, clock, caps=caps, cut_off=cut_off),
         accounts=Accounts(store, oauth, clock, cut_off.shut_out),
         submit=submit,
         watch=watch,

@@ -198,7 +198,7 @@ class Submit:
         endpoint = await self._endpoint(caller, endpoint_id)
         self._check(request, endpoint, wire)
         count = sum(map(len, request.tasks.values()))
-        await self._keep.room(caller.id, endpoint_id, count)
+        await self._keep.room(caller, endpoint_id, count)
         new = {key: await self._functions.make(caller, one) for key, one in (request.functions or {}).items()}
         functions = await self._find(caller, endpoint, request, new)
         # A client that does not ask for the queue polls, so nothing is put there for it.
@@ -211,7 +211,7 @@ class Submit:
             workers = workers_python(endpoint, await self._records.user_endpoint(user_endpoint.id))
             _refuse(check_python(request, functions, workers))
         group = await self._groups.prepare(group, watching, high_assurance=endpoint.high_assurance)
-        async with self._keep.turn(caller.id, user_endpoint, count):
+        async with self._keep.turn(caller, user_endpoint, count):
             records = self._make(caller, request, functions, user_endpoint, group.id)
             answer = _answer(endpoint_id, request, records, group.id, new)
             submit = SubmitRecord(digest, _encode(answer), self._clock.now()) if digest is not None else None

@@ -19,6 +19,7 @@ from afield.service.domain.access import Action, decide
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import ClientRecord, TokenRecord
 from afield.service.store.base import Store
+from afield.service.use.people.caps import Caps, Kind
 from afield.service.use.people.cut_off import CutOff
 from afield.service.use.people.tokens import may_hand_out
 from afield.wire.rest_logins import Client, ClientList, ClientWish, NewClient
@@ -31,18 +32,20 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 class Clients:
     """What can be done with clients.
 
+    :param caps: how many one person may have
     :param cut_off: ends the connections of one that is deleted
     """
 
-    def __init__(self, store: Store, bearer: BearerTokens, clock: Clock, *, cut_off: CutOff) -> None:
+    def __init__(self, store: Store, bearer: BearerTokens, clock: Clock, *, caps: Caps, cut_off: CutOff) -> None:
         self._people, self._bearer, self._clock = store.people, bearer, clock
+        self._caps = caps
         self._cut_off = cut_off
 
     async def make(self, caller: Caller, token: TokenRecord | None, wish: ClientWish) -> NewClient:
         """A new one, which is the caller's.
 
         :param token: the one by which they ask
-        :raises Refusal: they may not, or an address is none to which people may be sent
+        :raises Refusal: they may not, have as many as they may, or an address is none to which people may be sent
         """
         may_hand_out(caller, token)
         name = wish.name.strip()
@@ -50,6 +53,7 @@ class Clients:
             raise refusals.invalid("The name of a client is empty: people who log in with it know it by that.")
         for uri in wish.redirect_uris:
             _check_address(uri)
+        await self._caps.check(Kind.CLIENTS, caller, more=1)
         secret = secrets.token_urlsafe(32) if wish.has_secret else None
         client = ClientRecord(
             new_id(),
@@ -60,6 +64,11 @@ class Clients:
             tuple(wish.redirect_uris),
         )
         await self._people.put_client(client)
+        try:
+            await self._caps.check(Kind.CLIENTS, caller)
+        except refusals.Refusal:
+            await self._people.delete_client(client.id)
+            raise
         if secret is not None:
             # So that others can share with it before it has asked for anything.
             await identity_of_client(self._people, client)

@@ -17,6 +17,7 @@ from afield.service.domain.access import Action
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import MemberRecord, MemberRole, TeamRecord
 from afield.service.store.base import Store
+from afield.service.use.people.caps import Caps, Kind
 from afield.service.use.people.permit import Permit
 from afield.service.use.people.withdraw import Withdraw
 from afield.wire.rest_people import Group, GroupChange, GroupList, GroupWish, Member, MemberWish
@@ -25,10 +26,14 @@ __all__ = ["Groups"]
 
 
 class Groups:
-    """What can be done with groups."""
+    """What can be done with groups.
 
-    def __init__(self, store: Store, *, permit: Permit, withdraw: Withdraw, clock: Clock) -> None:
+    :param caps: how many one person may manage
+    """
+
+    def __init__(self, store: Store, *, permit: Permit, withdraw: Withdraw, caps: Caps, clock: Clock) -> None:
         self._people = store.people
+        self._caps = caps
         self._permit = permit
         self._withdraw = withdraw
         self._clock = clock
@@ -42,13 +47,19 @@ class Groups:
     async def make(self, caller: Caller, wish: GroupWish) -> Group:
         """A new one, of which the caller is the manager.
 
-        :raises Refusal: it has no name
+        :raises Refusal: it has no name, or they manage as many as they may
         """
+        await self._caps.check(Kind.GROUPS, caller, more=1)
         now = self._clock.now()
         team = TeamRecord(new_id(), _checked(wish.name), now, wish.description)
         # In this order: a group without members is nobody's, and does no harm; a membership of none would.
         await self._people.put_team(team)
         await self._people.put_member(MemberRecord(team.id, caller.id, MemberRole.MANAGER, now))
+        try:
+            await self._caps.check(Kind.GROUPS, caller)
+        except refusals.Refusal:
+            await self._people.delete_team(team.id)
+            raise
         return await self.describe(caller, team.id)
 
     async def describe(self, caller: Caller, team_id: str) -> Group:

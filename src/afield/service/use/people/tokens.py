@@ -22,6 +22,7 @@ from afield.service.domain import people_refusals, refusals
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import IdentityRecord, MemberRole, TokenKind, TokenRecord
 from afield.service.store.base import Store
+from afield.service.use.people.caps import Caps, Kind
 from afield.wire.rest_logins import Known, Membership, NewToken, Token, TokenList, TokenWish, WhoAmI
 
 __all__ = ["Tokens", "may_hand_out"]
@@ -49,10 +50,14 @@ def may_hand_out(caller: Caller, token: TokenRecord | None) -> None:
 
 
 class Tokens:
-    """What can be done with tokens."""
+    """What can be done with tokens.
 
-    def __init__(self, store: Store, bearer: BearerTokens, clock: Clock) -> None:
+    :param caps: how many personal ones one person may have
+    """
+
+    def __init__(self, store: Store, bearer: BearerTokens, clock: Clock, *, caps: Caps) -> None:
         self._people, self._bearer, self._clock = store.people, bearer, clock
+        self._caps = caps
 
     async def behind(self, authorization: str | None) -> TokenRecord | None:
         """The token that came with a request that was let in.
@@ -86,14 +91,20 @@ class Tokens:
         """A personal access token.
 
         :param token: the one by which the caller asks
-        :raises Refusal: they may not, or not for these scopes
+        :raises Refusal: they may not, or not for these scopes, or have as many as they may
         """
         may_hand_out(caller, token)
         label = wish.label.strip()
         if not label:
             raise refusals.invalid("The label of a token is empty: you know it by that when you revoke it.")
         scopes = _checked(caller, wish.scopes)
+        await self._caps.check(Kind.TOKENS, caller, more=1)
         text = await self._bearer.issue(caller.id, label, wish.lifetime_s, kind=TokenKind.PERSONAL, scopes=scopes)
+        try:
+            await self._caps.check(Kind.TOKENS, caller)
+        except refusals.Refusal:
+            await self._bearer.revoke_digest(digest_of(text))
+            raise
         made = await self._bearer.known(digest_of(text))
         if made is None:  # the account was closed at this moment
             raise refusals.unauthenticated()
