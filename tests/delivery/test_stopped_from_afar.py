@@ -54,6 +54,17 @@ class Up:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
+    def command(self, *arguments, code=0):
+        """What somebody's `afield …` says, wherever they sit."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AFIELD_", "GLOBUS_", "FUNCX_"))}
+        there = {"AFIELD_USER_DIR": str(self.place), "AFIELD_SERVICE_URL": self.url, "AFIELD_TOKEN": self.token}
+        done = subprocess.run(
+            [sys.executable, "-m", "afield", *arguments], env=environment | there, timeout=PATIENCE_S, check=False,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
     def until(self, word):
         lines = []
         for line in self.process.stdout:
@@ -109,7 +120,8 @@ def test_its_owner_may_take_the_lock_back(up):
     status, refused = up.ask("PUT", where, said)
     assert (status, refused["code"]) == (423, "RESOURCE_LOCKED")
     assert "unlock it before" in refused["reason"]
-    status, unlocked = up.ask("DELETE", f"/afield/v1/endpoints/{up.endpoint_id}/lock")
-    assert (status, unlocked) == (200, {"endpoint_id": up.endpoint_id, "lock_expiration_timestamp": 0.0})
+    assert "lets endpoint" in up.command("endpoint", "unlock", up.endpoint_id)
     status, registered = up.ask("PUT", where, said)
     assert (status, registered["endpoint_id"]) == (200, up.endpoint_id)
+    nobodys = "4b116d3c-1703-4f8f-9f6f-39921e5864df"
+    assert f"knows no endpoint {nobodys}" in up.command("endpoint", "unlock", nobodys, code=1)

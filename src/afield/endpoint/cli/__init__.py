@@ -15,6 +15,7 @@ from afield.endpoint.cli.listing import list_
 from afield.endpoint.cli.render import render
 from afield.endpoint.cli.start import restart, start
 from afield.endpoint.cli.stop import stop
+from afield.endpoint.cli.unlock import unlock
 
 __all__ = ["app"]
 
@@ -32,6 +33,7 @@ app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False)
 app.command()(configure)
 app.command()(start)
 app.command()(stop)
+app.command()(unlock)
 app.command()(restart)
 app.command("list")(list_)
 app.command()(delete)

@@ -304,7 +304,7 @@ def locked(endpoint_id: str, seconds: float) -> Refusal:
         423,
         "RESOURCE_LOCKED",
         f"Endpoint {endpoint_id} was stopped remotely and stays locked for another {seconds:.0f} s. Start it then, "
-        f"or unlock it before: DELETE /afield/v1/endpoints/{endpoint_id}/lock.",
+        f"or unlock it before: afield endpoint unlock {endpoint_id}",
     )
 
 
