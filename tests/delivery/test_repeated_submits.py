@@ -47,7 +47,7 @@ def test_what_was_committed_and_not_answered_runs_once(site, witness, step):
     }
     site.arm(step)
     with pytest.raises(httpx2.TransportError):
-        httpx2.post(**request)
+        pytest.fail(f"it was answered: {httpx2.post(**request).text}")
     site.reached(step)
     site.service.died()
     site.service.start()

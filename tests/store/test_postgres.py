@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from afield.errors import DataDirectoryError
 from afield.service.domain.records import TaskMove
+from afield.service.domain.repeats import Attempt, Repeated, Unanswered
 from afield.service.store.factory import open_store
 from afield.service.store.sql.schema import HEAD
 from afield.service.store.sql.store import SqlStore
 from afield.states import TaskState
 from afield.testing.store import an_end, some_tasks
+from afield.testing.store.records import NOW
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 
@@ -44,6 +47,30 @@ async def test_calls_made_together_share_commits(store: SqlStore) -> None:
     before = store.commits
     await asyncio.gather(*(store.add_tasks(some_tasks(2)) for _ in range(50)))
     assert store.commits - before <= 5
+
+
+async def test_only_what_need_not_survive_a_power_cut_is_not_flushed(store: SqlStore) -> None:
+    def how(connection: Connection) -> object:
+        return connection.exec_driver_sql("SHOW synchronous_commit").scalar()
+
+    found = [await store._runner.run(how, writes=True, flushed=flushed) for flushed in (True, False, True)]
+    assert found == ["on", "off", "on"]
+    together = (store._runner.run(how, writes=True, flushed=flushed) for flushed in (True, False, True, False, True))
+    for flushed, said in zip((True, False, True, False, True), await asyncio.gather(*together), strict=True):
+        assert said == "on" or not flushed
+
+
+async def test_one_of_many_repeats_in_two_services(store: SqlStore, postgres_url: str) -> None:
+    other = open_store(postgres_url)
+    await other.open()
+    lost = {b"%d" % number for number in range(5)}
+    await store.went_astray([Unanswered(key, b"body", "life", NOW) for key in lost])
+    attempts = [Attempt(b"new %d" % number, b"body", "life", NOW, NOW) for number in range(40)]
+    calls = [each.repeated(one) for one, each in zip(attempts, [store, other] * 20, strict=True)]
+    found = [one for one in await asyncio.gather(*calls) if one is not None]
+    assert sorted(one.key for one in found if isinstance(one, Repeated)) == sorted(lost)
+    assert len(found) == len(lost)
+    await other.close()
 
 
 async def test_an_end_is_given_out_once_by_two_services(store: SqlStore, postgres_url: str) -> None:

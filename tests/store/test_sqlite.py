@@ -56,6 +56,23 @@ async def test_a_lone_call_waits_for_nobody(store: SqlStore) -> None:
     assert store.commits - before == 1
 
 
+async def test_only_what_need_not_survive_a_power_cut_is_not_flushed(tmp_path: Path) -> None:
+    runner = SqliteRunner(tmp_path / "afield.db")
+    await runner.open(lambda _: None)
+
+    def how(connection: Connection) -> Any:
+        return connection.exec_driver_sql("PRAGMA synchronous").scalar()
+
+    normal, full = 1, 2
+    assert await runner.run(how, writes=True) == full
+    assert await runner.run(how, writes=True, flushed=False) == normal
+    assert await runner.run(how, writes=True) == full
+    with pytest.raises(ZeroDivisionError):
+        await runner.run(lambda _: 1 // 0, writes=True, flushed=False)
+    assert await runner.run(how, writes=True) == full
+    await runner.close()
+
+
 class Held(SqliteRunner):
     """Does nothing until it is let go, so that calls gather in one group."""
 

@@ -175,7 +175,13 @@ class Store(Protocol):
         """
 
     async def answered(self, keys: Iterable[bytes], life: str) -> None:
-        """These submits were answered in this life. What another life has taken over is not touched."""
+        """These submits were answered in this life; if it says that they went astray, they are none to be repeated.
+
+        What another life has taken over is not touched.
+
+        The one write that is durable only against the end of this process: each submit without a key makes it, and who
+        loses it to a power cut takes an equal submit for a repetition at worst.
+        """
 
     async def went_astray(self, submits: Sequence[Unanswered]) -> None:
         """The answers to these submits, which may not have been committed yet, went astray in the life they name.

@@ -16,7 +16,7 @@ import msgspec
 
 from afield.ids import new_id
 from afield.service.clock import Clock
-from afield.service.domain.repeats import Attempt, Repeated, Unanswered, Unclear
+from afield.service.domain.repeats import ASTRAY, Attempt, Repeated, Unanswered, Unclear
 from afield.service.store.base import Store
 from afield.service.together.lives import Lives
 
@@ -45,7 +45,8 @@ class Repeats:
         self._lives = lives
         self._clock = clock
         self._within_s = within_s
-        self._answered: dict[bytes, None] = {}
+        # key -> as whose it stands in the store
+        self._answered: dict[bytes, str] = {}
         self._astray: dict[bytes, Unanswered] = {}
         self._writing: asyncio.Task[None] | None = None
         self.strayed = 0
@@ -96,7 +97,12 @@ class Repeats:
 
     def answered(self, key: bytes) -> None:
         """Its answer is being written."""
-        self._answered[key] = None
+        self._answered[key] = self._lives.life
+        self._begin()
+
+    def is_none(self, key: bytes) -> None:
+        """It went astray, and is no submit of its own: whoever repeats it repeats another."""
+        self._answered[key] = ASTRAY
         self._begin()
 
     def went_astray(self, key: bytes, body: bytes) -> None:
@@ -129,8 +135,8 @@ class Repeats:
             if astray:
                 await self._store.went_astray(list(astray.values()))
                 self.strayed += len(astray)
-            if answered:
-                await self._store.answered(list(answered), self._lives.life)
+            for life in set(answered.values()):
+                await self._store.answered([key for key, whose in answered.items() if whose == life], life)
         except BaseException:
             self._astray = dict(list((astray | self._astray).items())[-_MOST:])
             self._answered = dict(list((answered | self._answered).items())[-_MOST:])
@@ -176,7 +182,7 @@ class Keyless:
         """It repeats the submit with this key."""
         self._repeats.recognised += 1
         if self._is_gone:
-            self._repeats.answered(self.key)
+            self._repeats.is_none(self.key)
             self._repeats.went_astray(key, self._body)
         self.key, self.follows, self._is_known = key, True, True
 

@@ -81,6 +81,7 @@ CHECKS: Final[tuple[Callable[[Store], Awaitable[None]], ...]] = (
     unanswered.an_answered_submit_is_not_repeated,
     unanswered.what_went_astray_before_its_commit_is_repeated,
     unanswered.what_another_life_has_taken_over_is_its_own,
+    unanswered.what_went_astray_can_be_none_to_be_repeated,
     unanswered.one_of_many_repeats,
     unanswered.an_answer_is_kept_for_as_long_as_somebody_missed_it,
     progress.tasks_are_where_they_were_last_seen,

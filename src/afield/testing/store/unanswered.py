@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from afield.service.domain.records import SubmitRecord, TaskRecord
-from afield.service.domain.repeats import Attempt, Repeated, Unanswered, Unclear
+from afield.service.domain.repeats import ASTRAY, Attempt, Repeated, Unanswered, Unclear
 from afield.service.store.base import AlreadyStored, Store
 from afield.testing.store.records import NOW, some_tasks
 
@@ -18,6 +18,7 @@ __all__ = [
     "one_of_many_repeats",
     "what_another_life_has_taken_over_is_its_own",
     "what_went_astray_before_its_commit_is_repeated",
+    "what_went_astray_can_be_none_to_be_repeated",
     "what_went_astray_is_repeated_once",
     "when_a_life_has_ended_its_submits_are_repeated",
 ]
@@ -120,7 +121,16 @@ async def what_another_life_has_taken_over_is_its_own(store: Store) -> None:
     await store.answered([b"first"], ONE)
     assert await store.repeated(attempt(b"third")) == Unclear(frozenset({TWO}))
     await store.went_astray([left(attempt(b"first", life=TWO))])
+    await store.answered([b"first"], TWO)
     assert await store.repeated(attempt(b"third")) == Repeated(b"first")
+
+
+async def what_went_astray_can_be_none_to_be_repeated(store: Store) -> None:
+    """It turned out to repeat another itself."""
+    first = attempt(b"first")
+    await store.went_astray([left(first)])
+    await store.answered([b"first"], ASTRAY)
+    assert await store.repeated(attempt(b"second")) is None
 
 
 async def one_of_many_repeats(store: Store) -> None:

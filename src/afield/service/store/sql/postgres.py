@@ -55,6 +55,10 @@ def postgres_store(url: str, data_dir: Path | None, connections: int = 8) -> Sql
     )
 
 
+#: A commit that need not survive the server does not wait for its disk.
+_NOT_FLUSHED = "SET LOCAL synchronous_commit TO off"
+
+
 class PostgresRunner:
     """One database. See :class:`~afield.service.store.sql.runner.Runner` for the promises.
 
@@ -105,7 +109,7 @@ class PostgresRunner:
         if engine is not None:
             await engine.dispose()
 
-    async def run(self, work: Work[T], *, writes: bool, ready: Future[Any] | None = None) -> T:
+    async def run(self, work: Work[T], *, writes: bool, ready: Future[Any] | None = None, flushed: bool = True) -> T:
         """Writes go down the lane, reads beside it."""
         if self._engine is None or self._closing:
             raise RuntimeError("the store is closed, or was never opened")
@@ -113,7 +117,7 @@ class PostgresRunner:
         over = loop.create_future()
         if writes:
             future: asyncio.Future[T] = loop.create_future()
-            self._calls.append(Call(work, future, ready, over))
+            self._calls.append(Call(work, future, ready, over, flushed))
             self._last_write = over
             self._arrived.set()
             return await future
@@ -171,7 +175,7 @@ class PostgresRunner:
 
     async def _run(self, connection: AsyncConnection, group: list[Call]) -> None:
         def run(sync: Connection) -> list[Outcome]:
-            return run_group(sync, group)
+            return run_group(sync, group, None if any(call.flushed for call in group) else _NOT_FLUSHED)
 
         outcomes = await connection.run_sync(run)
         self.commits += 1

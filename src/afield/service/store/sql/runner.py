@@ -50,13 +50,15 @@ class Runner(Protocol):
     async def close(self) -> None:
         """Finish all calls, then let go. Closing twice is fine."""
 
-    async def run(self, work: Work[T], *, writes: bool, ready: Future[Any] | None = None) -> T:
+    async def run(self, work: Work[T], *, writes: bool, ready: Future[Any] | None = None, flushed: bool = True) -> T:
         """Run it; returns when what it wrote is durable.
 
         A caller that is cancelled while it waits gives up the answer, not the effect.
 
         :param writes: False promises that it only reads
         :param ready: what must be done before, such as writing files; when it failed, so does the call
+        :param flushed: False: it is enough that what it wrote survives this process. Alone, or among its like, it
+            spares the disk
         """
 
     def block(self, function: Callable[..., T], *arguments: object) -> T:
@@ -71,6 +73,8 @@ class Call(msgspec.Struct, eq=False):
     ready: Future[Any] | None = None
     #: done when the call is over, even if its caller has left
     over: asyncio.Future[None] | None = None
+    #: whether its commit must survive the machine
+    flushed: bool = True
 
 
 class Shared(msgspec.Struct, Generic[A, T], frozen=True):
@@ -95,14 +99,17 @@ class Outcome(msgspec.Struct, eq=False):
     error: Exception | None = None
 
 
-def run_group(connection: Connection, calls: Sequence[Call]) -> list[Outcome]:
+def run_group(connection: Connection, calls: Sequence[Call], first: str | None = None) -> list[Outcome]:
     """Run calls in one transaction; each fails alone.
 
+    :param first: a statement about the transaction; left out when it has to be run again
     :return: their outcomes, in order, when the commit is done
     :raises Exception: what the commit or the connection raised: then none of the calls had an effect that is known of
     """
     transaction = connection.begin()
     try:
+        if first is not None:
+            connection.exec_driver_sql(first)
         outcomes = [Outcome(value) for kind, same in groupby(calls, _kind) for value in _run(connection, kind, [*same])]
     except Exception as error:  # noqa: BLE001 - it is handed to its caller, by the second run or right here
         transaction.rollback()

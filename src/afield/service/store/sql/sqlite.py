@@ -90,12 +90,19 @@ class SqliteRunner:
         self._calls.put(None)
         await asyncio.get_running_loop().run_in_executor(None, thread.join)
 
-    async def run(self, work: Work[T], *, writes: bool, ready: Future[Any] | None = None) -> T:  # noqa: ARG002
+    async def run(
+        self,
+        work: Work[T],
+        *,
+        writes: bool,  # noqa: ARG002
+        ready: Future[Any] | None = None,
+        flushed: bool = True,
+    ) -> T:
         """Queue it. Reads queue like writes."""
         if self._thread is None or self._loop is None:
             raise RuntimeError("the store is closed, or was never opened")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._calls.put(Call(work, future, ready))
+        self._calls.put(Call(work, future, ready, flushed=flushed))
         return await future
 
     def block(self, function: Callable[..., T], *arguments: object) -> T:
@@ -158,8 +165,15 @@ class SqliteRunner:
         return group
 
     def _run(self, connection: Connection, group: list[Call]) -> None:
+        is_flushed = any(call.flushed for call in group)
         try:
-            outcomes = run_group(connection, group)
+            if not is_flushed:
+                _synchronous(connection, "NORMAL")
+            try:
+                outcomes = run_group(connection, group)
+            finally:
+                if not is_flushed:
+                    _synchronous(connection, "FULL")
             self.commits += 1
         except Exception as error:  # noqa: BLE001 - every caller of the group is told
             outcomes = [Outcome(error=error)] * len(group)
@@ -167,6 +181,11 @@ class SqliteRunner:
         # A loop that was closed before the store has nobody left who waits.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(resolve, group, outcomes)
+
+
+def _synchronous(connection: Connection, how: str) -> None:
+    """Whether commits are flushed to the disk, between two transactions. What is not flushed survives the process."""
+    connection.connection.cursor().execute(f"PRAGMA synchronous={how}").close()
 
 
 def _wait(ready: Future[Any]) -> None:

@@ -236,7 +236,8 @@ class SqlStore:
 
     async def answered(self, keys: Iterable[bytes], life: str) -> None:
         """These submits were answered in this life."""
-        await self._write(unanswered.answered, list(keys), life)
+        forget = partial(unanswered.answered, keys=list(keys), life=life)
+        await self._runner.run(forget, writes=True, flushed=False)
 
     async def went_astray(self, submits: Sequence[Unanswered]) -> None:
         """The answers to these submits went astray in the life they name."""
