@@ -1,7 +1,8 @@
 """GlobusComputeEngine: jobs run in workers of Parsl's HighThroughputExecutor, in bundles.
 
-``loads`` says which job is where, ``bundles`` how many travel together, ``crew`` how many workers there are. Everything
-in here runs in the event loop, except what Parsl's own threads call; those only pass on what they know.
+``loads`` says which job is where, ``bundles`` how many travel together, ``crew`` how many workers there are, and
+``register`` ends calls. Everything in here runs in the event loop, except what Parsl's own threads call; that only
+passes on what they know.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -21,26 +22,25 @@ import msgspec
 
 from afield.endpoint.engines.base import EngineStatus
 from afield.endpoint.engines.calls import Call
-from afield.endpoint.engines.losses import cancelled, died_under_it, never_begun, ran_too_long, stopped_under_it
+from afield.endpoint.engines.losses import cancelled, never_begun, stopped_under_it
 from afield.endpoint.engines.parsl import losses
 from afield.endpoint.engines.parsl.crew import Crew, Pool
 from afield.endpoint.engines.parsl.doorkeeper import Doorkeeper, Guest
-from afield.endpoint.engines.parsl.loads import Load, Loads
-from afield.endpoint.engines.parsl.packing import pack, versions
+from afield.endpoint.engines.parsl.packing import pack
+from afield.endpoint.engines.parsl.plant import Plant
+from afield.endpoint.engines.parsl.register import Register
 from afield.endpoint.engines.parsl.report import Facts, report
 from afield.endpoint.engines.place import memory
 from afield.endpoint.settings.engines import HtexSettings
 from afield.errors import ConfigurationError
 from afield.wire.jobs import Job
-from afield.worker.bundle_records import Answer, Door, Entry, Fate, Go, Part, Say, StopOne
+from afield.worker.bundle_records import Answer, Door, Go, Introduction, Part, Say, StopOne
 from afield.worker.child import how_it_ended
-from afield.worker.environment import version_of
 
 if TYPE_CHECKING:
-    from parsl.jobs.job_status_poller import JobStatusPoller
     from parsl.jobs.states import JobStatus
 
-    from afield.endpoint.engines.parsl.htex import BlockWatch, FedHtex
+    from afield.endpoint.engines.parsl.htex import BlockWatch
 
 __all__ = ["HtexEngine"]
 
@@ -54,12 +54,13 @@ _END_WITHIN_S: Final = 60.0
 _LEAVE_WITHIN_S: Final = 5.0
 #: More memory than any node has: where nobody knows how much one has.
 _UNKNOWN_MEMORY: Final = 1 << 50
+#: Seconds that an interchange must have lived to be replaced when it ends.
+_LIVED_S: Final = 30.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _answer = msgspec.msgpack.Decoder(Answer).decode
 _part = msgspec.msgpack.Decoder(Part).decode
 _number = msgspec.msgpack.Decoder(int).decode
-_limit = msgspec.msgpack.Decoder(tuple[float, bool]).decode
 
 
 class HtexEngine:
@@ -68,7 +69,7 @@ class HtexEngine:
     :param settings: the ``engine`` block
     :param directory: the user endpoint's
     :param places: where keys of the block stand: key path -> ``file, line N``
-    :param watch: may keep blocks from being asked for; None: nobody does
+    :param watch: keeps blocks from being asked for in vain; None: nobody does
     """
 
     def __init__(
@@ -79,38 +80,34 @@ class HtexEngine:
         watch: BlockWatch | None = None,
     ) -> None:
         self._settings = settings
-        self._directory = directory
-        self._places = places or {}
-        self._watch = watch
         self._working_dir = str(directory / settings.working_dir)
-        self._loads: Loads[Call] = Loads(lambda call: call.job.digest)
-        self._calls: dict[str, Call] = {}
-        # How often a job was lost with its worker.
-        self._lost: dict[str, int] = {}
+        self._register = Register(settings.max_retries_on_system_failure)
+        self._loads = self._register.loads
+        self._plant = Plant(settings, directory, places or {}, self, watch)
         self._keeper = Doorkeeper(self)
         self._door: Door | None = None
-        self._no_channel = ""
+        # Why there is no control channel; why nothing can run any more.
+        self._no_channel = self._ended = ""
         self._guests: dict[int, Guest] = {}
         self._all_left = asyncio.Event()
         # What Parsl's threads have reported, and whether the loop was told to look.
         self._done: deque[tuple[int, Future[bytes]]] = deque()
-        self._woken = False
-        self._dispatch_due = False
-        self._stopping = False
-        self._ended = ""
+        self._woken = self._dispatch_due = self._stopping = False
+        # Parsl's processes are there.
+        self._up = False
+        self._renewal: asyncio.Task[None] | None = None
         self._facts = Facts()
-        self._submitted = 0
 
     # the seam
 
     async def start(self) -> None:
         """Start Parsl's processes, and ask for the first blocks."""
         self._loop = asyncio.get_running_loop()
-        start_poller = await asyncio.to_thread(self._make)
-        htex = self._htex
+        provider = await asyncio.to_thread(self._plant.make)
+        self._crew = Crew(provider.max_blocks * provider.nodes_per_block, self._plant.workers_per_node)
         door = await self._keeper.open(
-            bind=htex.address,
-            addresses=sorted(htex.all_addresses),
+            bind=self._plant.htex.address,
+            addresses=sorted(self._plant.htex.all_addresses),
             ports=self._settings.worker_port_range,
             encrypted=self._settings.encrypted,
         )
@@ -119,27 +116,11 @@ class HtexEngine:
         else:
             self._door = door
         try:
-            await asyncio.to_thread(htex.start)
-            self._poller: JobStatusPoller = await asyncio.to_thread(start_poller)
-        except Exception as error:  # Parsl's, of any kind
+            await asyncio.to_thread(self._plant.start)
+        except ConfigurationError:
             await self.stop(0)
-            raise ConfigurationError(f"Parsl's executor cannot be started: {error}") from error
-
-    def _make(self) -> Any:
-        """Parsl is loaded here, which takes a while."""
-        from afield.endpoint.engines.parsl import htex
-
-        try:
-            htex.tidy_up(self._directory)
-        except OSError as error:
-            raise ConfigurationError(f"the engine cannot use {error.filename}: {error.strerror}") from error
-        self._htex: FedHtex = htex.make_htex(self._settings, self._directory, self._places, self)
-        self._htex.watch = self._watch
-        provider = self._htex.provider
-        assert provider is not None
-        self._versions = versions(htex.VERSION, version_of("afield"))
-        self._crew = Crew(provider.max_blocks * provider.nodes_per_block, int(self._htex.workers_per_node))
-        return htex.make_poller(self._settings, self._places, self._htex)
+            raise
+        self._is_up()
 
     def submit(self, job: Job) -> asyncio.Future[bytes]:
         """See :class:`~afield.endpoint.engines.base.Engine`."""
@@ -149,29 +130,27 @@ class HtexEngine:
         call = Call(job, future, job.timeout_s)
         if self._stopping:
             call.fail(never_begun(job.task_id))
-            return future
-        if self._ended:
-            call.fail(losses.interchange_ended(job.task_id, self._ended))
-            return future
-        call.item = self._loads.submit(call, len(job.payload) + len(job.code or b""))
-        self._calls[job.task_id] = call
-        self._submitted += 1
-        self._dispatch_soon()
+        elif self._ended:
+            call.fail(losses.refused_by_worker(job.task_id, self._ended))
+        elif why := self._plant.hopeless():
+            call.fail(losses.no_workers(job.task_id, why))
+        else:
+            self._register.add(call)
+            self._dispatch_soon()
         return future
 
     def cancel(self, task_id: str) -> str:
         """See :class:`~afield.endpoint.engines.base.Engine`."""
-        call = self._calls.get(task_id)
+        call = self._register.get(task_id)
         if call is None or call.sentence is not None:
             return ""
         if self._loads.leave(call.item):
-            self._forget(call)
-            call.fail(cancelled(task_id))
+            self._register.end(call, cancelled(task_id))
             self._dispatch_soon()
-            return ""
-        if not self._say_stop(call):
+        elif self._say_stop(call):
+            call.sentence = cancelled(task_id)
+        else:
             return losses.cannot_cancel(task_id, self._no_channel or "its worker is not heard at the moment")
-        call.sentence = cancelled(task_id)
         return ""
 
     def running(self) -> list[str]:
@@ -182,32 +161,38 @@ class HtexEngine:
     @property
     def capacity(self) -> int:
         """As many as all workers that there may be can begin, as scaling counts them; more if jobs are short."""
-        provider = self._htex.provider
-        assert provider is not None
+        parallelism = self._plant.provider.parallelism
         possible = max(self._crew.possible, self._crew.workers)
-        wanted = math.ceil(possible / provider.parallelism) if provider.parallelism > 0 else possible
+        wanted = math.ceil(possible / parallelism) if parallelism > 0 else possible
         return wanted + (2 * self._crew.workers + 1) * self._loads.estimates.together
 
     def status(self) -> EngineStatus:
         """As published (reference: wire contract section 5.5), from what was last heard."""
-        running = self._loads.begun
         return report(
-            self._settings, self._htex, self._facts, self._crew,
-            outstanding=self._loads.outstanding, running=running, submitted=self._submitted,
+            self._settings,
+            self._plant,
+            self._facts,
+            self._crew,
+            outstanding=self._loads.outstanding,
+            running=self._loads.begun,
+            submitted=self._register.submitted,
             no_channel=self._no_channel,
-        )  # fmt: skip
+            trouble=self._plant.trouble(),
+        )
 
     async def stop(self, grace_s: float) -> None:
         """Wait for running jobs, then end all blocks and Parsl's processes."""
-        self._stopping = True
+        self._stopping = self._register.stopping = True
         for call in self._loads.drain():
-            self._end(call, never_begun(call.job.task_id))
-        if running := [call.future for call in self._calls.values()]:
+            self._register.end(call, never_begun(call.job.task_id))
+        if running := [call.future for call in self._register.all()]:
             await asyncio.wait(running, timeout=grace_s)
         await self._stop_running(f"it was not finished {grace_s:g} s later")
+        if self._renewal is not None:
+            await asyncio.wait([self._renewal])
         with suppress(TimeoutError):
             async with asyncio.timeout(_END_WITHIN_S):
-                await asyncio.to_thread(self._end_parsl)
+                await asyncio.to_thread(self._plant.end)
         if self._guests:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LEAVE_WITHIN_S):
@@ -216,33 +201,23 @@ class HtexEngine:
 
     async def _stop_running(self, why: str) -> None:
         """End the jobs that run, with all that they started."""
-        calls = list(self._calls.values())
+        calls = self._register.all()
         for call in calls:
             call.sentence = call.sentence or stopped_under_it(call.job.task_id, why)
             self._say_stop(call)
         if self._guests and calls:
             await asyncio.wait([call.future for call in calls], timeout=_LEAVE_WITHIN_S)
         for call in calls:
-            self._end(call, call.sentence or never_begun(call.job.task_id))
+            self._register.end(call, call.sentence or never_begun(call.job.task_id))
 
     def _say_stop(self, call: Call) -> bool:
         """Have its worker end a job. False: it is not heard."""
-        load = self._load_of(call)
-        guest = self._guests.get(load.worker) if load.worker is not None else None
-        if guest is not None:
-            guest.say(Say.STOP, _encode(StopOne(load.number, load.items.index(call.item))))
-        return guest is not None
-
-    def _end_parsl(self) -> None:
-        """End the blocks, then what is here."""
-        from afield.endpoint.engines.parsl.htex import forget_keys
-
-        if not hasattr(self, "_htex"):
-            return
-        if hasattr(self, "_poller"):
-            self._poller.close()
-        self._htex.shutdown()
-        forget_keys(self._htex)
+        load = self._register.load_of(call)
+        guest = self._guests.get(load.worker) if load is not None and load.worker is not None else None
+        if load is None or guest is None:
+            return False
+        guest.say(Say.STOP, _encode(StopOne(load.number, load.items.index(call.item))))
+        return True
 
     # bundles
 
@@ -255,13 +230,13 @@ class HtexEngine:
     def _dispatch(self) -> None:
         """Hand to HTEX what may be handed to it."""
         self._dispatch_due = False
-        while not self._stopping and not self._ended:
+        while self._up and not self._stopping:
             load = self._loads.next_load(workers=self._crew.workers, possible=self._crew.possible)
             if load is None:
                 return
             jobs = [item.job.job for item in load.items]
-            data = pack(load.number, jobs, self._versions, self._door, self._working_dir)
-            future: Future[bytes] = self._htex.submit_payload(_CONTEXT, data)
+            data = pack(load.number, jobs, self._plant.versions, self._door, self._working_dir)
+            future: Future[bytes] = self._plant.htex.submit_payload(_CONTEXT, data)
             future.add_done_callback(partial(self._bundle_done, load.number))
 
     def _bundle_done(self, number: int, future: Future[bytes]) -> None:
@@ -269,8 +244,7 @@ class HtexEngine:
         self._done.append((number, future))
         if not self._woken:
             self._woken = True
-            with suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._collect)
+            self._from_thread(self._collect)
 
     def _collect(self) -> None:
         """Take what HTEX has brought."""
@@ -281,8 +255,10 @@ class HtexEngine:
             error = future.exception()
             if error is None:
                 self._answered(number, future.result())
+            elif isinstance(error, ImportError | AttributeError):
+                self._register.refuse(number, losses.environment_lacks(error, self._plant.versions.afield))
             else:
-                self._failed(number, error)
+                self._register.lose(number, partial(losses.lost, where="", why=f"{type(error).__name__}: {error}"))
         self._dispatch_soon()
 
     def _answered(self, number: int, data: bytes) -> None:
@@ -290,115 +266,33 @@ class HtexEngine:
         answer = _answer(data)
         if answer.unreachable and self._door is not None:
             self._give_up_channel(answer.unreachable)
-        self._settle(number, answer.entries)
+        self._register.settle(number, answer.entries)
         if answer.refusal:
-            for call in self._given_back(number, answer.given_back) + self._left_of(number):
-                self._end(call, losses.refused_by_worker(call.job.task_id, answer.refusal))
-            return
-        self._given_back(number, answer.given_back)
-
-    def _failed(self, number: int, error: BaseException) -> None:
-        """HTEX could not run a bundle."""
-        if isinstance(error, ImportError | AttributeError):
-            lacks = losses.environment_lacks(error, self._versions.afield)
-            for call in self._left_of(number):
-                self._end(call, losses.refused_by_worker(call.job.task_id, lacks))
-            return
-        self._lose(number, f"{type(error).__name__}: {error}")
-
-    def _settle(self, number: int, entries: Sequence[Entry]) -> None:
-        """The fate of jobs is known."""
-        for entry in entries:
-            item = self._loads.settle(number, entry.index)
-            if item is None:
-                continue
-            call = item.job
-            task_id = call.job.task_id
-            match entry.fate:
-                case Fate.DONE:
-                    self._loads.estimates.ran(call.job.digest, entry.run_us * 1e-6)
-                    self._forget(call)
-                    if not call.future.done():
-                        call.future.set_result(entry.body)
-                case Fate.DIED:
-                    self._lost_one(call, died_under_it(task_id, entry.pid, entry.body.decode()))
-                case Fate.STOPPED:
-                    self._end(call, call.sentence or cancelled(task_id))
-                case Fate.TIMEOUT:
-                    limit_s, by_endpoint = _limit(entry.body)
-                    self._end(call, ran_too_long(task_id, limit_s, by_endpoint=by_endpoint))
-
-    def _given_back(self, number: int, places: Sequence[int]) -> list[Call]:
-        """Jobs have not begun; those that somebody cancelled in the meantime never will."""
-        wanted = []
-        for call in self._loads.give_back(number, places):
-            if call.sentence is not None or self._stopping:
-                self._loads.leave(call.item)
-                self._end(call, call.sentence or never_begun(call.job.task_id))
-            else:
-                wanted.append(call)
-        return wanted
-
-    def _left_of(self, number: int) -> list[Call]:
-        """The jobs of a bundle whose fate is not known, taken out of it."""
-        load = self._loads.get(number)
-        items = [self._loads.settle(number, index) for index in tuple(load.open)] if load is not None else []
-        return [item.job for item in items if item is not None]
-
-    def _lose(self, number: int, why: str, where: str = "") -> None:
-        """A bundle is lost; those of its jobs that cannot have begun wait again."""
-        for call in self._loads.lose(number).begun:
-            self._lost_one(call, losses.lost(call.job.task_id, where, why))
-
-    def _lost_one(self, call: Call, error: Exception) -> None:
-        """A job is lost with its worker: it runs again as often as the owner of the endpoint wants it."""
-        task_id = call.job.task_id
-        if call.sentence is not None or self._stopping:
-            self._end(call, call.sentence or stopped_under_it(task_id, "its worker ended"))
-            return
-        count = self._lost.get(task_id, 0) + 1
-        if count > self._settings.max_retries_on_system_failure:
-            self._end(call, error)
-            return
-        self._lost[task_id] = count
-        self._loads.come_back(call.item)
-        self._dispatch_soon()
-
-    def _end(self, call: Call, error: Exception) -> None:
-        self._forget(call)
-        call.fail(error)
-
-    def _forget(self, call: Call) -> None:
-        task_id = call.job.task_id
-        if self._calls.get(task_id) is call:
-            del self._calls[task_id]
-        if self._lost:
-            self._lost.pop(task_id, None)
-
-    def _load_of(self, call: Call) -> Load[Call]:
-        assert call.item.worker is not None
-        load = self._loads.get(call.item.worker)
-        assert load is not None
-        return load
+            self._register.refuse(number, answer.refusal)
+        self._register.give_back(number, answer.given_back)
 
     def _give_up_channel(self, why: str) -> None:
         """Workers cannot say what they do: each job travels alone, and what runs cannot be ended."""
         self._no_channel = f"workers cannot report to this endpoint ({why})"
         self._door = None
         self._loads.heard = False
+        first, behind = self._settings.worker_port_range
         logger.warning(
             "%s: tasks travel one by one, which is slow for short ones, and one that runs cannot be cancelled. Let "
-            "workers reach this machine on ports %s to %s", self._no_channel, *self._settings.worker_port_range,
-        )  # fmt: skip
+            "workers reach this machine on ports %s to %s",
+            self._no_channel,
+            first,
+            behind,
+        )
 
     def _refuse(self, job: Job) -> None:
         """Refuse what no worker can be given."""
-        most = self._facts.memory or (memory() if self._facts.local(self._htex) else _UNKNOWN_MEMORY)
+        local = type(self._plant.provider).__name__ == "LocalProvider"
         losses.refuse(
             job,
             cores=max(1, int(self._settings.cores_per_worker)),
-            accelerators=min(1, len(self._htex.available_accelerators)),
-            memory=most,
+            accelerators=min(1, len(self._plant.htex.available_accelerators)),
+            memory=self._facts.memory or (memory() if local else _UNKNOWN_MEMORY),
         )
 
     # what workers say
@@ -423,8 +317,8 @@ class HtexEngine:
         elif word == Say.PART:
             part = _part(body)
             guest.say(Say.GOT, _encode(part.number))
-            self._settle(part.number, part.entries)
-            self._given_back(part.number, part.given_back)
+            self._register.settle(part.number, part.entries)
+            self._register.give_back(part.number, part.given_back)
         self._dispatch_soon()
 
     def guest_left(self, guest: Guest, *, died: bool) -> None:
@@ -437,7 +331,7 @@ class HtexEngine:
             if died:
                 who = guest.who
                 assert who is not None
-                self._lose(load.number, "its process ended", f"host {who.host}, block {who.block}")
+                self._register.lose(load.number, partial(losses.lost, where=_where(who), why="its process ended"))
             else:
                 load.worker = None  # HTEX says what becomes of it
         self._dispatch_soon()
@@ -446,30 +340,63 @@ class HtexEngine:
 
     def demand(self) -> int:
         """For scaling; called by Parsl's thread."""
-        return len(self._calls)
+        return len(self._register)
 
     def looked(self, managers: list[dict[str, Any]], statuses: Mapping[str, JobStatus]) -> None:
         """Called by Parsl's thread."""
         states = {block: status.state.name for block, status in statuses.items()}
-        with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._take_facts, managers, states)
+        self._from_thread(self._take_facts, managers, states)
 
     def _take_facts(self, managers: list[dict[str, Any]], states: dict[str, str]) -> None:
         self._facts.managers = managers
         self._facts.blocks = states
         self._crew.told(Pool(m["manager"], m["worker_count"], m["block_id"], m["active"]) for m in managers)
+        if len(self._register) and (why := self._plant.hopeless()):
+            self._register.fail_waiting(partial(losses.no_workers, why=why))
         self._dispatch_soon()
 
     def interchange_ended(self, exit_code: int) -> None:
         """Called by Parsl's thread."""
-        with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._interchange_is_gone, how_it_ended(exit_code))
+        self._from_thread(self._interchange_is_gone, how_it_ended(exit_code))
 
     def _interchange_is_gone(self, how: str) -> None:
-        if self._stopping or self._ended:
+        """Nothing that was on its way arrives any more. Another is started, unless that seems to be in vain."""
+        if self._stopping or not self._up:
             return
-        self._ended = how
-        logger.error("Parsl's interchange has ended: %s. All tasks fail until this user endpoint is restarted", how)
-        for call in list(self._calls.values()):
-            self._end(call, losses.interchange_ended(call.job.task_id, how))
-        self._loads = Loads(lambda call: call.job.digest)
+        self._up = False
+        self._register.lose_all(partial(losses.interchange_ended, how=how))
+        if self._loop.time() - self._up_since < _LIVED_S:
+            self._give_up(f"the process through which this endpoint reaches workers ends soon after its start: {how}")
+            return
+        logger.error("Parsl's interchange has ended: %s. Another is started, with new blocks", how)
+        self._renewal = asyncio.create_task(self._renew(), name="renewal of Parsl's interchange")
+
+    async def _renew(self) -> None:
+        try:
+            await asyncio.to_thread(self._plant.end)
+            if not self._stopping:
+                await asyncio.to_thread(self._plant.make)
+                await asyncio.to_thread(self._plant.start)
+        except (ConfigurationError, OSError) as error:
+            self._give_up(str(error))
+        else:
+            self._is_up()
+
+    def _is_up(self) -> None:
+        self._up = True
+        self._up_since = self._loop.time()
+        self._dispatch_soon()
+
+    def _give_up(self, why: str) -> None:
+        """Nothing can run any more."""
+        logger.error("%s. All tasks fail until this user endpoint is restarted", why)
+        self._ended = why
+        self._register.fail_waiting(partial(losses.refused_by_worker, why=why))
+
+    def _from_thread(self, call: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+
+def _where(who: Introduction) -> str:
+    return f"host {who.host}, block {who.block}"

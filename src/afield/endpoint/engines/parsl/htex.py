@@ -39,7 +39,10 @@ _RUN_BEFORE: Final = "parsl.before"
 
 
 class BlockWatch(Protocol):
-    """Who may keep blocks from being asked for. All are called by the thread that scales, one at a time."""
+    """Who may keep blocks from being asked for. What says nothing else is called by the thread that scales."""
+
+    def mark(self, provider: Any) -> None:
+        """Have the provider's jobs write how far they come. Before the first is asked for."""
 
     def may_ask(self, wanted: int) -> int:
         """How many of ``wanted`` further blocks may be asked for."""
@@ -56,6 +59,12 @@ class BlockWatch(Protocol):
         :param statuses: of all blocks that were ever asked for
         :param connected: blocks whose workers are connected now
         """
+
+    def hopeless(self) -> str | None:
+        """Why a task that waits will not run, for its submitter; None: it may. Cheap, and called by the event loop."""
+
+    def status(self) -> dict[str, Any]:
+        """For heartbeats: empty while all is well. Called by the event loop."""
 
 
 class Owner(Protocol):
@@ -80,6 +89,13 @@ class FedHtex(HighThroughputExecutor):
 
     owner: Owner
     watch: BlockWatch | None = None
+    #: seconds between two questions to the scheduler; None: what Parsl takes
+    status_period: float | None = None
+
+    @property
+    def status_polling_interval(self) -> float:
+        """As often as the owner wants it."""
+        return self.status_period or float(super().status_polling_interval)
 
     def outstanding(self) -> int:
         """Jobs, not bundles."""
@@ -155,6 +171,7 @@ def make_htex(
     }
     htex: FedHtex = maker.call("engine", kind, values)
     htex.owner = owner
+    htex.status_period = settings.block_status_period
     htex._check_python_mismatch = False  # noqa: SLF001 - published: minor versions may differ; workers check the rest
     htex.interchange_launch_cmd = list(COMMAND)
     contained = settings.container_type is not None

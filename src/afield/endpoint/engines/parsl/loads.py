@@ -12,12 +12,12 @@ job only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from afield.endpoint.engines.line import Item, Line
 from afield.endpoint.engines.parsl.bundles import BUNDLE_MOST, Estimates, fill, most_bundles
 
-__all__ = ["Load", "Loads", "Lost"]
+__all__ = ["Load", "Loads"]
 
 J = TypeVar("J")
 
@@ -44,15 +44,6 @@ class Load(Generic[J]):
     def first(self) -> Item[J] | None:
         """The oldest job whose fate is not known."""
         return self.items[next(iter(self.open))] if self.open else None
-
-
-class Lost(NamedTuple, Generic[J]):
-    """What a lost load means."""
-
-    #: they may have begun
-    begun: list[J]
-    #: they have not, and wait again
-    waiting: int
 
 
 class Loads(Generic[J]):
@@ -171,15 +162,19 @@ class Loads(Generic[J]):
         self._close(load)
         return [item.job for item in items]
 
-    def lose(self, number: int) -> Lost[J]:
-        """A load is lost with its worker, node or batch job, or by the end of HTEX."""
+    def lose(self, number: int) -> list[J]:
+        """A load is lost with its worker, node or batch job, or by the end of HTEX.
+
+        :returns: the jobs that may have begun; the others wait again
+        """
         load = self._loads.get(number)
         if load is None:
-            return Lost([], 0)
+            return []
         if not load.taken:
-            return Lost([], len(self.give_back(number, list(load.open))))
+            self.give_back(number, list(load.open))
+            return []
         del self._loads[number]
-        return Lost([load.items[index].job for index in load.open], 0)
+        return [load.items[index].job for index in load.open]
 
     def leave(self, item: Item[J]) -> bool:
         """Nobody wants this job. True: it will not begin; False: it may have begun."""

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from afield.errors import ConfigurationError, WorkerLost
+from afield.errors import ConfigurationError, NoWorkers, WorkerLost
 from afield.wire.jobs import Job
 
-__all__ = ["cannot_cancel", "environment_lacks", "interchange_ended", "lost", "refuse", "refused_by_worker"]
+__all__ = [
+    "cannot_cancel",
+    "environment_lacks",
+    "interchange_ended",
+    "lost",
+    "no_workers",
+    "refuse",
+    "refused_by_worker",
+]
 
 _GIB = 1 << 30
 
@@ -40,6 +48,14 @@ def refused_by_worker(task_id: str, why: str) -> WorkerLost:
     :param why: with what mends it
     """
     return WorkerLost(f"Task {task_id} could not run: {why}. This is for the owner of the endpoint to mend.")
+
+
+def no_workers(task_id: str, why: str) -> NoWorkers:
+    """There is no block, and none is asked for.
+
+    :param why: for people
+    """
+    return NoWorkers(f"Task {task_id} was not begun: {why}")
 
 
 def environment_lacks(error: BaseException, version: str) -> str:

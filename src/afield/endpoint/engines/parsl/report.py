@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from afield.endpoint.settings.engines import HtexSettings
 
 if TYPE_CHECKING:
     from afield.endpoint.engines.parsl.htex import FedHtex
+    from afield.endpoint.engines.parsl.plant import Plant
 
 __all__ = ["Facts", "report"]
 
@@ -26,15 +28,10 @@ class Facts:
     #: bytes of the largest node that is known; 0: none is
     memory: int = 0
 
-    @staticmethod
-    def local(htex: FedHtex) -> bool:
-        """Whether workers run on this machine."""
-        return type(htex.provider).__name__ == "LocalProvider"
-
 
 def report(
     settings: HtexSettings,
-    htex: FedHtex,
+    plant: Plant,
     facts: Facts,
     crew: Crew,
     *,
@@ -42,6 +39,7 @@ def report(
     running: int,
     submitted: int,
     no_channel: str,
+    trouble: Mapping[str, Any],
 ) -> EngineStatus:
     """The status.
 
@@ -49,9 +47,9 @@ def report(
     :param running: of them, those that have begun
     :param submitted: jobs that there ever were
     :param no_channel: why workers cannot say what they do; empty: they can
+    :param trouble: with blocks, for heartbeats; empty: there is none
     """
-    provider = htex.provider
-    assert provider is not None
+    htex, provider = plant.htex, plant.provider
     pools = list(crew.pools)
     most = htex.max_workers_per_node
     extra: dict[str, Any] = {
@@ -64,6 +62,7 @@ def report(
         "account": _first_of(provider, "account", "allocation", "project"),
         "blocks": facts.blocks,
         "node_info": _node_info(htex, facts.managers),
+        **trouble,
     }
     if no_channel:
         extra["no_control_channel"] = no_channel

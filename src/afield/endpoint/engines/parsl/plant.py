@@ -1,0 +1,112 @@
+"""Parsl's side of an engine: made, started, ended. All of it blocks, and belongs into a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from afield.endpoint.engines.parsl.packing import versions
+from afield.endpoint.settings.engines import HtexSettings
+from afield.errors import ConfigurationError
+from afield.worker.bundle_records import Versions
+from afield.worker.environment import version_of
+
+if TYPE_CHECKING:
+    from parsl.jobs.job_status_poller import JobStatusPoller
+
+    from afield.endpoint.engines.parsl.htex import BlockWatch, FedHtex, Owner
+
+__all__ = ["Plant"]
+
+
+class Plant:
+    """Parsl's executor, the thread that scales, and who keeps that from asking for blocks in vain.
+
+    :param settings: the ``engine`` block
+    :param directory: the user endpoint's
+    :param places: where keys of the block stand: key path -> ``file, line N``
+    :param owner: whose it is
+    :param watch: keeps blocks from being asked for in vain; None: nobody does
+    """
+
+    #: after :meth:`make`
+    htex: FedHtex
+    #: Parsl's provider, of a class that the owner of the endpoint chose
+    provider: Any
+    #: what this endpoint has
+    versions: Versions
+
+    def __init__(
+        self,
+        settings: HtexSettings,
+        directory: Path,
+        places: Mapping[str, str],
+        owner: Owner,
+        watch: BlockWatch | None = None,
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._places = places
+        self._owner = owner
+        self._poller: JobStatusPoller | None = None
+        self._watch = watch
+        self._made = False
+
+    @property
+    def workers_per_node(self) -> int:
+        """As far as the configuration says."""
+        return int(self.htex.workers_per_node)
+
+    def make(self) -> Any:
+        """Load Parsl and make its objects; the provider.
+
+        :raises ConfigurationError: something is wrong with the configuration
+        """
+        from afield.endpoint.engines.parsl import htex
+
+        try:
+            htex.tidy_up(self._directory)
+        except OSError as error:
+            raise ConfigurationError(f"the engine cannot use {error.filename}: {error.strerror}") from error
+        self.htex = htex.make_htex(self._settings, self._directory, self._places, self._owner)
+        self.htex.watch = self._watch
+        self.provider = self.htex.provider
+        if self._watch is not None:
+            self._watch.mark(self.provider)
+        self.versions = versions(htex.VERSION, version_of("afield"))
+        self._start_poller = htex.make_poller(self._settings, self._places, self.htex)
+        self._made = True
+        return self.provider
+
+    def start(self) -> None:
+        """Start Parsl's processes, and ask for the first blocks.
+
+        :raises ConfigurationError: they cannot be started
+        """
+        try:
+            self.htex.start()  # type: ignore[no-untyped-call]
+        except Exception as error:  # Parsl's, of any kind
+            raise ConfigurationError(f"Parsl's executor cannot be started: {error}") from error
+        self._poller = self._start_poller()
+
+    def end(self) -> None:
+        """End the blocks, then what is here."""
+        from afield.endpoint.engines.parsl.htex import forget_keys
+
+        if not self._made:
+            return
+        self._made = False
+        if self._poller is not None:
+            self._poller.close()
+            self._poller = None
+        self.htex.shutdown()
+        forget_keys(self.htex)
+
+    def hopeless(self) -> str | None:
+        """Why a task that waits will not run, for its submitter; None: it may."""
+        return None if self._watch is None else self._watch.hopeless()
+
+    def trouble(self) -> dict[str, Any]:
+        """With blocks, for heartbeats; empty while all is well."""
+        return {} if self._watch is None else self._watch.status()
