@@ -6,6 +6,7 @@ Each import happens when its class is wanted, so that a user endpoint's process 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,19 +18,21 @@ from afield.endpoint.settings import (
     AnyEngineSettings,
     ExecutorSettings,
     HtexSettings,
+    LendingSettings,
     ManagerSettings,
     MpiSettings,
     ProcessPoolSettings,
     ThreadPoolSettings,
 )
 from afield.errors import ConfigurationError
+from afield.ids import parse_id
 
 if TYPE_CHECKING:
     from afield.endpoint.host.directory import EndpointDirectory
     from afield.endpoint.manager.loop import Manager
     from afield.sdk.login.source import Authorizer
 
-__all__ = ["connector", "engine", "manager"]
+__all__ = ["connector", "engine", "lent", "manager"]
 
 
 def engine(settings: AnyEngineSettings, directory: Path, places: Mapping[str, str] | None = None) -> Engine:
@@ -86,6 +89,20 @@ def _names(accelerators: int | Sequence[int | str]) -> list[str]:
     return [str(name) for name in (range(accelerators) if isinstance(accelerators, int) else accelerators)]
 
 
+def lent(engine: Engine, settings: LendingSettings, directory: Path, endpoint_id: str, person: str) -> Engine:
+    """An engine that asks the rules of a machine's owner before each task.
+
+    :param directory: the user endpoint's; what was used is kept beside it, for all user endpoints of the person
+    :param endpoint_id: of the endpoint whose rules they are
+    :param person: the id of whoever submits
+    """
+    from afield.endpoint.engines.lent import LentEngine
+    from afield.endpoint.engines.usage import Usage
+
+    usage = Usage(directory.parent / "usage", f"{parse_id(endpoint_id, 'endpoint')}.{parse_id(person, 'identity')}")
+    return LentEngine(engine, settings, usage, time.time)
+
+
 def connector() -> Connector:
     """What reaches queues whose address begins with ``amqp``."""
     from afield.broker.amqp import AmqpConnector
@@ -120,15 +137,19 @@ async def manager(
     :raises ServiceError: the service cannot be reached, or refused
     :raises ConfigurationError: the template or its schema is wrong, or the token is
     """
+    from afield.endpoint.engines.lending import zone_of
     from afield.endpoint.host import registration
     from afield.endpoint.manager.loop import Manager
     from afield.endpoint.manager.owner import read_environment, read_template
     from afield.endpoint.manager.spawn import COMMAND
+    from afield.endpoint.manager.tenancy import Tenancy
     from afield.sdk.login.source import BearerToken
 
     template = read_template(directory, settings)
     read_environment(directory)  # what is wrong with it is told now, not when somebody submits
-    request = registration.registration(directory, settings, template.text, template.schema)
+    maps = Tenancy.of(directory, settings, "", time.time) is not None  # what is wrong with the mapping, likewise
+    zone_of(settings.lending)
+    request = registration.registration(directory, settings, template.text, template.schema, multi_user=maps)
     service = registration.ServiceAccess(service_url, authorizer or BearerToken(token))
     async with registration.open_transport(service) as transport:
         registered = await registration.register(transport, directory, request, endpoint_id)

@@ -81,6 +81,9 @@ class StartCommand(msgspec.Struct, frozen=True):
     #: ours: where this identity is a guest, the one who let it in: the endpoint's owner, by what they granted. A
     #: published endpoint never sees this key
     shared_by: str | msgspec.UnsetType = msgspec.UNSET
+    #: ours: which of the groups that the endpoint's owner asked about this identity is in. A published endpoint never
+    #: sees this key
+    groups: list[str] | msgspec.UnsetType = msgspec.UNSET
     command: str = START
     args: list[Any] = []
 

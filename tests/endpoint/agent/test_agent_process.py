@@ -52,7 +52,7 @@ def live(tmp_path, parts):
         child.work.add_done_callback(lambda _: service.touch())
         try:
             await service.until(lambda: len(service.reports) > seen or child.work.done())
-            assert not child.work.done(), child.tail()
+            assert not child.work.done(), await child.tail()
             yield child
         finally:
             child.kill()
@@ -371,8 +371,8 @@ async def test_a_setup_that_fails_is_told(parts, tmp_path):
         settings = UserSettings(endpoint_setup="echo the disk is not mounted >&2; exit 3")
         child = Child(Start("uep.test", str(tmp_path), settings, service.credentials), tmp_path / "agent.log")
         assert await child.run(os.environ) == 78
-        assert "the disk is not mounted" in child.tail()
-        assert "endpoint_setup ended with exit status 3" in child.tail()
+        assert "the disk is not mounted" in await child.tail()
+        assert "endpoint_setup ended with exit status 3" in await child.tail()
         assert service.reports == []
 
 

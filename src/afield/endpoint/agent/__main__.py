@@ -137,6 +137,8 @@ def _teardown(commands: str | None) -> None:
 async def _serve(start: Start, pipe: int) -> int:
     directory = Path(start.directory)
     engine = assemble.engine(start.settings.engine, directory, start.places)
+    if start.lending is not None:
+        engine = assemble.lent(engine, start.lending, directory, str(start.facts.get("endpoint_id")), start.person)
     try:
         journal, outbox = Journal(directory / "begun"), Outbox(directory / "outbox")
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from afield.endpoint.settings import UserSettings
+from afield.endpoint.settings import LendingSettings, UserSettings
 from afield.errors import WireError
 from afield.wire.commands import QueueCredentials
 
@@ -33,6 +33,10 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     facts: dict[str, Any] = {}
     #: where the keys of the engine block stand: ``engine.provider.type`` -> ``file, line N``
     places: dict[str, str] = {}
+    #: rules of the machine's owner for each task of this person; None: there are none
+    lending: LendingSettings | None = None
+    #: the id of whoever submits, whose use of the machine counts together
+    person: str = ""
 
 
 class Refresh(msgspec.Struct, frozen=True, tag="refresh"):

@@ -90,13 +90,15 @@ async def open_transport(access: ServiceAccess) -> AsyncIterator[Transport]:
 
 
 def registration(
-    directory: EndpointDirectory, settings: ManagerSettings, template: str, schema: Any
+    directory: EndpointDirectory, settings: ManagerSettings, template: str, schema: Any, *, multi_user: bool = False
 ) -> EndpointRegistration:
     """What an endpoint says of itself (reference: published wire contract section 8.1).
 
     :param template: text of the user template
     :param schema: the JSON schema of its options, or None
+    :param multi_user: it maps identities to accounts of its machine
     """
+    asked = {"afield_groups": list(settings.lending.groups)} if settings.lending.groups else {}
     return EndpointRegistration(
         endpoint_name=directory.name,
         display_name=settings.display_name or directory.name,
@@ -106,7 +108,9 @@ def registration(
             "user_config_template": template,
             "user_config_schema": schema,
             "afield_wire": _WIRE,
+            **asked,
         },
+        multi_user=multi_user,
         public=settings.public,
         allowed_functions=list(settings.allowed_functions) if settings.allowed_functions is not None else None,
         admins=list(settings.admins) or None,

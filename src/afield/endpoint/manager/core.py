@@ -13,6 +13,7 @@ Rules (reference: published wire contract sections 5.6 and 8):
    run here, and whom the owner let in at the service: of a guest the command says who did. However kindly the service
    asks for others, they are refused. Where identities are mapped, each command is, also for one that runs already: who
    has no account any more is refused, and what runs for them, or as an account that is not theirs now, is ended.
+   To whom a machine is lent, the owner's rules apply (:mod:`afield.endpoint.manager.lending`).
 3. One that ends well within the grace period after its last command is started again, once for each command.
 4. One that ends badly just after its start did not start, and whoever submitted is told the end of its log. If a signal
    killed it, which says nothing about how it is configured, it is first tried once more.
@@ -31,6 +32,7 @@ from typing import Final
 from afield.endpoint.manager import commands as do
 from afield.endpoint.manager import events as on
 from afield.endpoint.manager.accounts import Tenant
+from afield.endpoint.manager.lending import Lending
 from afield.endpoint.manager.runaway import Runaways
 from afield.errors import WireError
 from afield.wire.commands import CONTENT_TYPE, MAX_CLOCK_SKEW_S, StartCommand, decode_command
@@ -62,12 +64,19 @@ class ManagerCore:
     :param grace_period_s: how long after a command an ended user endpoint is started again, in seconds
     :param maps: each command is for the account to which its identities are mapped, whoever owns the endpoint
     :param runaways: remembers which user endpoints died soon after their start
+    :param lending: the owner's rules for others; None: there are none
     """
 
     def __init__(
-        self, owners: frozenset[str], grace_period_s: float, *, maps: bool = False, runaways: Runaways | None = None
+        self,
+        owners: frozenset[str],
+        grace_period_s: float,
+        *,
+        maps: bool = False,
+        runaways: Runaways | None = None,
+        lending: Lending | None = None,
     ) -> None:
-        self._maps = maps
+        self._maps, self._lending = maps, lending
         self._runaways = runaways or Runaways()
         self._owners = frozenset(owner.lower() for owner in owners)
         self._grace_period_s = grace_period_s
@@ -164,11 +173,8 @@ class ManagerCore:
                 f"the command to start this user endpoint is {abs(skew):.0f} s {direction} by the endpoint's clock; at "
                 f"most {MAX_CLOCK_SKEW_S} s are accepted. Compare the clocks of endpoint and service, and submit again"
             )
-        identities = {command.globus_effective_identity}
-        identities.update(str(identity.get("sub")) for identity in command.globus_identity_set)
-        if isinstance(command.shared_by, str):
-            identities.add(command.shared_by)
-        if not self._maps and self._owners.isdisjoint(identity.lower() for identity in identities):
+        guest = isinstance(command.shared_by, str) and command.shared_by.lower() in self._owners
+        if not self._maps and not guest and not self.is_owners(command):
             return (
                 f"ignoring start request for untrusted identity {command.globus_username} "
                 f"({command.globus_effective_identity}): tasks would run as the user who started this endpoint, and "
@@ -176,8 +182,21 @@ class ManagerCore:
             )
         return None
 
+    def is_owners(self, command: StartCommand) -> bool:
+        """Whether the endpoint's owner is behind a command: the machine is theirs, and not lent to them.
+
+        Where identities are mapped, it is nobody's.
+        """
+        identities = {command.globus_effective_identity.lower()}
+        identities.update(str(identity.get("sub")).lower() for identity in command.globus_identity_set)
+        return not self._maps and not self._owners.isdisjoint(identities)
+
     def _start_or_refresh(self, command: StartCommand, now: float, tenant: Tenant | None = None) -> list[do.Command]:
         name = command.kwargs.name
+        if self._lending is not None and not self.is_owners(command):
+            why = self._lending.refusal(command, now)
+            if why is not None:
+                return [do.Tell(f"{name}: {why}"), do.ReportFailure(command.kwargs.amqp_creds, why)]
         child = self._children.get(name)
         if child is None:
             refusal = self._runaways.refusal(name, now)

@@ -7,6 +7,7 @@ account's rights, not with root's. So everything that is needed is one record th
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from struct import Struct
 from typing import Any, Final
@@ -14,9 +15,11 @@ from typing import Any, Final
 import msgspec
 
 from afield.endpoint.host.directory import EndpointDirectory
+from afield.endpoint.manager.lending import engine_refusal
 from afield.endpoint.manager.owner import read_template
 from afield.endpoint.manager.template import Rendered, Template, render
 from afield.endpoint.settings import ManagerSettings, UserSettings
+from afield.errors import ConfigurationError
 from afield.wire.commands import StartCommand
 
 __all__ = ["Errand", "Seated", "errand_for", "framed", "rendered", "under"]
@@ -99,8 +102,14 @@ def rendered(errand: Errand, local: dict[str, Any]) -> Rendered:
     )
 
 
-def under(settings: UserSettings, manager: ManagerSettings) -> UserSettings:
-    """A user endpoint's settings with what the manager's file decides over them."""
+def under(settings: UserSettings, manager: ManagerSettings, *, lent: bool) -> UserSettings:
+    """A user endpoint's settings with what the manager's file decides over them.
+
+    :param lent: it is for somebody to whom the machine is lent
+    :raises ConfigurationError: they ask for more than is lent
+    """
+    if lent and (why := engine_refusal(manager.lending, settings.engine, os.cpu_count() or 1)) is not None:
+        raise ConfigurationError(why)
     if manager.allowed_functions is not None:
         settings = msgspec.structs.replace(settings, allowed_functions=manager.allowed_functions)
     if manager.debug:

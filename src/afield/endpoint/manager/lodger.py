@@ -20,7 +20,7 @@ import msgspec
 from afield.endpoint.agent.orders import HEADER, Start, encode_order
 from afield.endpoint.manager.accounts import Account
 from afield.endpoint.manager.errand import Errand, Seated, framed
-from afield.endpoint.manager.spawn import TAIL_MOST, Child, last_words
+from afield.endpoint.manager.spawn import TAIL_MOST, UserProcess, last_words
 from afield.endpoint.settings import PamSettings, UserLimits
 from afield.errors import ConfigurationError
 
@@ -69,7 +69,7 @@ class Become(msgspec.Struct, frozen=True):
         )
 
 
-class Lodger(Child):
+class Lodger(UserProcess):
     """A user endpoint's process, of an account.
 
     :param become: whose it is, and what it finds
@@ -85,7 +85,7 @@ class Lodger(Child):
         self._words = b""
 
     async def run(self, environment: Mapping[str, str], command: Sequence[str]) -> int:
-        """As :meth:`Child.run`.
+        """As :meth:`UserProcess.run`.
 
         :param environment: not used: what the account finds is told at its making
         :param command: of which only the Python is used
@@ -152,7 +152,7 @@ class Lodger(Child):
         asyncio.get_running_loop().call_later(_CLOSE_S, super().kill)
 
     async def tail(self) -> str:
-        """As :meth:`Child.tail`, read by a process of the account: the file is theirs, and may be a link."""
+        """As :meth:`UserProcess.tail`, read by a process of the account: the file is theirs, and may be a link."""
         if self._seated is None:
             return self._first_words()
         order = self._order((*_SEAT, "tail", self._errand.name, str(self._seated.log_from)), pam=False)

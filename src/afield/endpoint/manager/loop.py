@@ -23,9 +23,10 @@ from afield.endpoint.manager import events as on
 from afield.endpoint.manager.accounts import Tenant
 from afield.endpoint.manager.core import KILL_AFTER_S, ManagerCore
 from afield.endpoint.manager.errand import errand_for, rendered, under
+from afield.endpoint.manager.lending import Lending, rules_for_tasks
 from afield.endpoint.manager.owner import below, user_environment
 from afield.endpoint.manager.runaway import Runaways
-from afield.endpoint.manager.spawn import COMMAND, Child, OwnChild
+from afield.endpoint.manager.spawn import COMMAND, Child, UserProcess
 from afield.endpoint.manager.tenancy import NoAccount, Tenancy
 from afield.endpoint.settings import ManagerSettings
 from afield.errors import BrokerError, BrokerRefused, BrokerUnreachable, ComputeError, ConfigurationError
@@ -78,9 +79,10 @@ class Manager:
             registered.owners,
             settings.mu_child_ep_grace_period_s,
             maps=self._tenancy is not None,
+            lending=Lending(settings.lending),
             runaways=runaways,
         )
-        self._children: dict[str, Child] = {}
+        self._children: dict[str, UserProcess] = {}
         self._connection: Connection | None = None
         self._consumer: Consumer | None = None
         self._events: deque[on.Event] = deque()
@@ -253,11 +255,11 @@ class Manager:
 
     def _spawn(self, command: do.Spawn) -> None:
         name = command.command.kwargs.name
-        child: Child
+        child: UserProcess
         try:
             if command.tenant is None or self._tenancy is None:
                 start, environment = self._prepared(command.command)
-                child = OwnChild(start, self._log_of(name))
+                child = Child(start, self._log_of(name))
             else:
                 child, environment = self._tenancy.lodger(command.command, command.tenant), {}
         except Exception as error:  # noqa: BLE001 - whatever it is, what does not run must not pass for running
@@ -266,7 +268,9 @@ class Manager:
             self._children[name] = child  # from now on it can be told things
             self._work(self._run_child(name, child, environment, command.tenant))
 
-    async def _run_child(self, name: str, child: Child, environment: Mapping[str, str], tenant: Tenant | None) -> None:
+    async def _run_child(
+        self, name: str, child: UserProcess, environment: Mapping[str, str], tenant: Tenant | None
+    ) -> None:
         """One user endpoint, from its start to its end."""
         event: on.Event
         try:
@@ -289,12 +293,15 @@ class Manager:
         made = rendered(errand_for(self._directory, self._settings, command), local_identity())
         for warning in made.warnings:
             logger.warning("%s: %s", options.name, warning)
-        settings = under(made.settings, self._settings)
+        lent = not self._core.is_owners(command)
+        settings = under(made.settings, self._settings, lent=lent)
         place = self._directory.child(options.name)
         place.mkdir(mode=0o700, exist_ok=True)
         own = with_port_everywhere(options.amqp_creds, self._settings.amqp_port)
         told = {**facts(), "endpoint_id": self.endpoint_id}
-        start = Start(options.name, str(place), settings, own, told, dict(made.places))
+        rules = rules_for_tasks(self._settings.lending) if lent else None
+        person = command.globus_effective_identity
+        start = Start(options.name, str(place), settings, own, told, dict(made.places), rules, person)
         return start, user_environment(self._directory)
 
     def _log_of(self, name: str) -> Path:

@@ -13,7 +13,7 @@ from typing import Final
 
 from afield.endpoint.agent.orders import Order, Start, Stop, encode_order
 
-__all__ = ["COMMAND", "TAIL_MOST", "Child", "OwnChild", "last_words", "open_log", "read_tail"]
+__all__ = ["COMMAND", "TAIL_MOST", "Child", "UserProcess", "last_words", "open_log", "read_tail"]
 
 #: How a user endpoint is started.
 COMMAND: Final = (sys.executable, "-m", "afield.endpoint.agent")
@@ -23,7 +23,7 @@ _LOG_MOST: Final = 10 * 1024 * 1024
 TAIL_MOST: Final = 2000
 
 
-class Child:
+class UserProcess:
     """A user endpoint's process. What is said to it before it has started is said when it has.
 
     :param name: of the user endpoint
@@ -83,7 +83,7 @@ class Child:
             self._process.stdin.write(frame)
 
 
-class OwnChild(Child):
+class Child(UserProcess):
     """A user endpoint's process that runs as the manager does.
 
     :param start: what it is told first
@@ -95,7 +95,7 @@ class OwnChild(Child):
         self._directory, self._log, self._log_from = start.directory, log, 0
 
     async def run(self, environment: Mapping[str, str], command: Sequence[str] = COMMAND) -> int:
-        """As :meth:`Child.run`."""
+        """As :meth:`UserProcess.run`."""
         log, self._log_from = open_log(self._log)
         with _closing(log):
             self._process = await asyncio.create_subprocess_exec(
@@ -124,7 +124,7 @@ class OwnChild(Child):
                 self._process.stdin.close()
 
     async def tail(self) -> str:
-        """As :meth:`Child.tail`."""
+        """As :meth:`UserProcess.tail`."""
         return read_tail(self._log, self._log_from)
 
 

@@ -19,6 +19,7 @@ from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.manager import accounts
 from afield.endpoint.manager.accounts import Account, Tenant, environment_of
 from afield.endpoint.manager.errand import Seated, errand_for, under
+from afield.endpoint.manager.lending import rules_for_tasks
 from afield.endpoint.manager.lodger import Become, Lodger
 from afield.endpoint.manager.mapping import IdentityMapper, refuse_foreign_file
 from afield.endpoint.manager.owner import below, read_environment
@@ -155,7 +156,7 @@ class Tenancy:
             return Start(
                 name=errand.name,
                 directory=seated.directory,
-                settings=under(seated.settings, self._settings),
+                settings=under(seated.settings, self._settings, lent=True),
                 credentials=with_port_everywhere(command.kwargs.amqp_creds, self._settings.amqp_port),
                 facts={
                     **seated.facts,
@@ -164,6 +165,8 @@ class Tenancy:
                     "globus_matched_identity": tenant.identity,
                 },
                 places=seated.places,
+                lending=rules_for_tasks(self._settings.lending),
+                person=command.globus_effective_identity,
             )
 
         environment = environment_of(tenant.account, read_environment(self._directory))

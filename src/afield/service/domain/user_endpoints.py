@@ -22,7 +22,16 @@ from afield.service.domain.refusals import Refusal
 from afield.wire import v2
 from afield.wire.commands import QueueCredentials, StartCommand, StartOptions, user_endpoint_name
 
-__all__ = ["RESERVED", "check_options", "endpoint_wire", "host_of", "identity_set", "start_command", "user_endpoint_id"]
+__all__ = [
+    "RESERVED",
+    "check_options",
+    "endpoint_wire",
+    "groups_of",
+    "host_of",
+    "identity_set",
+    "start_command",
+    "user_endpoint_id",
+]
 
 #: Names in a template that the core endpoint fills itself (reference: wire contract section 5.6).
 RESERVED: Final = frozenset({"parent_config", "user_runtime", "mapped_identity", "_GC"})
@@ -80,12 +89,28 @@ def host_of(endpoint: EndpointRecord, caller: Caller) -> str | None:
     return endpoint.owner_id
 
 
+def groups_of(endpoint: EndpointRecord, caller: Caller) -> list[str] | None:
+    """Which groups somebody is in, of those that the endpoint asked about when it registered; None: it asked of none.
+
+    It hears of no others: who meets with whom elsewhere is none of a machine owner's business.
+    """
+    asked = endpoint.metadata.get("afield_groups")
+    if not isinstance(asked, list) or not asked:
+        return None
+    return sorted(caller.teams.intersection(str(group).lower() for group in asked))
+
+
 def start_command(
-    caller: Caller, user_endpoint: UserEndpointRecord, credentials: QueueCredentials, host: str | None = None
+    caller: Caller,
+    user_endpoint: UserEndpointRecord,
+    credentials: QueueCredentials,
+    host: str | None = None,
+    groups: list[str] | None = None,
 ) -> StartCommand:
     """What the core endpoint is told, to start this user endpoint or to refresh its credentials.
 
     :param host: as :func:`host_of` says
+    :param groups: as :func:`groups_of` says
     """
     return StartCommand(
         kwargs=StartOptions(
@@ -98,4 +123,5 @@ def start_command(
         globus_effective_identity=caller.id,
         globus_identity_set=identity_set(caller),
         shared_by=UNSET if host is None else host,
+        groups=UNSET if groups is None else groups,
     )

@@ -22,7 +22,7 @@ from afield.service.domain.names import UserLogin
 from afield.service.domain.queue_infos import user_queues
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.domain.starting import Starts
-from afield.service.domain.user_endpoints import endpoint_wire, host_of, start_command, user_endpoint_id
+from afield.service.domain.user_endpoints import endpoint_wire, groups_of, host_of, start_command, user_endpoint_id
 from afield.service.store.base import Store
 from afield.service.together.base import News, Together
 from afield.service.together.single import Single
@@ -137,7 +137,8 @@ class StartUserEndpoint:
         url = await self._logins.admit(UserLogin(user_endpoint.id, user_endpoint.generation))
         credentials = user_queues(user_endpoint.id, url, wire)
         self._sent[endpoint.id] = self._clock.now()
-        command = start_command(caller, user_endpoint, credentials, host_of(endpoint, caller))
+        host, groups = host_of(endpoint, caller), groups_of(endpoint, caller)
+        command = start_command(caller, user_endpoint, credentials, host, groups)
         await self._queues.send_command(endpoint.id, command)
 
     async def forget_stale(self) -> None:
