@@ -131,6 +131,8 @@ def test_every_module_imports_alone_and_quietly(half: int) -> None:
 )
 def test_a_floor_loads_nothing_it_does_not_need(module: str, heavy: set[str]) -> None:
     floor = [name for name in MODULES if name == module or (module != "afield" and name.startswith(f"{module}."))]
+    # Parsl is chosen by an owner, and loads what it finds.
+    floor = [name for name in floor if not name.startswith("afield.endpoint.engines.parsl")]
     code = (
         f"import importlib, sys\nfor name in {floor!r}: importlib.import_module(name)\nprint(*sys.modules, sep=chr(10))"
     )
