@@ -44,6 +44,15 @@ def main() -> int:
         return service.show(
             console, tasks=options.tasks or 20_000, repetitions=options.repetitions or (1 if options.quick else 3)
         )
+    if options.htex:
+        from benchmarks import htex
+
+        return htex.show(
+            console,
+            tasks=options.tasks or (2000 if options.quick else 10_000),
+            calls=options.calls or (30 if options.quick else 100),
+            repetitions=options.repetitions or (1 if options.quick else 3),
+        )
     return _compare(console, [known[name] for name in options.peers or known], options)
 
 
@@ -91,6 +100,9 @@ def _parser(names: list[str]) -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", type=int, help=what)
     parser.add_argument("--install", nargs="+", choices=names, metavar="NAME", help="make these systems' environments")
     parser.add_argument("--breakdown", action="store_true", help="instead: where the time of one of our tasks goes")
+    parser.add_argument(
+        "--htex", action="store_true", help="instead: the engine on Parsl, ours and the published one, fed directly"
+    )
     parser.add_argument(
         "--light", action="store_true", help="instead: what the client alone costs to install and import"
     )
