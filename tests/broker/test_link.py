@@ -131,6 +131,29 @@ async def test_pauses_between_tries(broker: MemoryBroker) -> None:
     assert len(watched.downs) == 6
 
 
+async def test_a_week_without_a_broker(broker: MemoryBroker) -> None:
+    week_s = 7 * 86_400
+    watched = Watched(broker)
+    watched.link._chance = lambda: 0.25
+
+    async def sleep(seconds: float) -> None:
+        watched.pauses.taken.append(seconds)
+        watched.now += seconds
+        if watched.now > week_s:
+            broker.come_up()
+        await asyncio.sleep(0)
+
+    watched.link._sleep = sleep
+    broker.go_down()
+    async with watched.link as link:
+        await link.up()
+    taken = watched.pauses.taken
+    assert sum(taken) >= week_s
+    assert max(taken) == 8.75, "however long it takes, it is back within ten seconds of the broker"
+    assert min(taken[10:]) == 8.75, "and asks no more often than that"
+    assert watched.ups == 1
+
+
 async def test_a_good_connection_is_forgiven(broker: MemoryBroker) -> None:
     watched = Watched(broker, Backoff(stable_s=60.0))
     async with watched.link as link:

@@ -49,7 +49,7 @@ def test_a_login_that_has_ended_is_told_when_an_endpoint_starts(site, machine):
     laptop.run("endpoint", "configure", "mine")
     site.call(site.store.people.delete_tokens(identity_id=site.ada.id))
     site.clock.advance(10)
-    said = laptop.run("endpoint", "start", "mine", code=1)
+    said = laptop.run("endpoint", "start", "mine", code=77)
     assert "has expired or was revoked" in said
     assert f"afield login --service {site.url}" in said
     assert "Traceback" not in said

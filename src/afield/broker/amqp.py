@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -21,7 +22,9 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 
 from afield.broker.amqp_channels import AmqpConsumer, Publisher, refusal
+from afield.broker.amqp_tunnel import Tunnelled, proxy_from_environment
 from afield.broker.base import NotSent, OnDelivery, Publication
+from afield.broker.tls import CA_FILE, own_context
 from afield.errors import BrokerRefused, BrokerUnreachable
 
 __all__ = ["AmqpConnection", "AmqpConnector", "redact"]
@@ -48,8 +51,9 @@ def redact(url: str) -> str:
 class AmqpConnector:
     """A :class:`~afield.broker.base.Connector` for ``amqp://`` and ``amqps://``.
 
-    ``amqps`` verifies the broker with the system's certificates; ``SSL_CERT_FILE`` names others. What pika reads in the
-    query of a URL (``heartbeat``, ``ssl_options``, …) works here too.
+    ``amqps`` verifies the broker as :mod:`afield.broker.tls` says. What pika reads in the query of a URL
+    (``heartbeat``, ``ssl_options``, …) works here too. ``AFIELD_AMQP_PROXY`` names an HTTP proxy to go through, see
+    :mod:`afield.broker.amqp_tunnel`; without it, the way is direct.
 
     :param farewell_s: how long a broker may take to agree when a connection is closed, in seconds
     """
@@ -62,6 +66,7 @@ class AmqpConnector:
 
         :raises BrokerUnreachable: nobody listens, or it hung up
         :raises BrokerRefused: the login is wrong, or the URL is none
+        :raises ConfigurationError: the proxy or the certificates that the environment names cannot be used
         """
         loop = asyncio.get_running_loop()
         try:
@@ -70,6 +75,12 @@ class AmqpConnector:
             parameters = pika.URLParameters(url)
         except (ValueError, TypeError, SyntaxError) as error:
             raise BrokerRefused(f"{redact(url)} is not the URL of a broker: {error}") from error
+        if parameters.ssl_options is not None and "ssl_options" not in urlsplit(url).query:
+            context = own_context()
+            if context is not None:
+                parameters.ssl_options = pika.SSLOptions(context, parameters.host)
+        proxy = proxy_from_environment()
+        services = loop if proxy is None else Tunnelled(loop, proxy, parameters.host, parameters.port)
         opened: asyncio.Future[None] = loop.create_future()
 
         def on_open(fresh: AsyncioConnection) -> None:
@@ -82,7 +93,7 @@ class AmqpConnector:
             if not opened.done():
                 opened.set_exception(_cannot_connect(redact(url), error))
 
-        raw = AsyncioConnection(parameters, on_open, on_error, custom_ioloop=loop)
+        raw = AsyncioConnection(parameters, on_open, on_error, custom_ioloop=services)
         connection = AmqpConnection(redact(url), raw, loop, self._farewell_s)
         try:
             await opened
@@ -111,7 +122,12 @@ def _cannot_connect(url: str, error: object) -> Exception:
     for cause in _causes(error):
         if isinstance(cause, exceptions.AuthenticationError) or _says_refused(cause):
             return BrokerRefused(f"the broker at {url} refused the login: wrong user name or password, or revoked")
-    return BrokerUnreachable(f"no connection to the broker at {url}: {_text(error)}")
+    text = f"no connection to the broker at {url}: {_text(error)}"
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
+        text += (
+            f". If your institution signs its own certificates, name the file with its root: {CA_FILE}=/path/to/ca.pem"
+        )
+    return BrokerUnreachable(text)
 
 
 def _says_refused(error: object) -> bool:
@@ -123,20 +139,22 @@ def _says_refused(error: object) -> bool:
 
 def _causes(error: object) -> Iterator[object]:
     """What pika has wrapped, innermost last: a host may have several addresses, each of which failed in its way."""
-    for inner in (*getattr(error, "exceptions", ()), getattr(error, "exception", None)):
-        if inner is not None:
-            yield from _causes(inner)
+    for inner in _wrapped(error):
+        yield from _causes(inner)
     yield error
+
+
+def _wrapped(error: object) -> list[BaseException]:
+    """What pika has wrapped in an error, in one of its three ways."""
+    within = (*getattr(error, "exceptions", ()), getattr(error, "exception", None), *getattr(error, "args", ()))
+    return [inner for inner in within if isinstance(inner, BaseException)]
 
 
 def _text(error: object) -> str:
     """What pika's error says, without its wrappings."""
-    inner = getattr(error, "exceptions", None)
+    inner = _wrapped(error)
     if inner:
         return _text(inner[-1])
-    inner = getattr(error, "exception", None)
-    if inner is not None:
-        return _text(inner)
     return str(error) or type(error).__name__
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from afield.endpoint.host.credentials import one_url, publication, with_port, with_port_everywhere
 from afield.endpoint.host.daemon import start_detached
-from afield.endpoint.host.directory import EndpointDirectory, Identity, all_endpoints, endpoint_directory
-from afield.endpoint.host.lock import RunLock, holder
+from afield.endpoint.host.directory import EndpointDirectory, Identity, all_endpoints, endpoint_directory, find_endpoint
 from afield.endpoint.host.report import facts, local_identity
 from afield.errors import ComputeError, ConfigurationError, VersionMismatch
 
@@ -45,43 +44,24 @@ def test_an_identity_is_kept_whole(tmp_path):
             directory.identity()
 
 
+def test_an_endpoint_is_found_by_its_name_or_id(tmp_path):
+    for name, one in (("mine", ID), ("other", ID.replace("0c", "0d"))):
+        directory = endpoint_directory(name, tmp_path)
+        directory.path.mkdir(parents=True)
+        directory.config.touch()
+        directory.keep_identity(Identity(one))
+    assert find_endpoint("other", tmp_path).name == "other"
+    assert find_endpoint(ID, tmp_path).name == "mine"
+    assert find_endpoint(ID.upper(), tmp_path).name == "mine"
+    assert find_endpoint("new", tmp_path).path == tmp_path / "endpoints" / "new"
+    with pytest.raises(ConfigurationError, match=r"has the id 0192d3a0.*afield endpoint list"):
+        find_endpoint(ID.replace("0c", "0e"), tmp_path)
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".x", "uep .x"])
 def test_a_service_cannot_name_a_directory_elsewhere(tmp_path, name):
     with pytest.raises(ConfigurationError, match="cannot be a directory's name"):
         EndpointDirectory("mine", tmp_path).child(name)
-
-
-def test_a_lock_is_for_one(tmp_path):
-    path = tmp_path / "lock"
-    assert holder(path) is None
-    with RunLock(path, "the endpoint mine"):
-        found = holder(path)
-        assert (found.pid, found.hostname, found.here) == (os.getpid(), os.uname().nodename, True)
-        with pytest.raises(ConfigurationError, match=f"the endpoint mine is running already, as process {os.getpid()}"):
-            RunLock(path, "the endpoint mine").__enter__()
-    assert holder(path) is None
-    with RunLock(path, "the endpoint mine"):
-        pass
-
-
-def test_a_lock_ends_with_its_process(tmp_path):
-    code = (
-        "import sys, pathlib; from afield.endpoint.host.lock import RunLock\n"
-        "with RunLock(pathlib.Path(sys.argv[1]), 'x'): print('has it', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout.readline() == b"has it\n"
-        assert holder(tmp_path / "lock").pid == process.pid
-        process.kill()
-        process.wait()
-    assert holder(tmp_path / "lock") is None
-
-
-def test_a_lock_that_cannot_be_made_is_told(tmp_path):
-    with pytest.raises(ConfigurationError, match="cannot be opened: No such file"):
-        RunLock(tmp_path / "nowhere" / "lock", "x").__enter__()
 
 
 def test_a_detached_process_says_when_it_is_ready(tmp_path):

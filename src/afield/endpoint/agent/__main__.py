@@ -20,6 +20,9 @@ from afield.endpoint.agent.journal import Journal
 from afield.endpoint.agent.loop import Agent
 from afield.endpoint.agent.orders import HEADER, Start, decode_order
 from afield.endpoint.agent.outbox import Outbox
+from afield.endpoint.host.remembered import LastErrors
+from afield.endpoint.host.status import STATUS_FILE
+from afield.endpoint.host.status_file import AgentFile
 from afield.errors import ComputeError, ConfigurationError
 from afield.worker import trees
 
@@ -150,9 +153,15 @@ async def _serve(start: Start, pipe: int) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop, f"it got {number.name}", _SIGNAL_GRACE_S)
+    errors = LastErrors()
+    logging.getLogger("afield").addHandler(errors)
+    status = AgentFile(directory / STATUS_FILE, agent.state, errors)
+    agent.changed = errors.changed = status.changed
     try:
         return await agent.run()
     finally:
+        agent.changed = errors.changed = lambda: None
+        status.write()
         orders.cancel()
         await asyncio.gather(orders, return_exceptions=True)
 

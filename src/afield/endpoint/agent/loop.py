@@ -114,6 +114,8 @@ class Agent:
         self._sync_due = False
         self._over: asyncio.Future[int] | None = None
         self._fault: ConfigurationError | None = None
+        #: called after each turn in which something happened, for whoever shows how it is
+        self.changed: Callable[[], None] = lambda: None
         self._hands = self._performers()
 
     async def run(self) -> int:
@@ -164,6 +166,7 @@ class Agent:
             self._fail(error)
         finally:
             self._feeding = False
+        self.changed()
 
     def _performers(self) -> dict[type, Callable[[Any], None]]:
         """What performs each kind of command."""
@@ -296,17 +299,19 @@ class Agent:
             logger.info("the goodbye could not be sent: %s", error)
         self.feed(on.GoodbyeSaid())
 
-    def _report(self, *, active: bool) -> Report:
-        core = self._core
-        state = heartbeat.state(
+    def state(self, *, active: bool = True) -> dict[str, Any]:
+        """What it says of itself in its heartbeats."""
+        return heartbeat.state(
             self._start,
             self._engine.status(),
-            waiting=core.waiting,
-            unfinished=core.unfinished,
+            waiting=self._core.waiting,
+            unfinished=self._core.unfinished,
             started_at=self._started_at,
             active=active,
         )
-        return Report(self._id, state)
+
+    def _report(self, *, active: bool) -> Report:
+        return Report(self._id, self.state(active=active))
 
     async def _stop_engine(self) -> None:
         await self._engine.stop(0.0)

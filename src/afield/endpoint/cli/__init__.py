@@ -11,9 +11,13 @@ import typer
 
 from afield.endpoint.cli.configure import configure
 from afield.endpoint.cli.delete import delete
+from afield.endpoint.cli.exits import EndpointCommands
 from afield.endpoint.cli.listing import list_
+from afield.endpoint.cli.logs import logs
+from afield.endpoint.cli.python import python_exec, version
 from afield.endpoint.cli.render import render
 from afield.endpoint.cli.start import restart, start
+from afield.endpoint.cli.status import status
 from afield.endpoint.cli.stop import stop
 from afield.endpoint.cli.unlock import unlock
 
@@ -26,15 +30,23 @@ _HELP: Final = """Offer this machine to run tasks.
   afield endpoint start mine         run it, until Ctrl-C
   afield endpoint start mine --detach
   afield endpoint list               which there are, and which run
+  afield endpoint status mine        how it is
+  afield endpoint logs mine -f       what it writes
+  afield endpoint doctor mine        what is wrong, and what to do about it
   afield endpoint stop mine
 """
 
-app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False)
+app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, cls=EndpointCommands)
 app.command()(configure)
 app.command()(start)
 app.command()(stop)
 app.command()(unlock)
 app.command()(restart)
 app.command("list")(list_)
+app.command()(status)
+app.command()(logs)
 app.command()(delete)
 app.command()(render)
+_FOREIGN: Final = {"ignore_unknown_options": True, "allow_interspersed_args": False}  # options are the module's
+app.command("python-exec", context_settings=_FOREIGN)(python_exec)
+app.command()(version)

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from afield.endpoint.cli.names import Name
+from afield.endpoint.cli.names import NewName
 
 __all__ = ["configure"]
 
 
 def configure(
-    name: Name = "default",
+    name: NewName = "default",
     display_name: Annotated[
         str | None, typer.Option(help="How people see it, if that should not be its name.", metavar="TEXT")
     ] = None,

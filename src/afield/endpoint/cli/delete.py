@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from afield.endpoint.cli.names import Name
+from afield.endpoint.cli.names import Name, existing
 from afield.endpoint.cli.stop import stop_running
 from afield.errors import ComputeError, ServiceError
 
@@ -31,12 +31,10 @@ def delete(
       afield endpoint delete mine
       afield endpoint delete mine --yes --force
     """
-    from afield.endpoint.host.directory import endpoint_directory
     from afield.endpoint.host.lock import holder
 
-    directory = endpoint_directory(name)
-    if not directory.path.is_dir():
-        raise ComputeError(f"there is no endpoint {name}: `afield endpoint list` shows which there are")
+    directory = existing(name)
+    name = directory.name
     running = holder(directory.lock)
     if running is not None and not force:
         raise ComputeError(

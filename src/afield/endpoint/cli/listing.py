@@ -3,63 +3,62 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from afield.errors import ConfigurationError
+from afield.endpoint.cli.names import AsJson
 
 if TYPE_CHECKING:
-    from afield.endpoint.host.directory import EndpointDirectory
+    from afield.endpoint.cli.picture import Picture
 
 __all__ = ["list_"]
 
 
-def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for programs.")] = False,
-) -> None:
-    """Show the endpoints of this user on this machine.
+def list_(as_json: AsJson = False) -> None:
+    """Show the endpoints of this user, by what is on this machine's disk.
+
+    The state is one of: never started, stopped, starting, running, disconnected (it runs, and does not reach the
+    service), running on HOST (which shares this home directory), broken.
 
     \b
     Examples:
       afield endpoint list
       afield endpoint list --json
     """
+    from afield.endpoint.cli.picture import picture
     from afield.endpoint.host.directory import all_endpoints
     from afield.sdk.login.known import user_dir
 
-    rows = [_row(directory) for directory in all_endpoints()]
+    rows = [picture(directory, measure=False) for directory in all_endpoints()]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json.dumps([_row(one) for one in rows], indent=2))
         return
     if not rows:
         typer.echo(f"There is no endpoint in {user_dir() / 'endpoints'}. Make one: afield endpoint configure mine")
         return
-    _print(rows)
+    _print([("NAME", "ID", "STATE"), *((one.name, one.id or "-", _state(one)) for one in rows)])
 
 
-def _row(directory: EndpointDirectory) -> dict[str, object]:
-    from afield.endpoint.host.lock import holder
-
-    running = holder(directory.lock)
-    try:
-        identity = directory.identity()
-        state = "stopped" if identity else "never started"
-    except ConfigurationError as error:  # the others are there to be seen nevertheless
-        identity, state = None, f"broken: {error}"
-    if running is not None:
-        state = "running" if running.here else f"running on {running.hostname}"
+def _row(one: Picture) -> dict[str, object]:
     return {
-        "name": directory.name,
-        "id": identity.endpoint_id if identity else None,
-        "state": state,
-        "pid": running.pid if running and running.here else None,
-        "directory": str(directory.path),
+        "name": one.name,
+        "id": one.id,
+        "state": one.state,
+        "why": one.why,
+        "pid": one.pid,
+        "hostname": one.hostname,
+        "started_at": one.started_at,
+        "user_endpoints": len(one.user_endpoints),
+        "directory": one.directory,
     }
 
 
-def _print(rows: list[dict[str, object]]) -> None:
-    shown = [("NAME", "ID", "STATE"), *((str(row["name"]), str(row["id"] or "-"), str(row["state"])) for row in rows)]
+def _state(one: Picture) -> str:
+    return f"{one.state}: {one.why}" if one.why else one.state
+
+
+def _print(shown: list[tuple[str, str, str]]) -> None:
     widths = [max(len(line[column]) for line in shown) for column in range(3)]
     for line in shown:
         typer.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from afield.endpoint.cli.names import Name
+from afield.endpoint.cli.names import Name, existing
 from afield.errors import ConfigurationError
 
 __all__ = ["render"]
@@ -28,12 +28,11 @@ def render(
     import msgspec
     import yaml
 
-    from afield.endpoint.host.directory import endpoint_directory
     from afield.endpoint.host.report import local_identity
     from afield.endpoint.manager.owner import read_settings, read_template
     from afield.endpoint.manager.template import render as render_template
 
-    directory = endpoint_directory(name)
+    directory = existing(name)
     settings, warnings = read_settings(directory)
     rendered = render_template(
         read_template(directory, settings),

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from afield.endpoint.cli.names import Name
+from afield.endpoint.cli.names import Name, existing
 from afield.endpoint.cli.stop import stop_running
+from afield.errors import ComputeError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from afield.endpoint.host.directory import EndpointDirectory
+    from afield.endpoint.host.lock import RunLock
     from afield.endpoint.host.registration import ServiceAccess
+    from afield.endpoint.manager.loop import Manager
     from afield.endpoint.settings import ManagerSettings
 
 __all__ = ["restart", "start"]
@@ -26,7 +32,11 @@ EndpointUuid = Annotated[
 def start(name: Name = "default", detach: Detach = False, endpoint_uuid: EndpointUuid = None) -> None:
     """Run an endpoint, until Ctrl-C.
 
-    It registers with the service, and starts a user endpoint whenever somebody submits to it.
+    It registers with the service, and starts a user endpoint whenever somebody submits to it. On a terminal, the last
+    line says how it is; endpoint.log keeps all that is said.
+
+    Exit status (as in sysexits.h): 69 the service keeps it out, 73 it runs already, 75 nobody answers, 77 the token is
+    not taken, 78 a file is wrong.
 
     \b
     Examples:
@@ -34,10 +44,9 @@ def start(name: Name = "default", detach: Detach = False, endpoint_uuid: Endpoin
       afield endpoint start mine --detach
       AFIELD_SERVICE_URL=https://afield.example.org AFIELD_TOKEN=... afield endpoint start mine
     """
-    from afield.endpoint.host.directory import endpoint_directory
     from afield.endpoint.manager.owner import read_settings
 
-    directory = endpoint_directory(name)
+    directory = existing(name)
     settings, warnings = read_settings(directory)
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
@@ -55,10 +64,9 @@ def restart(name: Name = "default", detach: Detach = False, endpoint_uuid: Endpo
     Example:
       afield endpoint restart mine --detach
     """
-    from afield.endpoint.host.directory import endpoint_directory
     from afield.endpoint.manager.owner import read_environment, read_settings, read_template
 
-    directory = endpoint_directory(name)
+    directory = existing(name)
     settings, _ = read_settings(directory)  # what runs is not stopped for files with which it could not start again
     read_template(directory, settings)
     read_environment(directory)
@@ -82,30 +90,53 @@ def _detach(directory: EndpointDirectory, endpoint_uuid: str | None) -> None:
     if said is None:
         typer.echo(f"warning: it is not ready yet and goes on trying; {directory.log} says why", err=True)
         said = f"Started: endpoint {directory.name}"
-    typer.echo(f"{said} (process {pid})\nStop it with: afield endpoint stop {directory.name}")
+    typer.echo(
+        f"{said} (process {pid})\nSee how it does with: afield endpoint status {directory.name}\n"
+        f"Stop it with: afield endpoint stop {directory.name}"
+    )
 
 
 def _run(directory: EndpointDirectory, settings: ManagerSettings, endpoint_uuid: str | None) -> None:
     import asyncio
-    import logging
 
+    from afield.broker.amqp_tunnel import proxy_from_environment
     from afield.endpoint.host.lock import RunLock
     from afield.endpoint.host.registration import find_service
 
-    logging.basicConfig(
-        level=logging.DEBUG if settings.debug else logging.INFO,
-        format="%(asctime)s %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stderr,
-    )
-    with RunLock(directory.lock, f"the endpoint {directory.name}"):
+    live = _log(directory, debug=settings.debug)
+    proxy_from_environment()  # what is wrong with it is told now
+    with RunLock(directory.lock, directory.name) as lock:
         service = find_service(settings)
-        asyncio.run(_serve(directory, settings, service, endpoint_uuid))
+        asyncio.run(_serve(directory, settings, service, endpoint_uuid, lock, live=live))
     typer.echo(f"Stopped: endpoint {directory.name}")
 
 
+def _log(directory: EndpointDirectory, *, debug: bool) -> bool:
+    """Have everything in the log and, unless that is the log already, on stderr; whether that is a terminal."""
+    import logging
+
+    from afield.endpoint.cli.live import AboveLine
+    from afield.endpoint.host.daemon import READY_FD_VARIABLE
+    from afield.endpoint.host.logs import LogFile
+
+    handlers: list[logging.Handler] = [LogFile(directory.log)]
+    terminal = sys.stderr.isatty()
+    if READY_FD_VARIABLE not in os.environ:
+        shown = AboveLine(sys.stderr) if terminal else logging.StreamHandler(sys.stderr)
+        shown.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        handlers.append(shown)
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=handlers)
+    return terminal
+
+
 async def _serve(
-    directory: EndpointDirectory, settings: ManagerSettings, service: ServiceAccess, endpoint_uuid: str | None
+    directory: EndpointDirectory,
+    settings: ManagerSettings,
+    service: ServiceAccess,
+    endpoint_uuid: str | None,
+    lock: RunLock,
+    *,
+    live: bool,
 ) -> None:
     import asyncio
     import signal
@@ -120,12 +151,57 @@ async def _serve(
     manager = await assemble.manager(
         directory, settings, service_url=service.url, authorizer=service.authorizer, endpoint_id=endpoint_uuid
     )
+    lost, beside = _beside(manager, directory, service, lock, stop, live=live)
     running = asyncio.create_task(manager.run(stop))
     ready = asyncio.create_task(manager.ready.wait())
-    await asyncio.wait((running, ready), return_when=asyncio.FIRST_COMPLETED)
-    if ready.done():
-        text = f"Ready: endpoint {directory.name} is {manager.endpoint_id} at {service.url}"
-        typer.echo(text)
-        say_ready(text)
-    ready.cancel()
-    await running
+    try:
+        await asyncio.wait((running, ready), return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            text = f"Ready: endpoint {directory.name} is {manager.endpoint_id} at {service.url}"
+            typer.echo(text)
+            say_ready(text)
+        await running
+    except ComputeError as error:
+        manager.standing.failed(str(error).strip())  # for whoever asks later why it does not run
+        raise
+    finally:
+        for task in (ready, *beside):
+            task.cancel()
+        await asyncio.gather(ready, *beside, return_exceptions=True)
+    if lost:
+        raise lost[0]
+
+
+def _beside(
+    manager: Manager,
+    directory: EndpointDirectory,
+    service: ServiceAccess,
+    lock: RunLock,
+    stop: asyncio.Event,
+    *,
+    live: bool,
+) -> tuple[list[ComputeError], list[asyncio.Task[None]]]:
+    """What runs beside a manager for its owner; first why it must end, once it must."""
+    import asyncio
+    import logging
+
+    from afield.endpoint.cli.live import LiveLine, say_changes
+    from afield.endpoint.host.clock import ahead
+    from afield.endpoint.host.presence import Presence
+
+    lost: list[ComputeError] = []
+
+    def on_lost(error: ComputeError) -> None:
+        lost.append(error)
+        stop.set()
+
+    standing = manager.standing
+    logging.getLogger("afield").addHandler(standing.errors)
+    say_changes(standing)
+    presence = Presence(
+        lock, standing, directory.status, service.url, clock_ahead=lambda: ahead(service.url), on_lost=on_lost
+    )
+    beside = [asyncio.create_task(presence.run(), name="presence")]
+    if live:
+        beside.append(asyncio.create_task(LiveLine(standing).run(), name="live-line"))
+    return lost, beside

@@ -8,9 +8,10 @@
         user_config_schema.json         the options that users may give
         user_environment.yaml           variables for user endpoints
         endpoint.json                   its id, once it is registered
-        lock                            held while it runs; says by whom
-        endpoint.log                    what it said, if it runs detached
-        uep.<id>.<id>/                  a user endpoint: journal, outbox, logs, tasks_working_dir
+        lock                            held while it runs; says by whom, and when it last was alive
+        status.json                     how it is, or was when it ended
+        endpoint.log                    what it said; endpoint.log.1 what it said before that
+        uep.<id>.<id>/                  a user endpoint: journal, outbox, status, logs, tasks_working_dir
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from typing import Final
 
 import msgspec
 
+from afield.endpoint.host.status import STATUS_FILE
 from afield.errors import ConfigurationError, InvalidId
 from afield.ids import parse_id
 from afield.sdk.login.known import user_dir
 
-__all__ = ["EndpointDirectory", "Identity", "all_endpoints", "endpoint_directory"]
+__all__ = ["EndpointDirectory", "Identity", "all_endpoints", "endpoint_directory", "find_endpoint"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
 
@@ -77,8 +79,13 @@ class EndpointDirectory:
 
     @property
     def log(self) -> Path:
-        """What it said, if it runs detached."""
+        """What it said."""
         return self.path / "endpoint.log"
+
+    @property
+    def status(self) -> Path:
+        """How it is, or was when it ended."""
+        return self.path / STATUS_FILE
 
     @property
     def configured(self) -> bool:
@@ -146,3 +153,32 @@ def all_endpoints(root: Path | None = None) -> list[EndpointDirectory]:
     place = (root or user_dir()) / "endpoints"
     found = [EndpointDirectory(path.name, path) for path in sorted(place.glob("*")) if _NAME.fullmatch(path.name)]
     return [directory for directory in found if directory.configured]
+
+
+def find_endpoint(name: str, root: Path | None = None) -> EndpointDirectory:
+    """The endpoint of that name or id, whether it exists or not; an id must be that of one here.
+
+    :param root: the person's directory; None: the usual one
+    :raises ConfigurationError: that cannot be a name, or is an id that none here has
+    """
+    directory = endpoint_directory(name, root)
+    try:
+        wanted = parse_id(name, "endpoint")
+    except InvalidId:
+        return directory
+    if directory.configured:
+        return directory  # somebody called it so
+    found = [one for one in all_endpoints(root) if _id_of(one) == wanted]
+    if found:
+        return found[0]
+    raise ConfigurationError(
+        f"no endpoint in {directory.path.parent} has the id {wanted}: `afield endpoint list` shows which there are"
+    )
+
+
+def _id_of(directory: EndpointDirectory) -> str | None:
+    try:
+        identity = directory.identity()
+    except ConfigurationError:
+        return None  # it is told to whoever asks for that one
+    return identity.endpoint_id if identity else None

@@ -23,7 +23,18 @@ from afield.wire.rest import EndpointRegistered, EndpointRegistration
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Registered", "ServiceAccess", "delete", "find_service", "open_transport", "register", "registration"]
+__all__ = [
+    "EndpointLocked",
+    "Registered",
+    "ServiceAccess",
+    "TokenRefused",
+    "delete",
+    "find_service",
+    "open_transport",
+    "register",
+    "registration",
+    "stop_everywhere",
+]
 
 T = TypeVar("T")
 
@@ -31,6 +42,14 @@ T = TypeVar("T")
 _PATIENCE_S: Final = 3.0
 #: The highest version of the envelope that our user endpoints read.
 _WIRE: Final = 2
+
+
+class TokenRefused(ConfigurationError):  # noqa: N818 - says what it is
+    """The service does not take what should open it."""
+
+
+class EndpointLocked(ConfigurationError):  # noqa: N818 - says what it is
+    """The service keeps an endpoint out for a while, because somebody stopped it from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +179,26 @@ async def delete(transport: Transport, endpoint_id: str) -> bool:
     return True
 
 
+async def stop_everywhere(transport: Transport, endpoint_id: str) -> float:
+    """Have the service drop every instance of an endpoint, wherever it runs; until when (unix time in seconds) it
+    lets none of it in.
+
+    :raises ServiceError: the service cannot be reached, or refused
+    :raises ConfigurationError: the service knows no such endpoint, or the token is wrong
+    """
+    try:
+        answer = await _patiently(lambda: transport.lock_endpoint(endpoint_id))
+    except ComputeAPIError as error:
+        if error.http_status == 401:
+            raise _bad_token(error, transport.url) from error
+        if error.http_status == 404:
+            raise ConfigurationError(
+                f"the service {transport.url} knows no endpoint {endpoint_id} of yours: is it the right service?"
+            ) from error
+        raise
+    return answer.lock_expiration_timestamp
+
+
 async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
     return await persist(attempt, Pace(budget_s=_PATIENCE_S))
 
@@ -177,12 +216,12 @@ def _explained(
                 f"good, remove {directory.path / 'endpoint.json'} to register as a new endpoint"
             )
         case 423:
-            return ConfigurationError(f"the service {url} keeps this endpoint out for a while: {error.reason}")
+            return EndpointLocked(f"the service {url} keeps this endpoint out for a while: {error.reason}")
     return error
 
 
-def _bad_token(error: ComputeAPIError, url: str) -> ConfigurationError:
-    return ConfigurationError(
+def _bad_token(error: ComputeAPIError, url: str) -> TokenRefused:
+    return TokenRefused(
         f"the service {url} does not take the token ({error.reason}): if AFIELD_TOKEN or a client's id and secret are "
         f"set in the environment, correct or unset them; else run `afield login --service {url}`"
     )

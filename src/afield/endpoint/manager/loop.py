@@ -18,6 +18,7 @@ from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.host.registration import Registered
 from afield.endpoint.host.report import facts, local_identity
 from afield.endpoint.host.runaway import RunawayFile
+from afield.endpoint.host.standing import Standing
 from afield.endpoint.manager import commands as do
 from afield.endpoint.manager import events as on
 from afield.endpoint.manager.accounts import Tenant
@@ -94,6 +95,8 @@ class Manager:
         queues = registered.queues
         url = one_url(queues.command_queue_info.connection_url, queues.heartbeat_queue_info.connection_url)
         self._url = with_port(url, settings.amqp_port)
+        #: for whoever shows how it is
+        self.standing = Standing(registered.endpoint_id, self._url, clock)
         self._link = Link(connector, self._address, on_up=self._up, on_down=self._down)
         self._link.finished.add_done_callback(self._thrown_out)
         self._hands = self._performers()
@@ -170,9 +173,11 @@ class Manager:
         self.feed(on.ConnectionUp())
         queue = self._registered.queues.command_queue_info.queue
         self._consumer = await connection.consume(queue, self._delivered)
+        self.standing.connected()
 
-    def _down(self, _reason: str) -> None:
+    def _down(self, reason: str) -> None:
         self._connection = self._consumer = None
+        self.standing.lost(reason)
         self.feed(on.ConnectionDown())
 
     def _thrown_out(self, finished: asyncio.Future[None]) -> None:
@@ -220,6 +225,7 @@ class Manager:
         await self._connection.publish(publication(self._registered.queues.heartbeat_queue_info, body))
 
     def _report_failure(self, command: do.ReportFailure) -> None:
+        self.standing.failed(command.text)
         state = {"error": command.text, "heartbeat_period": _FAILURE_PERIOD}
         self._work(self._say_for(command.credentials, state))
 
@@ -259,13 +265,19 @@ class Manager:
         try:
             if command.tenant is None or self._tenancy is None:
                 start, environment = self._prepared(command.command)
-                child = Child(start, self._log_of(name))
+                place, log = Path(start.directory), self._log_of(name)
+                child = Child(start, log)
             else:
                 child, environment = self._tenancy.lodger(command.command, command.tenant), {}
+                home = Path(command.tenant.account.home)
+                # What lies in there is never looked at with this process's rights; people are told where it is.
+                place, log = self._directory.child(name), home / ".afield" / name / "agent.log"
         except Exception as error:  # noqa: BLE001 - whatever it is, what does not run must not pass for running
             self.feed(on.StartFailed(name, _why(error)))
         else:
             self._children[name] = child  # from now on it can be told things
+            user = command.command.globus_username
+            self.standing.child_started(name, place, log, user, lambda: child.pid)
             self._work(self._run_child(name, child, environment, command.tenant))
 
     async def _run_child(
@@ -285,6 +297,7 @@ class Manager:
             event = on.ChildExited(name, code, await child.tail() if code else "", self._clock())
         finally:
             del self._children[name]
+            self.standing.child_ended(name)
         self.feed(event)
 
     def _prepared(self, command: StartCommand) -> tuple[Start, Mapping[str, str]]:

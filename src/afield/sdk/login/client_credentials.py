@@ -101,7 +101,7 @@ class ClientCredentials:
 
     def _fetch(self) -> _Token:
         form = {"grant_type": "client_credentials", "scope": COMPUTE_SCOPE}
-        status, answer = post_form(f"{self._url}{TOKEN_PATH}", form, self._basic, "for a token")
+        status, answer, _ = post_form(f"{self._url}{TOKEN_PATH}", form, self._basic, "for a token")
         if status == 200:
             try:
                 return msgspec.json.decode(answer, type=_Token)

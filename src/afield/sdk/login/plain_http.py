@@ -24,10 +24,14 @@ _TIMEOUT_S: Final = 30.0
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """What came back.
+
+    :param date: when it was sent, as the header has it
+    """
 
     status: int
     body: bytes
+    date: str | None = None
 
 
 def exchange(method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, why: str = "") -> Answer:
@@ -42,6 +46,8 @@ def exchange(method: str, url: str, headers: Mapping[str, str], body: bytes | No
     import urllib.error
     import urllib.request
 
+    from afield.broker.tls import CA_FILE, own_context
+
     service = _service_of(url)
     try:
         request = urllib.request.Request(url, body, dict(headers), method=method)  # noqa: S310 - the scheme is checked
@@ -52,17 +58,17 @@ def exchange(method: str, url: str, headers: Mapping[str, str], body: bytes | No
     opener = urllib.request.OpenerDirector()
     proxy = proxy_for(url)
     proxies = urllib.request.ProxyHandler({request.type: proxy} if proxy else {})
-    for handler in (proxies, urllib.request.HTTPHandler(), urllib.request.HTTPSHandler()):
+    for handler in (proxies, urllib.request.HTTPHandler(), urllib.request.HTTPSHandler(context=own_context())):
         opener.add_handler(handler)
     try:
         with opener.open(request, timeout=_TIMEOUT_S) as response:
-            return Answer(response.status, response.read(_MOST_BYTES))
+            return Answer(response.status, response.read(_MOST_BYTES), response.headers.get("Date"))
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         if isinstance(reason, ssl.SSLError):
             raise ServiceUnreachable(
                 f"{service} is not who it says, or speaks no TLS ({reason}). Is the address right? If your institution "
-                "signs its own certificates, name the file that holds its root: SSL_CERT_FILE=/path/to/ca.pem"
+                f"signs its own certificates, name the file that holds its root: {CA_FILE}=/path/to/ca.pem"
             ) from error
         said = f"the service at {service} cannot be reached{f' {why}' if why else ''} ({reason}). Is it running?"
         raise TryAgain(ServiceUnreachable(said)) from error

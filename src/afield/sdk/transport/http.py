@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import aiohttp
 import msgspec
 
+from afield.broker.tls import CA_FILE, own_context
 from afield.errors import ComputeAPIError, ConfigurationError, ServiceError, ServiceUnreachable
 from afield.sdk.login.needed import LoginNeeded
 from afield.sdk.proxies import proxy_for
@@ -250,7 +251,10 @@ class HttpTransport:
         self, method: str, path: str, headers: dict[str, str], body: bytes | None
     ) -> tuple[int, float | None, bytes]:
         if self._session is None:
-            self._session = aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT, trust_env=False)
+            connector = aiohttp.TCPConnector(ssl=own_context() or True)
+            self._session = aiohttp.ClientSession(
+                connector=connector, headers=self._headers, timeout=_TIMEOUT, trust_env=False
+            )
         # In pieces where it is large, so that the loop can do other things in between.
         data = io.BytesIO(body) if body is not None and len(body) > _LARGE else body
         try:
@@ -265,7 +269,7 @@ class HttpTransport:
         except aiohttp.ClientSSLError as error:
             raise ServiceUnreachable(
                 f"{self.url} is not who it says, or speaks no TLS ({error}). Is the address right? If your institution "
-                "signs its own certificates, name the file that holds its root: SSL_CERT_FILE=/path/to/ca.pem"
+                f"signs its own certificates, name the file that holds its root: {CA_FILE}=/path/to/ca.pem"
             ) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise TryAgain(ServiceUnreachable(unreachable(self.url, str(error) or type(error).__name__))) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from email.utils import formatdate
 from functools import cache
 from importlib import metadata
 from typing import Final
@@ -33,10 +34,13 @@ def _installed() -> str:
     return metadata.version("afield")
 
 
-async def version(ask: Ask) -> VersionInfo | str:
-    """The version; with service=all also which clients may come, and what is too large to send."""
+async def version(ask: Ask) -> VersionInfo | Reply:
+    """The version, and the time by this clock; with service=all which clients may come, and what is too large to send.
+
+    The time is in the header ``Date`` (RFC 9110, section 6.6.1): endpoints compare their clocks with it.
+    """
     if ask.query("service") != "all":
-        return API_VERSION
+        return Reply(msgspec.json.encode(API_VERSION), headers={"date": formatdate(usegmt=True)})
     limits = ask.uses.limits
     return VersionInfo(
         api=API_VERSION,
