@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from afield.service.api.ask import Ask
 from afield.service.api.edge import Edge
 from afield.service.domain.caller import Caller
+from afield.service.domain.proxies import Proxies
 from afield.service.settings import Limits
 from afield.service.store.base import NotText
 
@@ -15,7 +16,7 @@ from .conftest import ADA, World, identity, registration
 
 pytestmark = pytest.mark.anyio
 
-FRONT = ("10.0.0.1",)
+FRONT = Proxies(["10.0.0.1"])
 
 
 @pytest.mark.parametrize(
