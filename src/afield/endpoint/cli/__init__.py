@@ -14,6 +14,7 @@ from afield.endpoint.cli.delete import delete
 from afield.endpoint.cli.exits import EndpointCommands
 from afield.endpoint.cli.listing import list_
 from afield.endpoint.cli.logs import logs
+from afield.endpoint.cli.mapping import check_mapping
 from afield.endpoint.cli.python import python_exec, version
 from afield.endpoint.cli.render import render
 from afield.endpoint.cli.start import restart, start
@@ -47,6 +48,7 @@ app.command()(status)
 app.command()(logs)
 app.command()(delete)
 app.command()(render)
+app.command()(check_mapping)
 _FOREIGN: Final = {"ignore_unknown_options": True, "allow_interspersed_args": False}  # options are the module's
 app.command("python-exec", context_settings=_FOREIGN)(python_exec)
 app.command()(version)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from afield.endpoint.settings import ManagerSettings
 from afield.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from afield.endpoint.manager.identity import Candidates
 
-__all__ = ["Account", "Tenant", "environment_of", "expiry", "find_account", "may_map", "own_uid", "refusal", "today"]
+__all__ = ["Account", "Tenant", "environment_of", "expiry", "find_account", "judged", "may_map", "refusal"]
 
 #: Shells that say: nobody works here.
 _NO_SHELLS: Final = frozenset({"nologin", "false"})
@@ -127,17 +128,21 @@ def environment_of(account: Account, given: Mapping[str, str]) -> dict[str, str]
     return {**own, **given}
 
 
-def today(now: float) -> int:
-    """The day since 1970.
+def judged(name: str, settings: ManagerSettings, now: float) -> tuple[Account, str | None]:
+    """An account, and why tasks may not run as it; None: they may. This may wait for a directory service.
 
     :param now: unix seconds
+    :raises ConfigurationError: there is none of that name
     """
-    return int(now // 86_400)
-
-
-def own_uid() -> int:
-    """As whom this process runs."""
-    return os.getuid()
+    account = find_account(name)
+    return account, refusal(
+        account,
+        own_uid=os.getuid(),
+        allow_same=settings.force_mt_allow_same_user,
+        expires=expiry(account.name),
+        today=int(now // 86_400),
+        pam=settings.pam.enable,
+    )
 
 
 def may_map() -> bool:

@@ -89,7 +89,9 @@ class Tenancy:
                 )
             return None
         assert path is not None
-        for file in (directory.config, directory.template, directory.schema, directory.environment):
+        elsewhere = (settings.user_config_template_path, settings.user_config_schema_path)
+        others = [below(directory, given) for given in elsewhere if given]
+        for file in (directory.config, directory.template, directory.schema, directory.environment, *others):
             if file.exists():
                 refuse_foreign_file(file)
         return cls(directory, settings, endpoint_id, IdentityMapper(below(directory, path), endpoint_id), clock)
@@ -122,7 +124,7 @@ class Tenancy:
     async def _open_account(self, name: str) -> Account:
         try:
             async with asyncio.timeout(_ACCOUNTS_S):
-                account, refused = await asyncio.to_thread(self._judged, name)
+                account, refused = await asyncio.to_thread(accounts.judged, name, self._settings, self._clock())
         except TimeoutError as error:
             raise ConfigurationError(
                 f"this machine's list of accounts did not answer within {_ACCOUNTS_S:.0f} s: try again later"
@@ -130,17 +132,6 @@ class Tenancy:
         if refused is not None:
             raise NoAccount(refused)
         return account
-
-    def _judged(self, name: str) -> tuple[Account, str | None]:
-        account = accounts.find_account(name)
-        return account, accounts.refusal(
-            account,
-            own_uid=accounts.own_uid(),
-            allow_same=self._settings.force_mt_allow_same_user,
-            expires=accounts.expiry(account.name),
-            today=accounts.today(self._clock()),
-            pam=self._settings.pam.enable,
-        )
 
     def lodger(self, command: StartCommand, tenant: Tenant) -> Lodger:
         """The process of a tenant's user endpoint, not yet started.

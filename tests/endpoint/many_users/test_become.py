@@ -1,0 +1,148 @@
+"""From root to an account, step by step, with what somebody might have left lying about."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from afield.endpoint.manager.accounts import Account, environment_of, expiry, find_account, refusal
+from afield.errors import ConfigurationError
+
+BECOME = (sys.executable, "-I", "-m", "afield.endpoint.manager.become")
+
+
+def frame(body):
+    return struct.pack(">I", len(body)) + body
+
+
+def order(account, *argv, **changes):
+    given = {
+        "name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir,
+        "environment": {}, "argv": argv, "limits": {}, "pam_service": None,
+    }  # fmt: skip
+    return frame(json.dumps(given | changes).encode())
+
+
+def become(said, **how):
+    return subprocess.run(BECOME, input=said, capture_output=True, env={}, **how)
+
+
+def test_nothing_of_roots_is_left_to_it(ada, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    with secret.open() as file:
+        script = "ls /proc/self/fd; id -G; umask; pwd; env; grep -E 'SigIgn|SigBlk' /proc/self/status; cat"
+        done = become(
+            order(ada, "/bin/sh", "-c", script, environment={"ONLY": "this"}) + b"the rest",
+            pass_fds=(file.fileno(),),
+            extra_groups=[0, 4, 42],
+            cwd=tmp_path,
+            preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+        )
+    lines = done.stdout.decode().splitlines()
+    end = lines.index(next(line for line in lines if " " in line and line.split()[0].isdigit()))
+    assert {int(number) for number in lines[:end]} <= {0, 1, 2, 3}, "3 is the directory that ls looks at"
+    assert sorted(map(int, lines[end].split())) == sorted(os.getgrouplist(ada.pw_name, ada.pw_gid))
+    assert lines[end + 1 : end + 3] == ["0077", ada.pw_dir]
+    said = done.stdout.decode()
+    assert "ONLY=this" in said
+    assert "secret" not in said
+    masks = dict(line.split(":\t") for line in lines if line.startswith("Sig"))
+    terminate = 1 << (signal.SIGTERM - 1)
+    assert not int(masks["SigIgn"], 16) & terminate
+    assert int(masks["SigBlk"], 16) == 0
+    assert said.endswith("the rest"), "what follows the order is for the program, to the last byte"
+
+
+@pytest.mark.parametrize("changes", [{"uid": 0}, {"uid": 0, "gid": 0, "name": "root"}])
+def test_it_does_not_become_root(ada, changes):
+    done = become(order(ada, "/bin/sh", "-c", "id", **changes))
+    assert done.returncode == 77
+    assert b"is root" in done.stderr
+    assert done.stdout == b""
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"argv": ["/nowhere/python"]}, b"cannot execute /nowhere/python: No such file"),
+        ({"argv": ["/root/x"]}, b"install afield where every account can read it"),
+        ({"home": "/nowhere"}, b"/nowhere, the home directory of"),
+        ({"limits": {"nofile": 1 << 62}}, b"could not become"),
+        ({"name": "nobody-of-that-name", "gid": 4_294_967_295}, b"could not become"),
+    ],
+)
+def test_what_cannot_be_is_told_and_nothing_runs(ada, changes, told):
+    done = become(order(ada, "/bin/sh", "-c", "id", **changes))
+    assert done.returncode != 0
+    assert told in done.stderr, done.stderr
+    assert done.stdout == b""
+
+
+@pytest.mark.parametrize("said", [b"", b"\0\0", frame(b"[" * 9), b"\0\0\0\xff{}"])
+def test_what_is_no_order_starts_nothing(make_account, said):
+    done = become(said)
+    assert done.returncode == 71
+    assert b"could not become" in done.stderr
+
+
+def test_who_is_not_root_becomes_nobody(ada, bob, python):
+    done = subprocess.run(
+        [python, *BECOME[1:]], input=order(bob, "/usr/bin/id"), capture_output=True, env={},
+        user=ada.pw_uid, group=ada.pw_gid, extra_groups=[], cwd="/",
+    )  # fmt: skip
+    assert done.returncode == 71
+    assert b"Operation not permitted" in done.stderr
+    assert done.stdout == b""
+
+
+# --- accounts
+
+ADA = Account("ada", 1001, 1001, "/home/ada", "/bin/bash")
+USUAL = {"own_uid": 0, "allow_same": False, "expires": None, "today": 20_000, "pam": False}
+
+
+@pytest.mark.parametrize(
+    ("account", "changes", "told"),
+    [
+        (ADA, {}, None),
+        (Account("toor", 0, 0, "/root", "/bin/sh"), {}, "which is root"),
+        (Account("root", 0, 0, "/root", "/bin/sh"), {"allow_same": True, "pam": True}, "which is root"),
+        (ADA, {"own_uid": 1001}, "as whom the endpoint itself runs"),
+        (ADA, {"own_uid": 1001, "allow_same": True}, None),
+        (Account("ada", 1001, 1001, "/", "/usr/sbin/nologin"), {}, "its shell is /usr/sbin/nologin"),
+        (Account("ada", 1001, 1001, "/", "/bin/false"), {}, "its shell is /bin/false"),
+        (Account("ada", 1001, 1001, "/", "/bin/false"), {"pam": True}, None),
+        (ADA, {"expires": 20_000}, "has expired"),
+        (ADA, {"expires": 20_001}, None),
+        (ADA, {"expires": 1, "pam": True}, None),
+    ],
+)
+def test_whose_account_may_run_tasks(account, changes, told):
+    why = refusal(account, **(USUAL | changes))
+    assert why is None if told is None else told in why
+
+
+def test_an_expiry_is_read_from_the_machines_own_file(tmp_path):
+    shadow = tmp_path / "shadow"
+    shadow.write_text("ada:!:19000:0:99999:7:::\nbob:x:19000:0:99999:7::123:\nadab:x:1:::::5:\nbroken\n")
+    assert [expiry(name, shadow) for name in ("ada", "bob", "eve", "broken")] == [None, 123, None, None]
+    assert expiry("ada", tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("name", ["", "no-such-one", "0", "ada\0root", "\udcff", "ada\nroot", "x" * 5000])
+def test_a_name_that_is_no_account_is_told(name):
+    with pytest.raises(ConfigurationError, match="there is no account"):
+        find_account(name)
+
+
+def test_an_environment_holds_what_was_given_and_nothing_else():
+    assert environment_of(ADA, {"PATH": "/opt/bin", "LANG": "C"}) == {
+        "HOME": "/home/ada", "USER": "ada", "LOGNAME": "ada", "SHELL": "/bin/bash", "PATH": "/opt/bin", "LANG": "C",
+    }  # fmt: skip
