@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes.util
 import json
 import os
 import pwd
@@ -32,6 +33,8 @@ from afield.wire.rest import EndpointRegistered
 
 CEP = "0192d3a0-0000-7000-8000-00000000000c"
 ADA = "0192d3a0-0000-7000-8000-0000000000aa"
+
+PAM_SERVICES = Path("/etc/pam.d")
 
 NEEDS_ROOT = "making accounts and becoming them needs root on Linux, with useradd"
 
@@ -112,6 +115,24 @@ def python(public_place, ada):
         if tried.returncode == 0:
             return str(place / "bin" / "python")
     pytest.skip(f"no {wanted} on this machine that other accounts may execute, or they may not read these sources")
+
+
+@pytest.fixture
+def pam_service(public_place, make_account):
+    """Makes PAM services; they are gone afterwards."""
+    if ctypes.util.find_library("pam") is None or not PAM_SERVICES.is_dir():
+        pytest.skip("libpam is not installed here")
+    made = []
+
+    def make(*lines):
+        path = PAM_SERVICES / f"afield-{secrets.token_hex(4)}"
+        path.write_text("\n".join(lines) + "\n")
+        made.append(path)
+        return path.name
+
+    yield make
+    for path in made:
+        path.unlink()
 
 
 @pytest.fixture

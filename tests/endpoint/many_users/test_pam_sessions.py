@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import os
 import secrets
 import shutil
-from pathlib import Path
 
 import psutil
 import pytest
 
 pytestmark = pytest.mark.anyio
-
-CONFDIR = Path("/etc/pam.d")
 
 LOOK = """
 def f(setuid):
@@ -29,24 +25,6 @@ def f(setuid):
         "umask": os.umask(0o77),
     }
 """
-
-
-@pytest.fixture
-def pam_service(public_place, make_account):
-    """Makes PAM services; they are gone afterwards."""
-    if ctypes.util.find_library("pam") is None or not CONFDIR.is_dir():
-        pytest.skip("libpam is not installed here")
-    made = []
-
-    def make(*lines):
-        path = CONFDIR / f"afield-{secrets.token_hex(4)}"
-        path.write_text("\n".join(lines) + "\n")
-        made.append(path)
-        return path.name
-
-    yield make
-    for path in made:
-        path.unlink()
 
 
 @pytest.fixture
