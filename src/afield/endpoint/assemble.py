@@ -78,8 +78,9 @@ def engine(settings: AnyEngineSettings, directory: Path, places: Mapping[str, st
                     "`pip install 'afield[parsl]'` in the endpoint's Python environment and in the workers'"
                 )
             from afield.endpoint.engines.parsl.engine import HtexEngine
+            from afield.endpoint.engines.parsl.watch import Watch
 
-            return HtexEngine(settings, directory, places)
+            return HtexEngine(settings, directory, places, Watch(settings, directory))
         case _:
             raise ConfigurationError(f"engine.type {settings.type} is not built yet")
 
