@@ -121,6 +121,10 @@ class SlurmCluster:
         """The ids of jobs that wait or run, each with its state, such as ``PENDING``."""
         return _pairs(self.run("squeue", "--noheader", "--format=%i %T"))
 
+    def nodes_of_jobs(self) -> list[str]:
+        """Where jobs run."""
+        return self.run("squeue", "--noheader", "--states=RUNNING", "--format=%N").split()
+
     def cancel_all(self) -> None:
         """As an administrator does who cancels everybody's jobs; returns when they are over."""
         if jobs := self.jobs():
