@@ -13,17 +13,18 @@ import msgspec
 
 from afield.worker.bundle_channel import Channel, ChannelLost, open_channel
 from afield.worker.bundle_children import ChildHolder, NoChild
-from afield.worker.bundle_records import Answer, Bundle, Door, Go, Say, decode_bundle
+from afield.worker.bundle_records import GIVE_BACK_AFTER_S, Answer, Bundle, Door, Go, Say, decode_bundle
 from afield.worker.bundle_run import BundleRun
 from afield.worker.environment import version_of
 
-__all__ = ["run"]
+__all__ = ["Resident", "run"]
 
 #: Seconds that the engine may take to say that a bundle may begin. It does nothing else in between.
 _GO_WITHIN_S = 60.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _go = msgspec.msgpack.Decoder(Go).decode
+_number = msgspec.msgpack.Decoder(int).decode
 
 
 def run(data: bytes) -> bytes:
@@ -39,56 +40,56 @@ def run(data: bytes) -> bytes:
 
 
 class Resident:
-    """What a worker keeps between bundles: its child, and its channel to the engine."""
+    """What a worker keeps between bundles: its child, and its channel to the engine.
 
-    def __init__(self) -> None:
-        self._children = ChildHolder()
+    :param give_back_after_s: seconds until a bundle gives back what has not begun
+    """
+
+    def __init__(self, give_back_after_s: float = GIVE_BACK_AFTER_S) -> None:
+        self._give_back_after_s = give_back_after_s
+        #: those that run the jobs
+        self.children = ChildHolder()
         self._channel: Channel | None = None
-        # Parsl and batch schedulers end workers so. It calls us in its main thread, as handlers of signals must be set.
-        signal.signal(signal.SIGTERM, lambda _number, _frame: self._children.leave())
 
     def run(self, bundle: Bundle) -> Answer:
         """Run one bundle."""
         everything = list(range(len(bundle.jobs)))
         try:
-            self._children.have_one(bundle.working_dir)
+            self.children.have_one(bundle.working_dir)
         except NoChild as error:
             return Answer(str(error), bundle.number)
         without: list[int] = []
         if bundle.door is not None:
             try:
-                channel = self._reach(bundle.door)
-                go = self._ask(channel, bundle.number)
+                go = self._ask(bundle.door, bundle.number)
             except ChannelLost as error:
-                self._drop()
                 return Answer("", bundle.number, [], everything, unreachable=str(error))
             if go is None:
                 return Answer("", bundle.number, [], everything)
             without = go.without
-        run = BundleRun(bundle, without, self._children, self._channel)
+        run = BundleRun(bundle, without, self.children, self._channel, self._give_back_after_s)
         answer = run.run()
         if run.channel is None:
             self._drop()
         return answer
 
-    def _reach(self, door: Door) -> Channel:
-        """The channel to this engine, opened if there is none."""
-        if self._channel is not None and self._channel.door != door:
-            self._drop()
-        if self._channel is None:
-            self._channel = open_channel(door)
-        return self._channel
+    def _ask(self, door: Door, number: int) -> Go | None:
+        """May this bundle begin? None: it may not.
 
-    def _ask(self, channel: Channel, number: int) -> Go | None:
-        """May this bundle begin? None: it may not."""
-        channel.say(Say.TAKEN, _encode(number))
-        while True:
-            word, body = channel.wait(_GO_WITHIN_S)
-            if word == Say.GO and (go := _go(body)).number == number:
-                return go
-            if word == Say.BACK and msgspec.msgpack.decode(body) == number:
-                return None
-            # Anything else was about an earlier bundle.
+        :raises ChannelLost: the engine cannot be reached, or does not answer
+        """
+        if self._channel is not None and self._channel.door == door:
+            try:
+                return _ask(self._channel, number)
+            except ChannelLost:
+                pass  # it may have broken long ago, unnoticed
+        self._drop()
+        self._channel = open_channel(door)
+        try:
+            return _ask(self._channel, number)
+        except ChannelLost:
+            self._drop()
+            raise
 
     def _drop(self) -> None:
         if self._channel is not None:
@@ -96,9 +97,23 @@ class Resident:
             self._channel = None
 
 
+def _ask(channel: Channel, number: int) -> Go | None:
+    channel.say(Say.TAKEN, _encode(number))
+    while True:
+        word, body = channel.wait(_GO_WITHIN_S)
+        if word == Say.GO and (go := _go(body)).number == number:
+            return go
+        if word == Say.BACK and _number(body) == number:
+            return None
+        # Anything else was about an earlier bundle.
+
+
 @cache
 def _resident() -> Resident:
-    return Resident()
+    resident = Resident()
+    # Parsl and batch schedulers end workers so. Parsl calls us in its main thread, as handlers of signals must be set.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: resident.children.leave())
+    return resident
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import select
 import socket
@@ -162,15 +163,23 @@ def _introduce(connection: socket.socket, door: Door) -> Channel:
         connection = anonymous_tls(server=False).wrap_socket(connection)
         tie = connection.get_channel_binding("tls-unique") or b""
     channel = Channel(connection)
+    try:
+        _prove(channel, door, tie)
+    except ChannelLost:
+        connection.close()
+        raise
+    return channel
+
+
+def _prove(channel: Channel, door: Door, tie: bytes) -> None:
     word, theirs = channel.wait(_WORD_WITHIN_S)
     if word != Say.CHALLENGE:
         raise ChannelLost("what answers is not an endpoint")
     ours = os.urandom(16)
     channel.say(Say.HELLO, _encode(introduction(ours, proof(door.secret, b"worker", theirs, ours, tie))))
     word, shown = channel.wait(_WORD_WITHIN_S)
-    if word != Say.WELCOME or shown != proof(door.secret, b"engine", theirs, ours, tie):
+    if word != Say.WELCOME or not hmac.compare_digest(shown, proof(door.secret, b"engine", theirs, ours, tie)):
         raise ChannelLost("what answers is another endpoint than the one that sent the tasks")
-    return channel
 
 
 def anonymous_tls(*, server: bool) -> ssl.SSLContext:

@@ -42,9 +42,18 @@ class BundleRun:
 
     :param without: places of jobs that nobody wants
     :param channel: to the engine; None: there is none
+    :param give_back_after_s: seconds until it gives back what has not begun
     """
 
-    def __init__(self, bundle: Bundle, without: list[int], children: ChildHolder, channel: Channel | None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        without: list[int],
+        children: ChildHolder,
+        channel: Channel | None,
+        give_back_after_s: float = GIVE_BACK_AFTER_S,
+    ) -> None:
+        self._give_back_after_s = give_back_after_s
         self._bundle = bundle
         self._children = children
         #: None: there is none, or no longer
@@ -119,7 +128,7 @@ class BundleRun:
         """How long nothing needs to be done."""
         times = []
         if self.channel is not None and self._has_news():
-            times.append(self._began + GIVE_BACK_AFTER_S)
+            times.append(self._began + self._give_back_after_s)
         if (limit := self._limit()) is not None:
             times.append(self._since + limit)
         if not times:
@@ -143,7 +152,7 @@ class BundleRun:
         if self._held and (limit := self._limit()) is not None and now >= self._since + limit:
             by_endpoint = limit != self._bundle.jobs[self._held[0]].timeout_s
             self._interrupt(self._held[0], Fate.TIMEOUT, _encode((limit, by_endpoint)))
-        if self.channel is not None and self._has_news() and now >= self._began + GIVE_BACK_AFTER_S:
+        if self.channel is not None and self._has_news() and now >= self._began + self._give_back_after_s:
             self._take_back()
             self._deliver(self.channel)
 

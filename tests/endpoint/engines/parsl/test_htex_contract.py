@@ -14,6 +14,7 @@ from afield.endpoint.engines.parsl.engine import HtexEngine
 from afield.endpoint.settings.engines import HtexSettings
 from afield.testing.engines import EngineContract
 from afield.testing.engines import running as run_one
+from afield.testing.jobs import packed_job, value_of
 
 pytestmark = pytest.mark.anyio
 
@@ -64,3 +65,24 @@ class TestHtexEngine(EngineContract):
 
     async def test_submitted_at_once_after_start(self) -> None:
         """As in the tests of stopping, whose engines were just started: another start would take seconds."""
+
+    async def test_tasks_know_where_they_are(self) -> None:
+        """By the published variables; and the status has the published fields."""
+        job = packed_job(surroundings)
+        async with self.running(1) as engine:
+            seen = value_of(await engine.submit(job))
+            assert (seen["PARSL_WORKER_RANK"], seen["PARSL_WORKER_COUNT"]) == ("0", "1")
+            assert seen["PARSL_WORKER_BLOCK_ID"] == "0"
+            assert seen["PARSL_WORKER_POOL_ID"]
+            assert seen["GC_TASK_UUID"] == job.task_id
+            status = engine.status()
+            assert status.extra["provider_type"] == "LocalProvider"
+            assert (status.managers, status.active_managers, status.max_blocks) == (1, 1, 1)
+            assert (status.scaling_enabled, status.max_workers_per_node, status.nodes_per_block) == (True, 1, 1)
+
+
+def surroundings() -> dict[str, str]:
+    """The variables that a task can ask."""
+    import os
+
+    return {name: value for name, value in os.environ.items() if name.startswith(("PARSL_WORKER", "GC_TASK"))}

@@ -59,8 +59,12 @@ class Maker:
                     here,
                     f"nobody knows the key {here}: {kind.__name__} of Parsl has none{did_you_mean(name, parameters)}",
                 )
-            nested = name in _MODULES and isinstance(value, Mapping)
-            values[name] = self.make(here, value) if nested else value
+            if name in _MODULES and isinstance(value, Mapping):
+                values[name] = self.make(here, value)
+            elif should := _mistake(value, parameters[name].default):
+                raise self.error(here, f"{here} should be {should}, and is {shown(value)}")
+            else:
+                values[name] = value
         return self.call(path, kind, values)
 
     def call(self, path: str, kind: Callable[..., Any], values: Mapping[str, Any]) -> Any:
@@ -94,6 +98,19 @@ class Maker:
             )
         found: Callable[..., Any] = getattr(module, name)
         return found
+
+
+def _mistake(value: object, default: object) -> str:
+    """What a value should be, judged by the default, for Parsl often does not look; empty: it may be right."""
+    if value is None or default is None or default is inspect.Parameter.empty:
+        return ""
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, int | float):
+        return "" if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+    if isinstance(default, str) and not isinstance(value, str):
+        return "a text: write it in quotes (without, YAML takes 01:00:00 for a number)"
+    return ""
 
 
 def _is_type(value: object, name: str, module: str) -> bool:

@@ -54,8 +54,10 @@ _END_WITHIN_S: Final = 60.0
 _LEAVE_WITHIN_S: Final = 5.0
 #: More memory than any node has: where nobody knows how much one has.
 _UNKNOWN_MEMORY: Final = 1 << 50
-#: Seconds that an interchange must have lived to be replaced when it ends.
-_LIVED_S: Final = 30.0
+#: Bundles in a row whose workers could not reach us, until we do without.
+_UNREACHED_MOST: Final = 3
+#: Seconds until we try again.
+_CHANNEL_AGAIN_S: Final = 600.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _answer = msgspec.msgpack.Decoder(Answer).decode
@@ -71,6 +73,9 @@ class HtexEngine:
     :param places: where keys of the block stand: key path -> ``file, line N``
     :param watch: keeps blocks from being asked for in vain; None: nobody does
     """
+
+    #: seconds that an interchange must have lived to be replaced when it ends
+    lived_s = 30.0
 
     def __init__(
         self,
@@ -88,6 +93,8 @@ class HtexEngine:
         self._door: Door | None = None
         # Why there is no control channel; why nothing can run any more.
         self._no_channel = self._ended = ""
+        # Bundles in a row whose workers could not reach us.
+        self._unreached = 0
         self._guests: dict[int, Guest] = {}
         self._all_left = asyncio.Event()
         # What Parsl's threads have reported, and whether the loop was told to look.
@@ -114,7 +121,7 @@ class HtexEngine:
         if isinstance(door, str):
             self._give_up_channel(door)
         else:
-            self._door = door
+            self._have_channel(door)
         try:
             await asyncio.to_thread(self._plant.start)
         except ConfigurationError:
@@ -264,12 +271,24 @@ class HtexEngine:
     def _answered(self, number: int, data: bytes) -> None:
         """A worker is through with a bundle."""
         answer = _answer(data)
-        if answer.unreachable and self._door is not None:
-            self._give_up_channel(answer.unreachable)
+        if answer.unreachable:
+            self._not_reached(answer.unreachable)
         self._register.settle(number, answer.entries)
         if answer.refusal:
             self._register.refuse(number, answer.refusal)
         self._register.give_back(number, answer.given_back)
+
+    def _not_reached(self, why: str) -> None:
+        """A worker could not reach us. It may be one among many, or the network may have hiccoughed."""
+        self._unreached += 1
+        if self._door is not None and (not self._guests or self._unreached >= _UNREACHED_MOST):
+            self._loop.call_later(_CHANNEL_AGAIN_S, self._have_channel, self._door)
+            self._give_up_channel(why)
+
+    def _have_channel(self, door: Door) -> None:
+        """Workers can report, as far as is known."""
+        self._door, self._unreached, self._no_channel = door, 0, ""
+        self._loads.heard = True
 
     def _give_up_channel(self, why: str) -> None:
         """Workers cannot say what they do: each job travels alone, and what runs cannot be ended."""
@@ -301,6 +320,7 @@ class HtexEngine:
         """A worker has introduced itself."""
         assert guest.who is not None
         self._guests[guest.number] = guest
+        self._unreached = 0
         who = guest.who
         self._crew.came(guest.number, Pool(who.pool, who.pool_size, who.block))
         self._facts.memory = max(self._facts.memory, who.memory)
@@ -365,7 +385,7 @@ class HtexEngine:
             return
         self._up = False
         self._register.lose_all(partial(losses.interchange_ended, how=how))
-        if self._loop.time() - self._up_since < _LIVED_S:
+        if self._loop.time() - self._up_since < self.lived_s:
             self._give_up(f"the process through which this endpoint reaches workers ends soon after its start: {how}")
             return
         logger.error("Parsl's interchange has ended: %s. Another is started, with new blocks", how)

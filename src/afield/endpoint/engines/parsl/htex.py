@@ -157,6 +157,12 @@ def make_htex(
     """
     maker = Maker(places)
     provider = maker.make("engine.provider", settings.provider or {"type": "LocalProvider"})
+    blocks = (provider.min_blocks, provider.init_blocks, provider.max_blocks)
+    if not (0 <= blocks[0] <= blocks[2] and 0 <= blocks[1] <= blocks[2]):
+        raise maker.error(
+            "engine.provider", "engine.provider: min_blocks and init_blocks should be from 0 up to max_blocks, and "
+            "are {}, {} and {}".format(*blocks),
+        )  # fmt: skip
     values: dict[str, Any] = {name: getattr(settings, name) for name in _SAME}
     for name in _WHOLE:
         number = getattr(settings, name)
@@ -193,10 +199,7 @@ def make_poller(settings: HtexSettings, places: Mapping[str, str], executor: Fed
     :raises ConfigurationError: a key of ``job_status_kwargs`` or ``strategy`` is wrong
     """
     maker = Maker(places)
-    strategy = settings.strategy
-    if isinstance(strategy, Mapping):
-        strategy = strategy.get("type")
-    values: dict[str, Any] = {"strategy": strategy or "simple", "max_idletime": 120.0, "strategy_period": 5.0}
+    values: dict[str, Any] = {"strategy": settings.strategy or "simple", "max_idletime": 120.0, "strategy_period": 5.0}
     for name, value in (settings.job_status_kwargs or {}).items():
         if name not in values:
             path = f"engine.job_status_kwargs.{name}"

@@ -1,0 +1,142 @@
+"""What may go wrong with workers on Parsl, with real ones on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from afield.endpoint.engines.parsl.engine import HtexEngine
+from afield.endpoint.settings.engines import HtexSettings
+from afield.errors import WorkerLost
+from afield.testing.engines import running
+from afield.testing.jobs import Gate, append, echo, packed_job, value_of
+
+pytestmark = pytest.mark.anyio
+
+
+def settings(**more: Any) -> HtexSettings:
+    """One worker on this machine, looked after every half second."""
+    keys: dict[str, Any] = {
+        "max_workers_per_node": 1,
+        "address": "127.0.0.1",
+        "provider": {"type": "LocalProvider", "init_blocks": 1, "max_blocks": 1},
+        "job_status_kwargs": {"strategy_period": 0.5},
+        "block_status_period": 0.5,
+    }
+    return HtexSettings(**{**keys, **more})
+
+
+def pool_of(directory: Path) -> psutil.Process:
+    """The process that holds the workers of this engine's only node."""
+    (found,) = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "-m" in (words := process.info["cmdline"] or ()) and any(str(directory) in word for word in words)
+    ]
+    return found
+
+
+def interchange() -> psutil.Process:
+    """The process through which this test's engine reaches its workers."""
+    (found,) = [child for child in psutil.Process().children() if "interchange" in " ".join(child.cmdline())]
+    return found
+
+
+class Sturdy(HtexEngine):
+    """Replaces an interchange however short it lived."""
+
+    lived_s = 0.0
+
+
+async def test_lost_nodes_and_a_lost_interchange(tmp_path: Path):
+    """What had begun is lost and says so at once; what had not runs in the next block."""
+    gate, trace = Gate(tmp_path), tmp_path / "trace"
+    async with running(Sturdy(settings(encrypted=False), tmp_path / "endpoint")) as engine:
+        job = gate.job()
+        lost = engine.submit(job)
+        waiting = [engine.submit(packed_job(append, str(trace), str(n))) for n in range(3)]
+        await gate.has_begun()
+        pool_of(tmp_path).kill()
+        await asyncio.wait([lost])
+        error = lost.exception()
+        assert isinstance(error, WorkerLost)
+        assert job.task_id in str(error)
+        assert "block 0" in str(error)
+        await asyncio.gather(*waiting)
+        assert sorted(trace.read_text().split()) == ["0", "1", "2"]
+
+        job = gate.job()
+        lost = engine.submit(job)
+        waiting = [engine.submit(packed_job(append, str(trace), str(n))) for n in range(3, 6)]
+        await gate.has_begun()
+        interchange().kill()
+        await asyncio.wait([lost])
+        assert "interchange" in str(lost.exception())
+        assert "SIGKILL" in str(lost.exception())
+        await asyncio.gather(*waiting)
+        assert sorted(trace.read_text().split()) == ["0", "1", "2", "3", "4", "5"]
+
+
+def dies_twice(path: str) -> int:
+    """Kill its worker, unless it has done so twice."""
+    import os
+    import signal
+    from pathlib import Path
+
+    with Path(path).open("a") as file:
+        file.write("x")
+    if Path(path).stat().st_size < 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Path(path).stat().st_size
+
+
+class Deaf(HtexEngine):
+    """Workers cannot reach it, as behind a firewall that lets only Parsl's own port through."""
+
+    async def start(self) -> None:
+        await super().start()
+        await self._keeper.close()
+
+
+async def test_without_a_control_channel_tasks_run_and_say_what_does_not_work(tmp_path: Path):
+    gate, trace = Gate(tmp_path), tmp_path / "trace"
+    async with running(Deaf(settings(max_retries_on_system_failure=2), tmp_path / "endpoint")) as engine:
+        answers = await asyncio.gather(*(engine.submit(packed_job(echo, n)) for n in range(20)))
+        assert [value_of(answer) for answer in answers] == list(range(20))
+        assert "Connection refused" in engine.status().extra["no_control_channel"]
+        job = gate.job()
+        future = engine.submit(job)
+        await gate.has_begun()
+        assert "cannot be ended: workers cannot report" in engine.cancel(job.task_id)
+        gate.open()
+        assert value_of(await future) > 0
+        # A lost one runs again, as often as the owner wants it.
+        assert value_of(await engine.submit(packed_job(dies_twice, str(trace)))) == 3
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "told"),
+    [
+        # Parsl's version is read where it is written down.
+        ("sitecustomize.py", "import parsl.version; parsl.version.VERSION = '1999.1.1'", "pip install parsl=="),
+        ("afield/__init__.py", "", r"pip install 'afield\[parsl\]=="),
+    ],
+)
+async def test_workers_with_another_environment_say_at_once_what_mends_it(tmp_path: Path, module, text, told):
+    path = tmp_path / "environment" / module
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    provider = {
+        "type": "LocalProvider", "init_blocks": 1, "max_blocks": 1,
+        "worker_init": f"export PYTHONPATH={tmp_path / 'environment'}",
+    }  # fmt: skip
+    async with running(HtexEngine(settings(provider=provider), tmp_path / "endpoint")) as engine:
+        job = packed_job(echo, 1)
+        with pytest.raises(WorkerLost, match=told) as caught:
+            await engine.submit(job)
+        assert job.task_id in str(caught.value)
+        assert "for the owner of the endpoint to mend" in str(caught.value)
