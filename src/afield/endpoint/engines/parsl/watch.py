@@ -143,13 +143,20 @@ class Watch:
             return End(refused=True, said=_SUBMIT_SAYS.sub("", message))
         told = [] if message.startswith(_PARSL_SAYS) else [message]
         told.append(self._asked_scheduler(str(job_id)))
-        output = _read(status.stderr_path) or _read(status.stdout_path)
+        output = _read(status.stderr_path or self._output_of(block_id)) or _read(status.stdout_path)
         return End(
             output=output,
             marks=self._marks,
             exit_code=status.exit_code,
             said=", ".join(filter(None, told)),
         )
+
+    def _output_of(self, block_id: str) -> str | None:
+        """Where a job wrote its errors, of which some providers of Parsl say nothing: beside its script."""
+        assert self._executor is not None
+        scripts = getattr(self._executor.provider, "script_dir", None)
+        found = sorted(Path(scripts).glob(f"*.block-{block_id}.*stderr")) if scripts else []
+        return str(found[-1]) if found else None
 
     def _asked_scheduler(self, job_id: str) -> str:
         assert self._executor is not None
