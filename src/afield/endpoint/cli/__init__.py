@@ -9,6 +9,7 @@ from typing import Final
 
 import typer
 
+from afield.endpoint.cli.clear import clear
 from afield.endpoint.cli.configure import configure
 from afield.endpoint.cli.delete import delete
 from afield.endpoint.cli.exits import EndpointCommands
@@ -42,6 +43,7 @@ app.command()(configure)
 app.command()(start)
 app.command()(stop)
 app.command()(unlock)
+app.command()(clear)
 app.command()(restart)
 app.command("list")(list_)
 app.command()(status)

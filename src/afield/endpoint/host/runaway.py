@@ -9,6 +9,8 @@ that does not run, and from another node with the same home directory.
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -44,9 +46,7 @@ class RunawayFile:
     def load(self) -> Mapping[str, Open]:
         """What an earlier process has stopped. A file that cannot be read counts as none, and is told."""
         try:
-            if self._path.is_symlink() or self._path.stat().st_size > _MOST:
-                return {}
-            found = _decoder.decode(self._path.read_bytes())
+            found = _decoder.decode(self._read())
         except FileNotFoundError:
             return {}
         except (OSError, msgspec.MsgspecError) as error:
@@ -54,6 +54,13 @@ class RunawayFile:
             return {}
         self._kept = bool(found)
         return found
+
+    def _read(self) -> bytes:
+        # The directory may be somebody else's: what lies there may be a link, a pipe, or without end.
+        with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError("it is no plain file")
+            return file.read(_MOST)
 
     def keep(self, stopped: Mapping[str, Open]) -> None:
         """Write down what is stopped now. A disk that does not take it changes nothing about that."""
