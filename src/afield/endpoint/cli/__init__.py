@@ -9,9 +9,11 @@ from typing import Final
 
 import typer
 
+from afield.endpoint.cli.boot import disable_on_boot, enable_on_boot
 from afield.endpoint.cli.clear import clear
 from afield.endpoint.cli.configure import configure
 from afield.endpoint.cli.delete import delete
+from afield.endpoint.cli.doctor import doctor
 from afield.endpoint.cli.exits import EndpointCommands
 from afield.endpoint.cli.listing import list_
 from afield.endpoint.cli.logs import logs
@@ -48,6 +50,9 @@ app.command()(restart)
 app.command("list")(list_)
 app.command()(status)
 app.command()(logs)
+app.command()(doctor)
+app.command()(enable_on_boot)
+app.command()(disable_on_boot)
 app.command()(delete)
 app.command()(render)
 app.command()(check_mapping)

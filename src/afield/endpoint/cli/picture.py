@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from afield.endpoint.breaker import Open
 from afield.endpoint.host.holder import Holder
 from afield.endpoint.host.lock import holder, is_here
+from afield.endpoint.host.runaway import RunawayFile
 from afield.endpoint.host.status import STATUS_FILE, AgentStatus, ChildRecord, ManagerStatus, Said, read_status
 from afield.errors import ConfigurationError
 
@@ -47,6 +49,8 @@ class UserEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     state: dict[str, Any]
     said_at: float | None
     errors: list[Said]
+    #: why its blocks are not asked for any more; empty: they are
+    stopped: str = ""
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +73,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     process: Process | None = None
     user_endpoints: list[UserEndpoint] = []
     errors: list[Said] = []
+    #: user endpoints that died too often to be started at once, and why
+    stopped: dict[str, str] = {}
 
     @property
     def works(self) -> bool:
@@ -108,6 +114,7 @@ def picture(directory: EndpointDirectory, *, measure: bool = True) -> Picture:
         process=measured(running.pid) if running and here and measure else None,
         user_endpoints=[_child(child, measure=here and measure) for child in children],
         errors=written.errors if written else [],  # also of the life that ended: it may say why
+        stopped={name: _why(reason) for name, reason in RunawayFile(directory.path).load().items()},
     )
 
 
@@ -148,7 +155,12 @@ def _child(child: ChildRecord, *, measure: bool) -> UserEndpoint:
         state=said.state if said else {},
         said_at=said.written_at if said else None,
         errors=said.errors if said else [],
+        stopped="; ".join(_why(reason) for reason in RunawayFile(Path(child.directory)).load().values()),
     )
+
+
+def _why(reason: Open) -> str:
+    return f"{reason.deaths} died in a row soon after their start; the last: {reason.why}"
 
 
 def measured(pid: int) -> Process | None:

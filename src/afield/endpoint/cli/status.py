@@ -117,6 +117,10 @@ def _lines(one: Picture, service: dict[str, Any], now: float) -> list[str]:
         lines.append(f"  user endpoints  {len(one.user_endpoints)}")
     for child in one.user_endpoints:
         lines += _child_lines(child, now)
+    for stopped, why in one.stopped.items():
+        lines.append(f"  not started     {clean(stopped)}: {clean(_short(why))}")
+    if one.stopped or any(child.stopped for child in one.user_endpoints):
+        lines.append(f"  when that is mended: afield endpoint clear {one.name}")
     return lines + _error_lines(one.errors, now, "  ")
 
 
@@ -150,6 +154,8 @@ def _child_lines(child: UserEndpoint, now: float) -> list[str]:
         lines.append(f"      {_workers(state)} ({ago(now - child.said_at)} ago)")
         more = {key: value for key, value in state.items() if key not in _TOLD and value not in ("", None, [], {})}
         lines += [f"      {clean(key).replace('_', ' ')}: {clean(_short(value))}" for key, value in more.items()]
+    if child.stopped:
+        lines.append(f"      no more blocks: {clean(_short(child.stopped))}")
     return lines + _error_lines(child.errors, now, "      ")
 
 
