@@ -13,7 +13,7 @@ import pytest
 from afield.errors import DataDirectoryError
 from afield.service.auth import tokens as tokens_module
 from afield.service.auth.local import local_owner, service_secret
-from afield.service.auth.queue_logins import QueueLogins
+from afield.service.auth.queue_logins import QueueLogins, is_current
 from afield.service.auth.tokens import BearerTokens, digest_of
 from afield.service.clock import HandClock
 from afield.service.domain.names import ClientLogin, CoreLogin, UserLogin, parse_login
@@ -208,6 +208,21 @@ class TestQueueLogins:
     )
     async def test_other_generations_and_unknown_ones_are_refused(self, logins, login):
         assert await logins.authenticate(*self.parts(logins.url(login))) is None
+
+    @pytest.mark.parametrize(
+        ("login", "now", "or_later"),
+        [
+            (CoreLogin(core.id, 2), False, False),
+            (CoreLogin(core.id, 3), True, True),
+            (CoreLogin(core.id, 4), False, True),
+            (UserLogin(user.id, 1), False, False),
+            (UserLogin(user.id, 3), False, True),
+            (UserLogin("x", 3), False, False),
+        ],
+    )
+    async def test_who_tidies_up_spares_what_another_replica_made_a_moment_ago(self, store, login, now, or_later):
+        assert await is_current(login, store, 1000.0) is now
+        assert await is_current(login, store, 1000.0, or_later=True) is or_later
 
     async def test_a_user_endpoint_goes_with_its_core_endpoint(self, logins, store):
         await store.delete_endpoint(self.core.id)

@@ -81,17 +81,25 @@ async def owner_of(login: Login, records: Lookup) -> str | None:
     return None if endpoint is None else endpoint.owner_id
 
 
-async def is_current(login: Login, records: Lookup, now: float) -> bool:
-    """Whether its time is not over, and no later one has taken its place."""
+async def is_current(login: Login, records: Lookup, now: float, *, or_later: bool = False) -> bool:
+    """Whether its time is not over, and no later one has taken its place.
+
+    :param or_later: one of a later generation than the record's counts as well. Only the service's key makes logins: so
+        it is one that another replica made a moment ago, and the record that is known here is behind
+    """
     if isinstance(login, ClientLogin):
         return now < login.expires_at
     if isinstance(login, CoreLogin):
         endpoint = await records.endpoint(login.endpoint_id)
-        return endpoint is not None and endpoint.generation == login.generation
+        return endpoint is not None and _fits(login.generation, endpoint.generation, or_later=or_later)
     user_endpoint = await records.user_endpoint(login.user_endpoint_id)
-    if user_endpoint is None or user_endpoint.generation != login.generation:
+    if user_endpoint is None or not _fits(login.generation, user_endpoint.generation, or_later=or_later):
         return False
     return await records.endpoint(user_endpoint.endpoint_id) is not None
+
+
+def _fits(generation: int, known: int, *, or_later: bool) -> bool:
+    return generation >= known if or_later else generation == known
 
 
 class QueueLogins:

@@ -139,7 +139,7 @@ class ManagedLogins:
             if login is None:
                 continue
             if await owner_of(login, self._records) not in shut_out:
-                if await is_current(login, self._records, now):
+                if await is_current(login, self._records, now, or_later=True):
                     continue
                 if isinstance(login, ClientLogin) and await self._api.connections_of(name):
                     continue
@@ -214,7 +214,7 @@ class TokenLogins:
         if await owner_of(login, self._records) in shut_out:
             return False
         if not isinstance(login, ClientLogin):
-            return await is_current(login, self._records, now)
+            return await is_current(login, self._records, now, or_later=True)
         # Once for each connection: one that was good goes on although the token behind it expires.
         is_new = bool(login.proof) and not self._known.issuperset(connections)
         if is_new and not await is_proof_good(self._people, login.identity_id, login.proof, now):
