@@ -92,14 +92,12 @@ endpoint_teardown:
 
 def test_published_keys_without_effect_are_warned_about():
     _, warnings = manager("display_name: x\nmulti_user: true\nstdout: x\n")
-    assert warnings == [
-        "config.yaml, line 2: multi_user has no effect in this version",
-        "config.yaml, line 3: stdout has no effect in this version",
-    ]
+    assert [warning.partition(":")[0] for warning in warnings] == ["config.yaml, line 2", "config.yaml, line 3"]
+    assert "multi_user has no effect here: an endpoint is for many users if root starts it" in warnings[0]
     _, warnings = user("engine:\n  type: ProcessPoolEngine\n  encrypted: true\nheartbeat_threshold: 120\n")
     assert warnings == [
-        "template, line 4: heartbeat_threshold has no effect in this version",
-        "template, line 3: engine.encrypted has no effect in this version",
+        "template, line 4: heartbeat_threshold has no effect here: a connection that is gone is noticed without it",
+        "template, line 3: engine.encrypted has no effect here: no traffic of this engine leaves the machine",
     ]
 
 

@@ -7,9 +7,11 @@ import os
 import random
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from afield.endpoint.engines.pace import AHEAD_MOST
 from afield.endpoint.engines.process import ProcessPoolEngine
@@ -200,6 +202,31 @@ async def test_in_the_worst_weather_every_job_is_settled_and_none_runs_twice(tmp
         assert cancelled
         status = engine.status()
         assert (status.pending_tasks, status.outstanding_tasks) == (0, 0)
+
+
+@pytest.mark.parametrize("most", [1, 7])
+async def test_workers_are_replaced_after_so_many_jobs_and_nothing_is_lost(tmp_path: Path, most: int):
+    async with running(ProcessPoolEngine(max_workers=2, max_tasks_per_child=most)) as engine:
+        pids = await asyncio.gather(*(engine.submit(packed_job(os.getpid)) for _ in range(28)))
+        counts = Counter(map(value_of, pids))
+        assert max(counts.values()) <= most
+        assert sum(counts.values()) == 28
+        status = engine.status()
+        assert (status.pending_tasks, status.outstanding_tasks) == (0, 0)
+
+
+async def test_a_job_with_needs_counts_too_and_a_killed_worker_starts_anew(tmp_path: Path):
+    gate = Gate(tmp_path)
+    async with running(ProcessPoolEngine(max_workers=2, max_tasks_per_child=2)) as engine:
+        wide = [value_of(await engine.submit(replace(packed_job(os.getpid), cores=2))) for _ in range(5)]
+        assert max(Counter(wide).values()) <= 2
+        future = engine.submit(gate.job())
+        await gate.has_begun()
+        for pid in engine.worker_pids:
+            engine.kill_worker(pid)
+        with pytest.raises(WorkerLost, match="SIGKILL"):
+            await future
+        assert value_of(await engine.submit(packed_job(echo, 3))) == 3
 
 
 async def test_directory_and_environment_of_workers(tmp_path: Path):

@@ -22,6 +22,7 @@ class ModelWorker:
         self.odd: int | None = None
         self.running: str | None = None
         self.answers: deque[str] = deque()
+        self.begun = 0
 
     def step(self) -> str | None:
         """One job forward. Returns the job that it begins."""
@@ -38,6 +39,7 @@ class ModelWorker:
             return None
         self.odd = None
         self.running = job
+        self.begun += 1
         return job
 
 
@@ -67,6 +69,13 @@ class Engine(RuleBasedStateMachine):
             self.workers[unfit] = ModelWorker()
             self.schedule.joined(unfit)
             self.act()
+        for worn in list(self.schedule.worn):
+            assert self.workers[worn].begun == self.most, "it may not have more, and does not get less"
+            assert not self.workers[worn].pipe
+            assert self.schedule.left(worn, 0) == []
+            self.workers[worn] = ModelWorker()
+            self.schedule.joined(worn)
+            self.act()
 
     def look(self) -> None:
         while (recall := self.schedule.recall(self.now)) is not None:
@@ -87,8 +96,10 @@ class Engine(RuleBasedStateMachine):
             pipe.popleft()
         self.schedule.recalled(number, taken)
 
-    @initialize(target=numbers, count=st.integers(1, 3))
-    def workers_join(self, count: int):
+    @initialize(target=numbers, count=st.integers(1, 3), most=st.sampled_from([None, None, 1, 2, 7]))
+    def workers_join(self, count: int, most: int | None):
+        self.most = most
+        self.schedule = Schedule(("0", "1"), most)
         for number in range(count):
             self.workers[number] = ModelWorker()
             self.schedule.joined(number)
@@ -115,6 +126,7 @@ class Engine(RuleBasedStateMachine):
             if (job := self.workers[number].step()) is not None:
                 assert job not in self.begun, "a job begins once"
                 assert job not in self.settled
+                assert self.most is None or self.workers[number].begun <= self.most
                 self.begun.append(job)
 
     @rule(number=numbers, run_s=st.sampled_from([0.0, 1e-4, 0.005, 0.5]))
@@ -380,6 +392,23 @@ def test_a_job_that_lacks_accelerators_lets_others_pass_and_then_goes_first():
     schedule.joined(4)
     assert sent(schedule) == {4: ["one"]}
     assert (schedule.waiting, schedule.aside) == (1, 1)
+
+
+def test_a_worker_that_has_had_its_jobs_gets_no_more_and_nothing_is_taken_back_from_it():
+    schedule: Schedule[int] = Schedule(most=3)
+    schedule.joined(1)
+    for job in range(5):
+        schedule.submit(job, 1)
+    for expected in ({1: [0, 1]}, {1: [2]}, {}):
+        assert sent(schedule) == expected
+        schedule.answered(1, 1e-4, 0.0)
+    assert schedule.worn == {1}
+    assert schedule.begun == 0
+    assert sent(schedule) == {}
+    assert schedule.left(1, 0) == []
+    schedule.joined(2)
+    assert sent(schedule) == {2: [3, 4]}
+    assert schedule.worn == set()
 
 
 def test_a_worker_gets_the_accelerators_that_it_had_or_is_replaced():

@@ -51,6 +51,7 @@ def engine(settings: AnyEngineSettings, directory: Path, places: Mapping[str, st
             log = directory / "workers.log"
             return ProcessPoolEngine(
                 max_workers=settings.max_workers,
+                max_tasks_per_child=settings.max_tasks_per_child,
                 accelerators=_names(settings.available_accelerators),
                 working_dir=working_dir,
                 log=log,
@@ -59,7 +60,9 @@ def engine(settings: AnyEngineSettings, directory: Path, places: Mapping[str, st
         case ThreadPoolSettings():
             from afield.endpoint.engines.thread import ThreadPoolEngine
 
-            return ThreadPoolEngine(max_workers=settings.max_workers, working_dir=working_dir)
+            return ThreadPoolEngine(
+                max_workers=settings.max_workers, working_dir=working_dir, prefix=settings.thread_name_prefix
+            )
         case ExecutorSettings():
             from afield.endpoint.engines.executor import ExecutorEngine, find_factory
             from afield.endpoint.settings.engines import ENGINE_GROUP

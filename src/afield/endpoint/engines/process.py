@@ -61,6 +61,7 @@ class ProcessPoolEngine:
     """Runs jobs in processes of their own.
 
     :param max_workers: how many; None: one for each processor that this process may use
+    :param max_tasks_per_child: a worker is replaced after so many jobs; None: never
     :param accelerators: the names of those that tasks may ask for, as ``CUDA_VISIBLE_DEVICES`` has them
     :param working_dir: where workers run, made if it is missing; None: where this process runs
     :param log: a file to which everything is appended that user code prints; None: this process's stderr
@@ -73,6 +74,7 @@ class ProcessPoolEngine:
         self,
         *,
         max_workers: int | None = None,
+        max_tasks_per_child: int | None = None,
         accelerators: Sequence[str] = (),
         working_dir: Path | None = None,
         log: Path | None = None,
@@ -92,7 +94,7 @@ class ProcessPoolEngine:
         self._memory = memory()
         # GC_TASK_TIMEOUT, for all tasks
         self._limit_s: float | None = None
-        self._schedule: Schedule[Call] = Schedule(accelerators)
+        self._schedule: Schedule[Call] = Schedule(accelerators, max_tasks_per_child)
         self._deadlines = Deadlines(self._time_is_over)
         self._staff = Staff(
             self,
@@ -302,10 +304,16 @@ class ProcessPoolEngine:
                 self._send(batch)
             if not schedule.blocked:
                 break
-        if schedule.unfit is not None and schedule.unfit not in self._condemned:
-            # Idle, so it ends at once, and when it has gone the next one comes.
-            self._condemned.add(schedule.unfit)
-            process = self._staff[schedule.unfit]
+        if schedule.unfit is not None:
+            self._retire(schedule.unfit)
+        for number in schedule.worn:
+            self._retire(number)
+
+    def _retire(self, number: int) -> None:
+        """End a worker that is idle, and will be: it ends at once, and when it has gone the next one comes."""
+        if number not in self._condemned:
+            self._condemned.add(number)
+            process = self._staff[number]
             process.finish()
             self._loop.call_later(_VANISH_WITHIN_S, process.kill)
 

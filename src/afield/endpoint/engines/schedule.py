@@ -42,6 +42,8 @@ Who gets what
   it: its shares and accelerators are taken when it begins and given back when it ends, which will be long. A job of k
   shares runs in one worker, and k - 1 others stay idle meanwhile; which ones does not matter. Whose turn it is,
   ``line`` says.
+* A worker may have so many jobs and no more (``most``), because what runs in it may leak. It is sent no more than that,
+  so nothing has to be taken back from it at the end: it is idle for good, and replaced.
 * A program that has used an accelerator keeps to it, whatever its environment says later. So a worker that had some
   gets the same again, or else a worker that never had any is taken. Where there is neither, one is replaced.
 
@@ -50,6 +52,7 @@ Who gets what
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -83,9 +86,11 @@ class Recall(NamedTuple):
 class _Worker(Generic[J]):
     """What the schedule knows about a worker."""
 
-    __slots__ = ("devices", "epoch", "held", "robbed", "since", "size", "spared")
+    __slots__ = ("devices", "epoch", "held", "quota", "robbed", "since", "size", "spared")
 
-    def __init__(self) -> None:
+    def __init__(self, quota: float) -> None:
+        #: how many jobs it may still be sent
+        self.quota = quota
         #: unanswered jobs, oldest first
         self.held: deque[Item[J]] = deque()
         #: bytes in them
@@ -109,12 +114,14 @@ class Schedule(Generic[J]):
     """The jobs of one engine and where they are.
 
     After any of the other methods, call :meth:`recall` until it says None, then :meth:`assign`; and if it is
-    :attr:`blocked` now, both again. Then look at :attr:`unfit`.
+    :attr:`blocked` now, both again. Then look at :attr:`unfit` and :attr:`worn`.
 
     :param devices: the names of the accelerators
+    :param most: how many jobs a worker may run before it is :attr:`worn`; None: any number
     """
 
-    def __init__(self, devices: Sequence[str] = ()) -> None:
+    def __init__(self, devices: Sequence[str] = (), most: int | None = None) -> None:
+        self._most = math.inf if most is None else most
         self._workers: dict[int, _Worker[J]] = {}
         # A dict serves as an ordered set: the worker that has been idle longest comes first.
         self._idle: dict[int, None] = {}
@@ -126,6 +133,8 @@ class Schedule(Generic[J]):
         self._free = self._devices
         #: an idle worker that is in the way, for it has used accelerators that are taken: end it, and it is replaced
         self.unfit: int | None = None
+        #: workers that have run all the jobs that they may: end them, and they are replaced
+        self.worn: set[int] = set()
         #: jobs that were sent and are not answered
         self.sent = 0
         #: how far ahead to send
@@ -164,7 +173,7 @@ class Schedule(Generic[J]):
     @property
     def begun(self) -> int:
         """Jobs that run, if every worker has begun the oldest that it holds."""
-        return len(self._workers) - len(self._idle) - (self.unfit is not None)
+        return len(self._workers) - len(self._idle) - (self.unfit is not None) - len(self.worn)
 
     def submit(self, job: J, size: int, needs: Needs | None = None) -> Item[J]:
         """Take one job of about ``size`` bytes."""
@@ -184,7 +193,7 @@ class Schedule(Generic[J]):
 
     def joined(self, worker: int) -> None:
         """There is a new worker under this number."""
-        self._workers[worker] = _Worker()
+        self._workers[worker] = _Worker(self._most)
         self._idle[worker] = None
 
     def answered(self, worker: int, run_s: float, now: float) -> J:
@@ -209,6 +218,7 @@ class Schedule(Generic[J]):
         """
         state = self._workers.pop(worker)
         self._idle.pop(worker, None)
+        self.worn.discard(worker)
         if self.unfit == worker:
             self.unfit = None
         self._give_back(state, permits)
@@ -311,6 +321,7 @@ class Schedule(Generic[J]):
             for number, state in self._workers.items()
             if 0 < len(state.held) <= few
             and not state.robbed
+            and state.quota > 0
             and state.size < BYTES_AHEAD_MOST
             and not state.slow(now)
             and state.held[0].needs is None
@@ -320,7 +331,7 @@ class Schedule(Generic[J]):
         """Fill busy workers up, all to the same height, in turn: so that jobs begin nearly in order."""
         for height in range(min(len(state.held) for _, state in takers), 1 + self.pace.ahead):
             for number, state in takers:
-                if len(state.held) <= height and state.size < BYTES_AHEAD_MOST:
+                if len(state.held) <= height and state.size < BYTES_AHEAD_MOST and state.quota > 0:
                     item = self._line.first(len(self._free))
                     if item is None or item.needs is not None:
                         return
@@ -335,6 +346,7 @@ class Schedule(Generic[J]):
                 state.devices = item.needs.devices
         item.worker = number
         state.held.append(item)
+        state.quota -= 1
         state.size += item.size
         self.sent += 1
         batch = batches.get(number)
@@ -347,6 +359,7 @@ class Schedule(Generic[J]):
         """The youngest jobs of a worker wait again."""
         for _ in range(permits):
             item = state.held.pop()
+            state.quota += 1
             state.size -= item.size
             item.worker = None
             if item.needs is not None:
@@ -366,4 +379,7 @@ class Schedule(Generic[J]):
         if state.robbed:
             state.robbed = False
             state.epoch += 1
-        self._idle[number] = None
+        if state.quota > 0:
+            self._idle[number] = None
+        else:
+            self.worn.add(number)

@@ -69,14 +69,18 @@ class ThreadPoolEngine:
 
     :param max_workers: how many; None: one for each processor that this process may use, and four
     :param working_dir: made if it is missing, for what tasks expect to find; threads cannot run in a place of their own
+    :param prefix: what the names of threads begin with
     """
 
-    def __init__(self, *, max_workers: int | None = None, working_dir: Path | None = None) -> None:
+    def __init__(
+        self, *, max_workers: int | None = None, working_dir: Path | None = None, prefix: str = "afield-worker"
+    ) -> None:
         if max_workers is not None and max_workers < 1:
             raise ConfigurationError(f"max_workers is {max_workers}: an engine needs at least one worker")
         # Threads are there for tasks that wait, so rather some more than there are processors.
         self._max_workers = max_workers or processors() + 4
         self._working_dir = working_dir
+        self._prefix = prefix
         self._queue: SimpleQueue[_Call | None] = SimpleQueue()
         self._done: deque[_Done] = deque()
         # The loop was told to look into _done, and has not yet begun to.
@@ -97,7 +101,7 @@ class ThreadPoolEngine:
                 raise ConfigurationError(f"the engine cannot use {error.filename}: {error.strerror}") from error
         for number in range(self._max_workers):
             # As daemons, since a task that never ends must not keep the endpoint's process from ending.
-            threading.Thread(target=self._work, name=f"afield-worker-{number}", daemon=True).start()
+            threading.Thread(target=self._work, name=f"{self._prefix}-{number}", daemon=True).start()
 
     def submit(self, job: Job) -> asyncio.Future[bytes]:
         """See :class:`~afield.endpoint.engines.base.Engine`."""

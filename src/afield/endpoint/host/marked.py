@@ -7,7 +7,7 @@ contains itself, nesting without end) is refused here, so that nobody behind thi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,18 +32,24 @@ class Document:
     :param source: the file, as a person would name it
     :param data: its content; an empty file is an empty mapping
     :param lines: from the way to a value, the line on which its key stands, counted from 1
+    :param place: a line, as a person would name it; None: ``source, line N``
     """
 
     source: str
     data: dict[str, Any]
     lines: Mapping[KeyPath, int]
+    place: Callable[[int], str] | None = None
 
     def at(self, path: KeyPath) -> str:
         """``file, line N`` of a value, or of the nearest thing around it that has a line."""
         for end in range(len(path), 0, -1):
             if path[:end] in self.lines:
-                return f"{self.source}, line {self.lines[path[:end]]}"
+                return self.line(self.lines[path[:end]])
         return self.source
+
+    def line(self, number: int) -> str:
+        """``file, line N``."""
+        return f"{self.source}, line {number}" if self.place is None else self.place(number)
 
 
 class _Values(yaml.SafeLoader):
@@ -76,36 +82,38 @@ def read(path: Path, *, texts: bool = False) -> Document:
     return parse(text, str(path), texts=texts)
 
 
-def parse(text: str, source: str, *, texts: bool = False) -> Document:
+def parse(text: str, source: str, *, texts: bool = False, place: Callable[[int], str] | None = None) -> Document:
     """Read a text.
 
     :param source: what to call it in complaints
+    :param place: what to call a line of it in complaints; None: ``source, line N``
     :param texts: every value as it is written
     :raises ConfigurationError: it is broken, says a key twice, or holds something other than keys and values
     """
     lines: dict[KeyPath, int] = {}
+    document = Document(source, {}, lines, place)
     try:
         loader = yaml.BaseLoader(text) if texts else _Values(text)
         try:
             node = loader.get_single_node()
-            _walk(node, (), lines, source, set())
+            _walk(node, (), lines, document, set())
             data = loader.construct_document(node) if node is not None else None
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise ConfigurationError(_told(error, source)) from error
+        raise ConfigurationError(_told(error, document)) from error
     except RecursionError as error:
         raise _too_deep(source) from error
     if data is None or data == "":
         data = {}
     if not isinstance(data, dict):
         raise ConfigurationError(f"{source} should hold lines like `key: value`, and is a {type(data).__name__}")
-    return Document(source, data, lines)
+    return Document(source, data, lines, place)
 
 
-def _told(error: yaml.YAMLError, source: str) -> str:
+def _told(error: yaml.YAMLError, document: Document) -> str:
     mark = getattr(error, "problem_mark", None)
-    where = f"{source}, line {mark.line + 1}, column {mark.column + 1}" if mark else source
+    where = f"{document.line(mark.line + 1)}, column {mark.column + 1}" if mark else document.source
     what = getattr(error, "problem", None) or str(error)
     return f"{where}: this is not YAML: {what}"
 
@@ -119,32 +127,32 @@ def _cut(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _walk(node: yaml.Node | None, path: KeyPath, lines: dict[KeyPath, int], source: str, seen: set[int]) -> None:
+def _walk(node: yaml.Node | None, path: KeyPath, lines: dict[KeyPath, int], document: Document, seen: set[int]) -> None:
     """Note the lines of everything below ``node``; what an alias repeats keeps the lines of its first place."""
     if node is None or id(node) in seen:
         return
     if len(path) > _DEPTH_MOST:
-        raise _too_deep(f"{source}, line {node.start_mark.line + 1}")
+        raise _too_deep(document.line(node.start_mark.line + 1))
     if isinstance(node, yaml.MappingNode):
-        _walk_mapping(node, path, lines, source, seen)
+        _walk_mapping(node, path, lines, document, seen)
     elif isinstance(node, yaml.SequenceNode):
         for place, value in enumerate(node.value):
             lines[(*path, place)] = value.start_mark.line + 1
-            _walk(value, (*path, place), lines, source, seen)
+            _walk(value, (*path, place), lines, document, seen)
     seen.add(id(node))
 
 
 def _walk_mapping(
-    node: yaml.MappingNode, path: KeyPath, lines: dict[KeyPath, int], source: str, seen: set[int]
+    node: yaml.MappingNode, path: KeyPath, lines: dict[KeyPath, int], document: Document, seen: set[int]
 ) -> None:
     for key, value in node.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
-            raise ConfigurationError(f"{source}, line {line}: a key should be a word, and this one is not")
+            raise ConfigurationError(f"{document.line(line)}: a key should be a word, and this one is not")
         here = (*path, key.value)
         if here in lines:
             raise ConfigurationError(
-                f"{source}, line {line}: {key.value} is already set in line {lines[here]}; keep one of them"
+                f"{document.line(line)}: {key.value} is already set in line {lines[here]}; keep one of them"
             )
         lines[here] = line
-        _walk(value, here, lines, source, seen)
+        _walk(value, here, lines, document, seen)

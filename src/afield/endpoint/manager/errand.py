@@ -16,7 +16,7 @@ import msgspec
 
 from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.manager.lending import engine_refusal
-from afield.endpoint.manager.owner import read_template
+from afield.endpoint.manager.owner import read_template, without_secrets
 from afield.endpoint.manager.template import Rendered, Template, render
 from afield.endpoint.settings import ManagerSettings, UserSettings
 from afield.errors import ConfigurationError
@@ -99,6 +99,7 @@ def rendered(errand: Errand, local: dict[str, Any]) -> Rendered:
         parent_config=errand.parent_config,
         user_runtime=errand.user_runtime,
         mapped_identity={"local": local, "globus": errand.identity},
+        environment=without_secrets(os.environ),
     )
 
 

@@ -15,7 +15,7 @@ from afield.endpoint.settings import ManagerSettings, manager_settings
 from afield.errors import ConfigurationError
 from afield.sdk.login.client_credentials import PAIRS
 
-__all__ = ["below", "read_environment", "read_settings", "read_template", "user_environment"]
+__all__ = ["below", "read_environment", "read_settings", "read_template", "user_environment", "without_secrets"]
 
 #: What every shell takes for a variable's name.
 _VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
@@ -43,6 +43,8 @@ def read_template(directory: EndpointDirectory, settings: ManagerSettings) -> Te
     """
     template_path, schema_path = settings.user_config_template_path, settings.user_config_schema_path
     source = below(directory, template_path) if template_path else directory.template
+    if not template_path and not source.exists() and (older := source.with_suffix("")).exists():
+        source = older  # published: without .j2, as endpoints of earlier versions have it
     schema = below(directory, schema_path) if schema_path else directory.schema
     try:
         text = source.read_text(encoding="utf-8")
@@ -83,8 +85,12 @@ def user_environment(directory: EndpointDirectory, own: Mapping[str, str] = os.e
     :param own: the environment of this process
     :raises ConfigurationError: as :func:`read_environment`
     """
-    inherited = {name: value for name, value in own.items() if name not in _SECRETS}
-    return {**inherited, **read_environment(directory)}
+    return {**without_secrets(own), **read_environment(directory)}
+
+
+def without_secrets(own: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what logs an endpoint's owner in."""
+    return {name: value for name, value in own.items() if name not in _SECRETS}
 
 
 def _is_possible(value: str) -> bool:

@@ -2,8 +2,10 @@
 
 The owner of a machine writes a Jinja2 template of YAML; whoever submits fills in its variables
 (``user_endpoint_config`` of a submit). The template runs in Jinja2's sandbox, a variable that nobody gave is an error,
-and every text is quoted as JSON before the template sees it: so no option can break out of its place in the YAML
-(published behaviour; compare texts with ``'"x"'`` inside a template).
+and every text that comes from a submitter is quoted as JSON before the template sees it: so no option can break out of
+its place in the YAML (published behaviour; compare such texts with ``'"x"'`` inside a template). What the machine
+itself says, in ``_GC.parent_config``, ``_GC.mapped_identity`` and ``_GC.env``, is not quoted (published too), so that
+it can stand in the middle of a path.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +27,8 @@ from jsonschema_specifications import REGISTRY
 from referencing.exceptions import Unresolvable
 
 from afield.endpoint.host.marked import parse
-from afield.endpoint.settings import UserSettings, user_settings
+from afield.endpoint.manager import lines
+from afield.endpoint.settings import UserSettings, plain_places, user_settings
 from afield.errors import ConfigurationError
 
 __all__ = ["RESERVED", "Rendered", "Template", "load_schema", "render"]
@@ -76,6 +80,7 @@ def render(
     parent_config: Mapping[str, Any],
     user_runtime: Mapping[str, Any],
     mapped_identity: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
 ) -> Rendered:
     """The settings that a user's options ask for.
 
@@ -83,22 +88,23 @@ def render(
     :param parent_config: the manager's settings
     :param user_runtime: the Python and platform of whoever submits
     :param mapped_identity: as whom the tasks run
+    :param environment: variables that a template may look at, as ``_GC.env``
     :raises ConfigurationError: an option is reserved, against the schema or of no possible type, or the template is
         broken, lacks a variable, or renders to something that is no configuration
     """
     _check_options(options, template)
-    given = {
+    reserved = {
         "parent_config": parent_config,
-        "user_runtime": user_runtime,
+        "user_runtime": _quoted(user_runtime, "user_runtime"),
         "mapped_identity": mapped_identity,
     }
-    reserved = {name: _quoted(value, name, lenient=True) for name, value in given.items()}
     variables = {name: _quoted(value, name) for name, value in options.items()}
     name = template.source.name
-    text = _rendered(template, {**variables, **reserved, "_GC": reserved})
-    document = parse(text, f"{name} (rendered)")
+    text = _rendered(template, {**variables, **reserved, "_GC": {**reserved, "env": environment or {}}})
+    place = partial(lines.place, name, template.text.splitlines(), text.splitlines())
+    document = parse(text, f"{name} (rendered)", place=place)
     settings, warnings = user_settings(document)
-    places = {".".join(map(str, path)): document.at(path) for path in document.lines if path[0] == "engine"}
+    places = {key: document.line(line) for key, line in plain_places(document.lines).items()}
     return Rendered(settings, warnings, text, places)
 
 
@@ -160,7 +166,7 @@ def _check_options(options: Mapping[str, Any], template: Template) -> None:
         raise ConfigurationError(f"{what} does not fit this endpoint: {error.message}")
 
 
-def _quoted(value: Any, name: str, *, lenient: bool = False) -> Any:
+def _quoted(value: Any, name: str) -> Any:
     """A copy in which every text is quoted as JSON."""
     match value:
         case str():
@@ -168,11 +174,11 @@ def _quoted(value: Any, name: str, *, lenient: bool = False) -> Any:
         case bool() | int() | float():
             return value
         case Mapping():
-            return {_key(key, name): _quoted(part, f"{name}.{key}", lenient=lenient) for key, part in value.items()}
+            return {_key(key, name): _quoted(part, f"{name}.{key}") for key, part in value.items()}
         case list() | tuple():
-            return [_quoted(part, f"{name}[{place}]", lenient=lenient) for place, part in enumerate(value)]
-        case None if lenient:
-            return None
+            return [_quoted(part, f"{name}[{place}]") for place, part in enumerate(value)]
+        case None:
+            return "null"  # published: a template that writes it leaves the key unset
     raise ConfigurationError(
         f"the option {name} is {json.dumps(value, default=str)}, which cannot go into a configuration: give a text, a "
         "number, true or false, or a list or mapping of these"
@@ -202,8 +208,12 @@ def _escaped(part: str) -> str:
     return f"\\U{ord(part):08x}" if _BEYOND.fullmatch(part) else json.dumps(part)[1:-1]
 
 
-def _shell_escape(value: Any) -> str:
-    """One word for a shell, inside a quoted text: ``worker_init: {{ command | shell_escape }}``."""
+def _shell_escape(value: Any) -> Any:
+    """One word for a shell, inside a quoted text: ``worker_init: {{ command | shell_escape }}``. What is no text stays
+    as it is (published).
+    """
+    if not isinstance(value, str):
+        return value
     text = str(value)
     try:
         plain = str(yaml.safe_load(text)) if text.startswith('"') else text
@@ -224,11 +234,16 @@ def _rendered(template: Template, variables: Mapping[str, Any]) -> str:
         return environment.from_string(template.text).render(variables)
     except jinja2.UndefinedError as error:
         raise ConfigurationError(
-            f"the template {name} needs something that was not given: {error.message}; give it in user_endpoint_config"
+            f"{_where(error, template)} needs something that was not given: {error.message}; give it in "
+            "user_endpoint_config"
         ) from error
     except jinja2.TemplateSyntaxError as error:
         raise ConfigurationError(f"{error.name or name}, line {error.lineno}: {error.message}") from error
     except ConfigurationError:
         raise
     except Exception as error:  # an owner's program on somebody's values may raise whatever it likes
-        raise ConfigurationError(f"the template {name} cannot be rendered with these options: {error}") from error
+        raise ConfigurationError(f"{_where(error, template)} cannot be rendered with these options: {error}") from error
+
+
+def _where(error: Exception, template: Template) -> str:
+    return lines.error_line(error.__traceback__, template.source) or f"the template {template.source.name}"

@@ -21,6 +21,7 @@ from afield.endpoint.settings.engines import (
 )
 from afield.endpoint.settings.lending import LendingSettings
 from afield.endpoint.settings.manager import ManagerSettings, manager_settings
+from afield.endpoint.settings.published import plain_places
 from afield.endpoint.settings.user import UserSettings, user_settings
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "UserSettings",
     "engine_types",
     "manager_settings",
+    "plain_places",
     "user_settings",
 ]

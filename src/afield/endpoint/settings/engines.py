@@ -24,6 +24,7 @@ from afield.endpoint.settings.kinds import (
     Some,
     Text,
 )
+from afield.endpoint.settings.published import GONE, OLD_ENGINES, UNUSED, plain_block
 from afield.endpoint.settings.reading import check, did_you_mean, shown
 from afield.errors import ConfigurationError
 
@@ -65,6 +66,8 @@ class ProcessPoolSettings(EngineSettings, frozen=True, kw_only=True, tag_field="
 
     #: workers; the default is one for each processor
     max_workers: Some | None = None
+    #: a worker is replaced after so many tasks, for code that leaks memory; the default is never
+    max_tasks_per_child: Some | None = None
     #: how many accelerators tasks may ask for, or their names as CUDA_VISIBLE_DEVICES has them
     available_accelerators: Accelerators = ()
 
@@ -74,6 +77,8 @@ class ThreadPoolSettings(EngineSettings, frozen=True, kw_only=True, tag_field="t
 
     #: threads; the default is one for each processor
     max_workers: Some | None = None
+    #: what the names of threads begin with, for tools that show them
+    thread_name_prefix: Text = "afield-worker"
 
 
 class HtexSettings(EngineSettings, frozen=True, kw_only=True, tag_field="type", tag="GlobusComputeEngine"):
@@ -111,7 +116,7 @@ class HtexSettings(EngineSettings, frozen=True, kw_only=True, tag_field="type", 
     heartbeat_period: Positive = 30.0
     #: seconds after which a node takes nothing new and ends; the default is never
     drain_period: Positive | None = None
-    #: milliseconds that a node waits in each of its turns
+    #: milliseconds that Parsl's processes wait for something to arrive; less than 200 has no effect
     poll_period: Some = 10
     #: seconds that a worker tries each address; the default is what Parsl takes
     address_probe_timeout: Positive | None = None
@@ -126,7 +131,7 @@ class HtexSettings(EngineSettings, frozen=True, kw_only=True, tag_field="type", 
     #: more options for the container's command; with custom, all of it
     container_cmd_options: Text | None = None
     #: how blocks come and go: simple, htex_auto_scale or none
-    strategy: Text | Block | None = None
+    strategy: Text | None = None
     #: strategy, max_idletime and strategy_period of the scaling
     job_status_kwargs: Block | None = None
     #: blocks that keep dying are not asked for again; false: they are, for ever
@@ -139,8 +144,6 @@ class HtexSettings(EngineSettings, frozen=True, kw_only=True, tag_field="type", 
     block_pause: Positive = 600.0
     #: seconds between two questions to the scheduler how blocks are; the default is what Parsl takes, mostly 60
     block_status_period: Positive | None = None
-    #: all keys of Parsl's executor in one block, as some published examples have them
-    executor: Block | None = None
 
 
 class MpiSettings(HtexSettings, frozen=True, kw_only=True, tag_field="type", tag="GlobusMPIEngine"):
@@ -170,12 +173,6 @@ _RECORDS: Final[dict[str, type[AnyEngineSettings]]] = {
     for record in (ProcessPoolSettings, ThreadPoolSettings, HtexSettings, MpiSettings, ExecutorSettings)
 }
 
-#: Keys of published engines that have no effect here.
-_UNUSED: Final = frozenset({
-    "endpoint_id", "heartbeat_period_s", "initializer", "manager_selector", "max_tasks_per_child", "storage_access",
-    "thread_name_prefix",
-})  # fmt: skip
-
 
 def engine_types() -> list[str]:
     """What ``engine.type`` may be here, the ones of other distributions included."""
@@ -189,22 +186,23 @@ def engine_settings(document: Document, block: Mapping[str, Any]) -> tuple[AnyEn
 
     :raises ConfigurationError: with file, line and key
     """
-    values = dict(block)
+    values, warnings = plain_block(document, block)
     name = values.pop("type", None) or "ProcessPoolEngine"
     record = _RECORDS.get(name) if isinstance(name, str) else None
     if record is None:
         known = engine_types()
         if name not in known:
+            hint = OLD_ENGINES.get(str(name)) or did_you_mean(str(name), known)
             raise ConfigurationError(
                 f"{document.at(('engine', 'type'))}: engine.type {shown(name)} is not an engine that is installed "
-                f"here: write one of {', '.join(known)}{did_you_mean(str(name), known)}"
+                f"here: write one of {', '.join(known)}{hint}"
             )
         record = ExecutorSettings
         values["executor"] = name
     foreign = {key: f"is no key of {name}: it belongs to {owner}" for key, owner in _owners(record).items()}
-    unused = _UNUSED | {"encrypted"}.difference(record.__struct_fields__)
-    settings, warnings = check(record, document, ("engine",), values, unused=unused, foreign=foreign)
-    return record(**settings), warnings
+    unused = {key: why for key, why in UNUSED.items() if key not in record.__struct_fields__}
+    settings, more = check(record, document, ("engine",), values, unused=unused, foreign={**foreign, **GONE})
+    return record(**settings), warnings + more
 
 
 def _owners(record: type[AnyEngineSettings]) -> dict[str, str]:

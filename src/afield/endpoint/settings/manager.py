@@ -15,7 +15,7 @@ from afield.errors import ConfigurationError
 if TYPE_CHECKING:
     from afield.endpoint.host.marked import Document
 
-__all__ = ["ManagerSettings", "manager_settings"]
+__all__ = ["USER_KEYS", "ManagerSettings", "manager_settings"]
 
 
 class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +25,8 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     display_name: Text | None = None
     #: the service to register with; the default is AFIELD_SERVICE_URL, else the one that runs on this machine
     service_url: Text | None = None
+    #: the service is http://localhost:5000, unless service_url says another
+    local_compute_services: Flag = False
     #: reach the queues on this port, whatever the service says
     amqp_port: Port | None = None
     #: seconds between two signs of life; the service calls an endpoint offline after two or three missed ones
@@ -69,11 +71,29 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     lending: LendingSettings = LendingSettings()
 
 
-#: Keys of the published endpoint that have no effect here.
-_UNUSED: Final = frozenset({
-    "amqp_credentials", "audit_log_path", "detach_endpoint", "environment", "heartbeat_threshold",
-    "local_compute_services", "multi_user", "stderr", "stdout", "subscription_id",
+#: Keys that stood in this file when an endpoint had one file only, and belong in the template of user endpoints.
+USER_KEYS: Final = frozenset({
+    "endpoint_setup", "endpoint_teardown", "engine", "heartbeat_threshold", "idle_heartbeats_hard",
+    "idle_heartbeats_soft",
 })  # fmt: skip
+
+#: Where published endpoints look for a service of one's own.
+_LOCAL_SERVICE: Final = "http://localhost:5000"
+
+#: Keys of published endpoints that have no effect here -> what holds instead.
+_UNUSED: Final = {
+    "amqp_credentials": "the service gives them to the endpoint when it registers",
+    "audit_log_path": "no such log is written",
+    "detach_endpoint": "`afield endpoint start --detach` runs it in the background",
+    "environment": "it chooses among services that others run; which one is used here, service_url says",
+    "funcx_service_address": "which service is used, service_url says",
+    "heartbeat_threshold": "a connection that is gone is noticed without it",
+    "multi_user": "an endpoint is for many users if root starts it and identity_mapping_config_path is set",
+    "paths": "where its logs go, log_dir says",
+    "stderr": "where its logs go, log_dir says",
+    "stdout": "where its logs go, log_dir says",
+    "subscription_id": "nothing here needs a subscription",
+}
 
 #: Keys whose values are blocks with keys of their own.
 _BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {
@@ -89,7 +109,8 @@ def manager_settings(document: Document) -> tuple[ManagerSettings, list[str]]:
     if "engine" in document.data:
         raise ConfigurationError(
             f"{document.at(('engine',))}: an engine block belongs in the template of user endpoints, "
-            "user_config_template.yaml.j2, beside this file: move it there"
+            f"user_config_template.yaml.j2, beside this file: move it there{_movers(document)}, or have "
+            "`afield endpoint migrate-to-template-capable` do so"
         )
     data = dict(document.data)
     blocks: dict[str, Any] = {}
@@ -100,4 +121,12 @@ def manager_settings(document: Document) -> tuple[ManagerSettings, list[str]]:
             blocks[key], more = checked_block(record, document, key, block)
             warnings += more
     values, more = check(ManagerSettings, document, (), data, unused=_UNUSED)
+    if values.get("local_compute_services"):
+        values.setdefault("service_url", _LOCAL_SERVICE)
     return ManagerSettings(**values, **blocks), warnings + more
+
+
+def _movers(document: Document) -> str:
+    """Which other keys of an old file belong in the template too, for the middle of a sentence."""
+    others = [key for key in document.data if key in USER_KEYS and key != "engine"]
+    return f" with {', '.join(others)}" if others else ""

@@ -7,7 +7,7 @@ from there to here; a key that nobody knows is an error, for it is nearly always
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
@@ -27,17 +27,17 @@ def check(
     path: KeyPath,
     block: Mapping[Any, Any],
     *,
-    unused: Collection[str] = (),
+    unused: Mapping[str, str] | None = None,
     foreign: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Check a block against the fields of ``record``; the values that are set, and warnings.
 
     :param path: the way to the block
-    :param unused: keys that are accepted with a warning
+    :param unused: keys that are accepted with a warning -> what holds here instead, for people
     :param foreign: keys that belong elsewhere -> where, for people
     :raises ConfigurationError: with file, line and key
     """
-    fields = get_type_hints(record, include_extras=True)
+    fields, unused = get_type_hints(record, include_extras=True), unused or {}
     values: dict[str, Any] = {}
     warnings: list[str] = []
     for key, value in block.items():
@@ -47,7 +47,8 @@ def check(
             if value is not None:  # `key:` with nothing behind it is a key that is not set, as templates often render
                 values[str(key)] = _convert(value, fields[key], f"{where}: {name}")
         elif key in unused:
-            warnings.append(f"{where}: {name} has no effect in this version")
+            if value is not None:
+                warnings.append(f"{where}: {name} has no effect here: {unused[key]}")
         elif foreign and key in foreign:
             raise ConfigurationError(f"{where}: {name} {foreign[key]}")
         else:

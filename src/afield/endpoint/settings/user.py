@@ -40,11 +40,23 @@ class UserSettings(msgspec.Struct, frozen=True, kw_only=True):
     debug: Flag = False
 
 
-#: Keys of the published endpoint that have no effect here.
-_UNUSED: Final = frozenset({
-    "amqp_port", "detach_endpoint", "environment", "heartbeat_threshold", "high_assurance", "local_compute_services",
-    "log_dir", "stderr", "stdout", "subscription_id",
-})  # fmt: skip
+_OWNERS: Final = "it belongs in config.yaml, and holds for all user endpoints"
+#: Keys of published endpoints that have no effect here -> what holds instead.
+_UNUSED: Final = {
+    "admins": _OWNERS,
+    "amqp_port": _OWNERS,
+    "authentication_policy": _OWNERS,
+    "detach_endpoint": "a user endpoint always runs beside its manager",
+    "environment": "a user endpoint belongs to the service of its manager",
+    "heartbeat_threshold": "a connection that is gone is noticed without it",
+    "high_assurance": _OWNERS,
+    "local_compute_services": _OWNERS,
+    "log_dir": "a user endpoint logs into its own directory",
+    "paths": "a user endpoint logs into its own directory",
+    "stderr": "a user endpoint logs into its own directory",
+    "stdout": "a user endpoint logs into its own directory",
+    "subscription_id": "nothing here needs a subscription",
+}
 
 
 def user_settings(document: Document) -> tuple[UserSettings, list[str]]:
