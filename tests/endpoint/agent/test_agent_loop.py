@@ -16,7 +16,8 @@ from afield.endpoint.agent.journal import Journal
 from afield.endpoint.agent.orders import Refresh, Start, Stop
 from afield.endpoint.engines.process import ProcessPoolEngine
 from afield.endpoint.settings import ProcessPoolSettings, UserSettings
-from afield.errors import ConfigurationError, VersionMismatch
+from afield.errors import ConfigurationError, NoWorkers, VersionMismatch
+from afield.serialize.exceptions import rebuild
 from afield.wire.messages import CallOptions
 
 pytestmark = pytest.mark.anyio
@@ -140,6 +141,19 @@ async def test_what_an_engine_can_never_run_fails(service, running, parts):
     result = service.results["a"]
     assert result.error.code == "CouldNotExecuteUserTaskError"
     assert b"wants nodes" in result.data
+
+
+async def test_a_submitter_hears_why_there_are_no_workers(service, running, parts):
+    async with running() as (_, engine):
+        await service.send(parts.task("a", retries=3))
+        await engine.has("a")
+        engine.fail("a", NoWorkers('3 blocks in a row ended, the last one in the phase "import"\nNo module named x'))
+        await service.until(lambda: "a" in service.results)
+    result = service.results["a"]
+    raised = rebuild(result.data.decode(), "0", None, result.error.code)
+    assert type(raised) is NoWorkers
+    assert 'in the phase "import"\nNo module named x' in str(raised)
+    assert engine.ran == ["a"], "it would only fail once more"
 
 
 async def test_tasks_run_in_sandboxes_and_with_the_owners_limits(service, running, parts, tmp_path):
