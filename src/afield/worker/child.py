@@ -10,12 +10,14 @@ kernel kills the worker's process group when that is closed.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +37,8 @@ __all__ = ["COMMAND", "Child", "ChildFault", "how_it_ended"]
 COMMAND: Final = (sys.executable, "-P", "-m", "afield.worker")
 #: Buffers that one system call may take (IOV_MAX is 1024 on Linux and macOS).
 _BUFFERS_MOST: Final = 512
+#: Less than this is copied together before it is sent, in bytes.
+_JOINED: Final = 1 << 16
 #: How much of what a worker said before it was ready is told, in bytes.
 _TAIL: Final = 2000
 
@@ -106,9 +110,15 @@ class Child:
     def send(self, epoch: int, jobs: Sequence[bytes]) -> None:
         """Hand over encoded jobs, each with a permit; what does not fit now waits for :meth:`flush`."""
         os.write(self._permit, PERMIT.pack(epoch) * len(jobs))
+        buffers: list[bytes] = []
         for job in jobs:
-            self._unsent += (memoryview(header(len(job), epoch)), memoryview(job))
-        self.flush()
+            buffers += (header(len(job), epoch), job)
+        waited = bool(self._unsent)
+        if not waited and sum(map(len, buffers)) < _JOINED:
+            buffers = [b"".join(buffers)]
+        self._unsent.extend(map(memoryview, buffers))
+        if not waited:
+            self.flush()
 
     def flush(self) -> None:
         """Send as much as there is room for."""
@@ -156,6 +166,25 @@ class Child:
             return len(os.read(self._permits, PERMIT.size * count)) // PERMIT.size
         except BlockingIOError:
             return 0
+
+    def unused(self) -> int:
+        """How many permits it has not taken yet, right now."""
+        count = fcntl.ioctl(self._permits, termios.FIONREAD, bytes(4))
+        return int.from_bytes(count, sys.byteorder) // PERMIT.size
+
+    def finish(self) -> None:
+        """Have it end after the job it runs. All permits were taken back before."""
+        # Whatever is unsent belongs to recalled jobs: a job that was begun had arrived whole.
+        self._unsent.clear()
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+
+    def has_answers(self) -> bool:
+        """Whether :meth:`read` would find something now."""
+        try:
+            return bool(self.socket.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def kill(self, task_id: str | None = None) -> None:
         """End it at once, with all that it started; then :meth:`reap` it.

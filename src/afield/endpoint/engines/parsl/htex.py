@@ -33,6 +33,8 @@ _SAME: Final = (
 )  # fmt: skip
 #: Likewise, and Parsl wants whole numbers.
 _WHOLE: Final = ("heartbeat_threshold", "heartbeat_period", "drain_period", "poll_period", "address_probe_timeout")
+#: Parsl's processes wake when something arrives. To look more often than this, in milliseconds, only costs.
+_POLL_PERIOD: Final = 200
 #: Below the user endpoint's directory.
 _RUN: Final = "parsl"
 _RUN_BEFORE: Final = "parsl.before"
@@ -167,6 +169,7 @@ def make_htex(
     for name in _WHOLE:
         number = getattr(settings, name)
         values[name] = None if number is None else max(1, round(number))
+    values["poll_period"] = max(_POLL_PERIOD, values["poll_period"])
     address = settings.address
     values |= {
         "label": settings.label or settings.type,

@@ -34,5 +34,7 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
+    # Parsl's monitoring, which nobody uses here, loads it if it is installed, for half a second.
+    sys.modules["sqlalchemy"] = None  # type: ignore[assignment]
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     runpy.run_module(_PARSL, run_name="__main__", alter_sys=True)
