@@ -192,6 +192,20 @@ class TestLookedAt:
         [kept] = await world.store.user_endpoints()
         assert "config_raw" not in kept.state
 
+    async def test_that_it_gets_no_workers_and_not_the_output_of_somebodys_job(self, world):
+        core, user, _ = await world.ready()
+        await user.report(
+            blocks_stopped={"deaths": 3, "why": "the end of its error output: secret"},
+            last_block_death={"phase": "import"},
+        )
+        details = (await world.uses.endpoints.status(world.ada, core.id)).details
+        assert (details["blocks_stopped"], details["blocks_stopped_in"]) == (1, ["import"])
+        assert "secret" not in str(details)
+        await user.report(blocks_stopped=True, last_block_death=["what", "it", "likes"])
+        assert (await world.uses.endpoints.status(world.ada, core.id)).details["blocks_stopped_in"] == []
+        await user.report()
+        assert "blocks_stopped" not in (await world.uses.endpoints.status(world.ada, core.id)).details
+
     async def test_which_functions_may_run(self, world):
         anything, something = await world.core(), await world.core(allowed_functions=[function := new_id()])
         shown = await world.uses.endpoints.allowed_functions(world.ada, anything.id)

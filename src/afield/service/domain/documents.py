@@ -56,6 +56,9 @@ __all__ = [
 #: The short name under which endpoints and service end a task that somebody wanted cancelled.
 _CANCELLED: Final = "TaskCancelled"
 
+#: An endpoint says what it likes; no name of a phase is longer.
+_PHASE_MOST: Final = 40
+
 _COUNTS: Final = ("total_workers", "idle_workers", "pending_tasks", "outstanding_tasks")
 
 
@@ -252,12 +255,24 @@ def endpoint_status(endpoint: EndpointRecord, user_endpoints: list[UserEndpointR
         max(0, _count(one, "total_workers") - _count(one, "outstanding_tasks")) for one in silent
     )
     details["managers"] = len(there)
+    # Why is for the owner of the endpoint and for whose tasks fail: it is the output of somebody's job.
+    stopped = [one for one in there if one.state.get("blocks_stopped")]
+    if stopped:
+        details["blocks_stopped"] = len(stopped)
+        details["blocks_stopped_in"] = sorted({phase for one in stopped if (phase := _phase(one)) is not None})
     return EndpointStatus(_status(endpoint, now), details)
 
 
 def _count(user_endpoint: UserEndpointRecord, name: str) -> int:
     said = user_endpoint.state.get(name)
     return said if isinstance(said, int) else 0
+
+
+def _phase(user_endpoint: UserEndpointRecord) -> str | None:
+    """How far its last block came, such as ``queue``."""
+    last = user_endpoint.state.get("last_block_death")
+    phase = last.get("phase") if isinstance(last, dict) else None
+    return phase[:_PHASE_MOST] if isinstance(phase, str) else None
 
 
 def _status(endpoint: EndpointRecord, now: float) -> str:
