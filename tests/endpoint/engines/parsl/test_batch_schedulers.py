@@ -89,6 +89,28 @@ async def test_a_block_that_dies_tells_the_submitter_where(commands, tmp_path, p
         assert not [word for word in words if word not in str(raised.value)]
 
 
+def test_a_job_that_slurm_has_forgotten_is_over(tmp_path, monkeypatch):
+    """Not running for ever, as it was when somebody asked last; and a scheduler that is away says nothing of jobs."""
+    from parsl.jobs.states import JobState, JobStatus
+
+    from afield.endpoint.engines.parsl.classes import Maker
+    from afield.endpoint.engines.parsl.mended import mend
+
+    squeue = tmp_path / "squeue"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    provider = Maker({}).make("engine.provider", {"type": "SlurmProvider"})
+    mend(provider)
+    job = {"job_id": "7", "status": JobStatus(JobState.RUNNING), "job_stdout_path": None, "job_stderr_path": None}
+    provider.resources["7"] = job
+    for complaint, state in (
+        ("Unable to contact slurm controller (connect failure)", JobState.RUNNING),
+        ("Invalid job id specified", JobState.COMPLETED),
+    ):
+        squeue.write_text(f"#!/bin/sh\necho 'slurm_load_jobs error: {complaint}' >&2\nexit 1\n")
+        squeue.chmod(0o755)
+        assert provider.status(["7"])[0].state == state
+
+
 SCRIPTS = {
     "SlurmProvider": (
         {"partition": "gpu", "account": "physics", "qos": "short", "constraint": "a100", "gpus_per_node": 2,

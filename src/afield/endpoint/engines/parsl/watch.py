@@ -18,6 +18,7 @@ from parsl.executors.status_handling import BlockProviderExecutor
 from parsl.jobs.states import JobStatus
 
 from afield.endpoint.engines.parsl.blocks import Blocks, refusal
+from afield.endpoint.engines.parsl.mended import mend
 from afield.endpoint.engines.parsl.phases import End, marked
 from afield.endpoint.engines.parsl.scheduler import question, said
 from afield.endpoint.host.runaway import BLOCKS, RunawayFile
@@ -64,6 +65,7 @@ class Watch:
 
     def mark(self, provider: Any) -> None:
         """Have the provider's jobs write how far they come. Before the first is asked for."""
+        mend(provider)
         prepared = getattr(provider, "worker_init", None)
         if isinstance(prepared, str):
             provider.worker_init = marked(prepared)
