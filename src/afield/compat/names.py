@@ -134,7 +134,7 @@ NOT_TAKEN: Final[dict[str, str]] = {
     "globus_compute_sdk.sdk.client.UUID_LIKE_T": "it is in globus_compute_sdk.sdk.utils.uuid_like",
     "globus_compute_sdk.sdk.compute_dir": "the directory is AFIELD_USER_DIR, else GLOBUS_COMPUTE_USER_DIR",
     "globus_compute_sdk.sdk.container_spec": "containers are the endpoint's configuration",
-    "globus_compute_sdk.sdk.diagnostic": "a command, not yet here",
+    "globus_compute_sdk.sdk.diagnostic": "the command is afield endpoint doctor",
     "globus_compute_sdk.sdk.executor.Strategylike": "it is in globus_compute_sdk.serialize.facade",
     "globus_compute_sdk.sdk.executor.UUID_LIKE_T": "it is in globus_compute_sdk.sdk.utils.uuid_like",
     "globus_compute_sdk.sdk.hardware_report": "Client.get_worker_hardware_details sends a report of its own",

@@ -117,7 +117,7 @@ def _stop_remotely(name: str) -> None:
     until = asyncio.run(_lock(ManagerSettings(service_url=url), endpoint_id))
     typer.echo(
         f"Stopped: endpoint {name}, wherever it ran. The service lets it in again at "
-        f"{time.strftime('%H:%M:%S', time.localtime(until))}"
+        f"{time.strftime('%H:%M:%S', time.localtime(until))}, or after `afield endpoint unlock {name}`"
     )
 
 
