@@ -14,11 +14,10 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 
 import afield
@@ -43,38 +42,66 @@ def can_make_accounts():
     return sys.platform == "linux" and os.geteuid() == 0 and shutil.which("useradd") is not None
 
 
+#: Reads what was made, and removes it when nobody can make more: also if the tests were killed.
+GUARDIAN = """
+import os, pwd, signal, subprocess, sys
+os.setsid()
+made = [line.split() for line in sys.stdin]
+for kind, name in reversed(made):
+    if kind == "file":
+        if os.path.exists(name):
+            os.unlink(name)
+    elif kind == "group":
+        subprocess.run(["groupdel", "-f", name], capture_output=True)
+    else:
+        uid = pwd.getpwnam(name).pw_uid
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.stat(f"/proc/{pid}").st_uid == uid:
+                    os.kill(int(pid), signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        subprocess.run(["userdel", "--remove", "--force", name], capture_output=True)
+"""
+
+
 @pytest.fixture(scope="session")
-def make_account():
-    """Makes accounts with random names; at the end they are gone, with all that they run and own."""
+def guardian():
+    """Tells somebody who outlives the tests what there is to remove."""
     if not can_make_accounts():
         pytest.skip(NEEDS_ROOT)
-    made = []
+    process = subprocess.Popen([sys.executable, "-c", GUARDIAN], stdin=subprocess.PIPE, text=True)
+
+    def note(kind, name):
+        process.stdin.write(f"{kind} {name}\n")
+        process.stdin.flush()
+
+    yield note
+    process.stdin.close()
+    assert process.wait(60) == 0
+
+
+@pytest.fixture(scope="session")
+def make_account(guardian):
+    """Makes accounts with random names; at the end they are gone, with all that they run and own."""
 
     def make(*more, home=True):
         name = f"af{secrets.token_hex(4)}"
         where = "--create-home" if home else "--no-create-home"
         subprocess.run(["useradd", where, "--shell", "/bin/sh", *more, name], check=True)
-        made.append(name)
+        guardian("user", name)
         return pwd.getpwnam(name)
 
-    yield make
-    for name in made:
-        uid = pwd.getpwnam(name).pw_uid
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.uids().real == uid:
-                    process.kill()
-                    process.wait(10)
-        subprocess.run(["userdel", "--remove", "--force", name], check=True, capture_output=True)
+    return make
 
 
 @pytest.fixture(scope="session")
-def ada(make_account):
+def ada(make_account, guardian):
     """An account that is in a group beside its own."""
     group = f"ag{secrets.token_hex(4)}"
     subprocess.run(["groupadd", group], check=True)
-    yield make_account("--groups", group)
-    subprocess.run(["groupdel", "-f", group], check=True)
+    guardian("group", group)
+    return make_account("--groups", group)
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +145,7 @@ def python(public_place, ada):
 
 
 @pytest.fixture
-def pam_service(public_place, make_account):
+def pam_service(guardian):
     """Makes PAM services; they are gone afterwards."""
     if ctypes.util.find_library("pam") is None or not PAM_SERVICES.is_dir():
         pytest.skip("libpam is not installed here")
@@ -126,6 +153,7 @@ def pam_service(public_place, make_account):
 
     def make(*lines):
         path = PAM_SERVICES / f"afield-{secrets.token_hex(4)}"
+        guardian("file", path)
         path.write_text("\n".join(lines) + "\n")
         made.append(path)
         return path.name
@@ -136,8 +164,10 @@ def pam_service(public_place, make_account):
 
 
 @pytest.fixture
-def mine(public_place):
-    """An administrator's endpoint that maps by username, to accounts called so."""
+def mine(public_place, ada, bob):
+    """An administrator's endpoint that maps by username, to accounts called so, fresh ones."""
+    for account in (ada, bob):
+        shutil.rmtree(Path(account.pw_dir, ".afield"), ignore_errors=True)
     directory = EndpointDirectory("mine", public_place / secrets.token_hex(4))
     write_defaults(directory, display_name=None, service_url=None)
     directory.config.write_text("email: root@example.org\nidentity_mapping_config_path: mapping.json\n")

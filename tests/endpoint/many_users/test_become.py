@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import struct
 import subprocess
@@ -16,6 +17,9 @@ from afield.errors import ConfigurationError
 
 BECOME = (sys.executable, "-I", "-m", "afield.endpoint.manager.become")
 
+#: Becomes somebody as carelessly as can be.
+AS_ADA = "import os, sys; os.setuid(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
+
 
 def frame(body):
     return struct.pack(">I", len(body)) + body
@@ -24,7 +28,7 @@ def frame(body):
 def order(account, *argv, **changes):
     given = {
         "name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir,
-        "environment": {}, "argv": argv, "limits": {}, "pam_service": None,
+        "environment": {}, "site": [], "argv": argv, "limits": {}, "pam_service": None,
     }  # fmt: skip
     return frame(json.dumps(given | changes).encode())
 
@@ -58,6 +62,46 @@ def test_nothing_of_roots_is_left_to_it(ada, tmp_path):
     assert not int(masks["SigIgn"], 16) & terminate
     assert int(masks["SigBlk"], 16) == 0
     assert said.endswith("the rest"), "what follows the order is for the program, to the last byte"
+
+
+#: Puts a key into a session keyring of its own, and executes what it is told, with the key's number behind it.
+KEEP = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+joined = libc.syscall(250, 1, None)
+key = libc.syscall(248, b"user", b"afield-test", b"secret", 6, -3)
+if joined < 0 or key < 0:
+    sys.exit("no keyrings here")
+libc.syscall(250, 5, key, 0x3f000000)  # only for who possesses it
+os.write(2, str(key).zfill(10).encode())
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+READ = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+room = ctypes.create_string_buffer(16)
+print(libc.syscall(250, 11, int(sys.argv[1]), room, 16), room.value.decode())
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of the system calls are those of x86_64")
+def test_the_keyring_of_root_stays_with_root(ada, python):
+    keeping = [sys.executable, "-c", KEEP]
+    if subprocess.run([*keeping, "/bin/true"], capture_output=True).returncode:
+        pytest.skip("this kernel or container has no keyrings")
+    script = f"read key; exec {python} -c '{READ}' $key"
+    for how, seen in (
+        ([sys.executable, "-c", AS_ADA, str(ada.pw_uid), "/bin/sh", "-c", script], "6 secret"),
+        (BECOME, "-1"),
+    ):
+        process = subprocess.Popen(
+            [*keeping, *how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        key = process.stderr.read(10)
+        said = order(ada, "/bin/sh", "-c", script) if how is BECOME else b""
+        out, err = process.communicate(said + key + b"\n")
+        assert out.decode().strip() == seen, err
 
 
 @pytest.mark.parametrize("changes", [{"uid": 0}, {"uid": 0, "gid": 0, "name": "root"}])

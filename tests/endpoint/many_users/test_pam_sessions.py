@@ -17,7 +17,7 @@ def f(setuid):
     status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines() if ":" in line)
     return {
         "ids": [os.getresuid(), os.getresgid(), sorted(os.getgroups())],
-        "site": os.environ.get("SITE"),
+        "environment": [os.environ.get(name) for name in ("SITE", "COLOUR", "PATH", "HOME")],
         "nproc": resource.getrlimit(resource.RLIMIT_NPROC),
         "core": resource.getrlimit(resource.RLIMIT_CORE),
         "capabilities": [status[name].strip() for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")],
@@ -51,7 +51,7 @@ async def test_a_user_endpoint_lives_in_a_session_that_is_closed_behind_it(
 ):
     program, file = diary
     (mine.path / "limits").write_text(f"{ada.pw_name} hard nproc 4000\n{ada.pw_name} soft nproc 3000\n")
-    (mine.path / "env").write_text("SITE DEFAULT=here\n")
+    (mine.path / "env").write_text("SITE DEFAULT=here\nCOLOUR DEFAULT=red\nPATH DEFAULT=/opt/pam:/usr/bin:/bin\n")
     name = pam_service(
         "auth required pam_permit.so",
         "account required pam_unix.so",
@@ -60,6 +60,7 @@ async def test_a_user_endpoint_lives_in_a_session_that_is_closed_behind_it(
         f"session required pam_exec.so {program}",
     )
     mine.config.write_text(mine.config.read_text() + f"pam: {{enable: true, service_name: {name}}}\n")
+    mine.environment.write_text("COLOUR: green\n")
     async with parts.over_sockets() as service:
         async with running(service):
             await service.command(
@@ -76,7 +77,7 @@ async def test_a_user_endpoint_lives_in_a_session_that_is_closed_behind_it(
         (ada.pw_gid,) * 3,
         sorted(os.getgrouplist(ada.pw_name, ada.pw_gid)),
     ]
-    assert seen["site"] == "here"
+    assert seen["environment"] == ["here", "green", "/opt/pam:/usr/bin:/bin", ada.pw_dir]
     assert seen["nproc"] == (3000, 4000)
     assert seen["core"] == (0, 0)
     assert [int(mask, 16) for mask in seen["capabilities"]] == [0] * 4

@@ -7,7 +7,8 @@ in the pipe is for the program that is executed at the end, and is not touched. 
 What is done, in this order, each step a line of :func:`main` or :func:`_drop`; if any fails, the process ends and
 nothing of the account has run:
 
-1.  To ``/``; files private (umask 077); every descriptor above 2 closed; every signal as usual, none blocked.
+1.  To ``/``; files private (umask 077); every descriptor above 2 closed; every signal as usual, none blocked; a keyring
+    of its own, for what lies in the manager's session keyring would go along with it (keyrings(7)).
 2.  Resource limits, while they can still be raised.
 3.  With PAM: account checked, groups set, credentials and session opened. Then a second process goes on, in a session
     of its own (setsid), and the first stays behind as root, only to close the PAM session when the second has ended.
@@ -22,9 +23,11 @@ nothing of the account has run:
 from __future__ import annotations
 
 import ctypes
+import errno
 import grp
 import json
 import os
+import platform
 import resource
 import signal
 import struct
@@ -47,6 +50,10 @@ _PR_CAP_AMBIENT: Final = 47
 _PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 _CAPABILITY_VERSION_3: Final = 0x20080522
 
+#: From linux/keyctl.h, and the number of the system call keyctl, for which the C library has no function.
+_KEYCTL_JOIN_SESSION_KEYRING: Final = 1
+_KEYCTL: Final = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
+
 _LIMITS: Final = {"address_space": resource.RLIMIT_AS, "core": resource.RLIMIT_CORE, "cpu": resource.RLIMIT_CPU,
                   "fsize": resource.RLIMIT_FSIZE, "memlock": resource.RLIMIT_MEMLOCK, "nofile": resource.RLIMIT_NOFILE,
                   "nproc": resource.RLIMIT_NPROC}  # fmt: skip
@@ -63,6 +70,7 @@ def main() -> int:
         os.umask(0o077)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         _calm_signals()
+        _leave_keyring()
         order = _order()
         _limit(order["limits"])
         if order["pam_service"] is not None:
@@ -82,6 +90,17 @@ def _calm_signals() -> None:
         if signal.getsignal(number) is not None:  # the C library keeps a few to itself
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _leave_keyring() -> None:
+    number = _KEYCTL.get(platform.machine())
+    if number is None:
+        return  # a kind of machine on which nobody has tried this
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None) < 0:
+        failed = ctypes.get_errno()
+        if failed not in {errno.EPERM, errno.EACCES, errno.ENOSYS}:  # in many containers there are no keyrings to leave
+            raise OSError(failed, f"the manager's keyring cannot be left: {os.strerror(failed)}")
 
 
 def _order() -> dict[str, Any]:
@@ -174,11 +193,15 @@ def _in_session(order: dict[str, Any]) -> int:
     """Step 3: open a PAM session, let another process go on in it, and close it when that has ended."""
     from afield.endpoint.manager.pam import PamError, Session
 
+    # From here on there is something to close: who wants this ended waits until there is a group to hand that on to.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
     try:
         with Session(order["pam_service"], order["name"], lambda: os.initgroups(order["name"], order["gid"])) as given:
-            code = _keep(order, {**given, **order["environment"]})
+            made = {name: value for name, value in given.items() if name not in order["site"]}
+            code = _keep(order, {**order["environment"], **made})
     except PamError as error:
         raise Refused(f"this machine does not let {order['name']} in: {error}") from error
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if code < 0:  # end as it did, so that the manager sees it
         if -code not in {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(-code, signal.SIG_DFL)
@@ -188,7 +211,6 @@ def _in_session(order: dict[str, Any]) -> int:
 
 def _keep(order: dict[str, Any], environment: dict[str, str]) -> int:
     """Start the second process and wait for its end; what it ended with, negative for a signal."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))  # until there is a group to hand it on to
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

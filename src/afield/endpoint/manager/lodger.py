@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from afield.endpoint.agent.orders import HEADER, Start, encode_order
-from afield.endpoint.manager.accounts import Account
+from afield.endpoint.manager.accounts import Account, environment_of
 from afield.endpoint.manager.errand import Errand, Seated, framed
 from afield.endpoint.manager.spawn import TAIL_MOST, UserProcess, last_words
 from afield.endpoint.settings import PamSettings, UserLimits
@@ -40,6 +40,7 @@ class Become(msgspec.Struct, frozen=True):
     """What :mod:`afield.endpoint.manager.become` reads first.
 
     :param environment: all of it
+    :param site: names in it that the administrator wrote: a PAM session may change the others
     :param argv: what to execute at the end
     :param limits: by the names of ``user_limits``; None: as the manager has it
     :param pam_service: None: no PAM session, and no way to gain any rights
@@ -50,19 +51,24 @@ class Become(msgspec.Struct, frozen=True):
     gid: int
     home: str
     environment: dict[str, str]
+    site: tuple[str, ...]
     argv: tuple[str, ...]
     limits: dict[str, int | None]
     pam_service: str | None
 
     @classmethod
-    def of(cls, account: Account, environment: Mapping[str, str], limits: UserLimits, pam: PamSettings) -> Become:
-        """An account, with what an administrator decided about all of them."""
+    def of(cls, account: Account, given: Mapping[str, str], limits: UserLimits, pam: PamSettings) -> Become:
+        """An account, with what an administrator decided about all of them.
+
+        :param given: environment variables
+        """
         return cls(
             name=account.name,
             uid=account.uid,
             gid=account.gid,
             home=account.home,
-            environment=dict(environment),
+            environment=environment_of(account, given),
+            site=tuple(given),
             argv=(),
             limits=msgspec.to_builtins(limits),
             pam_service=pam.service_name if pam.enable else None,

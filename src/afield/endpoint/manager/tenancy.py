@@ -17,7 +17,7 @@ from afield.endpoint.agent.orders import Start
 from afield.endpoint.host.credentials import with_port_everywhere
 from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.manager import accounts
-from afield.endpoint.manager.accounts import Account, Tenant, environment_of
+from afield.endpoint.manager.accounts import Account, Tenant
 from afield.endpoint.manager.errand import Seated, errand_for, under
 from afield.endpoint.manager.lending import rules_for_tasks
 from afield.endpoint.manager.lodger import Become, Lodger
@@ -160,6 +160,6 @@ class Tenancy:
                 person=command.globus_effective_identity,
             )
 
-        environment = environment_of(tenant.account, read_environment(self._directory))
-        become = Become.of(tenant.account, environment, self._settings.user_limits, self._settings.pam)
+        given = read_environment(self._directory)
+        become = Become.of(tenant.account, given, self._settings.user_limits, self._settings.pam)
         return Lodger(become, errand, start_of)
