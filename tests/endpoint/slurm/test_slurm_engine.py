@@ -111,7 +111,7 @@ async def test_whatever_ends_a_block_its_task_is_lost_once_and_the_others_run(cl
             cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=0")
             with pytest.raises(WorkerLost):
                 await lost
-            assert "JobState=TIMEOUT" in cluster.run("scontrol", "show", "job", job)
+            await until(lambda: "JobState=TIMEOUT" in cluster.run("scontrol", "show", "job", job))
 
     async def cancel_on(node):
         [job] = cluster.run("squeue", "--noheader", f"--nodelist={node}", "--format=%i").split()
