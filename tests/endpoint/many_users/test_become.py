@@ -28,7 +28,7 @@ def frame(body):
 def order(account, *argv, **changes):
     given = {
         "name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir,
-        "environment": {}, "site": [], "argv": argv, "limits": {}, "pam_service": None,
+        "environment": {}, "site": [], "audit": None, "argv": argv, "limits": {}, "pam_service": None,
     }  # fmt: skip
     return frame(json.dumps(given | changes).encode())
 
