@@ -52,13 +52,13 @@ class Sturdy(HtexEngine):
     lived_s = 0.0
 
 
-async def test_lost_nodes_and_a_lost_interchange(tmp_path: Path):
-    """What had begun is lost and says so at once; what had not runs in the next block."""
+async def test_a_lost_node(tmp_path: Path):
+    """What had begun is lost and says so at once; what comes then runs in the next block."""
     gate, trace = Gate(tmp_path), tmp_path / "trace"
-    async with running(Sturdy(settings(encrypted=False), tmp_path / "endpoint")) as engine:
+    two = settings(encrypted=False, max_workers_per_node=2, cores_per_worker=0.5)
+    async with running(Sturdy(two, tmp_path / "endpoint")) as engine:
         job = gate.job()
         lost = engine.submit(job)
-        waiting = [engine.submit(packed_job(append, str(trace), str(n))) for n in range(3)]
         await gate.has_begun()
         pool_of(tmp_path).kill()
         await asyncio.wait([lost])
@@ -66,19 +66,25 @@ async def test_lost_nodes_and_a_lost_interchange(tmp_path: Path):
         assert isinstance(error, WorkerLost)
         assert job.task_id in str(error)
         assert "block 0" in str(error)
-        await asyncio.gather(*waiting)
-        assert sorted(trace.read_text().split()) == ["0", "1", "2"]
+        # HTEX believes for two minutes that the node is there, and that one of its workers is idle.
+        await asyncio.gather(*(engine.submit(packed_job(append, str(trace), str(n))) for n in range(4)))
+        assert sorted(trace.read_text().split()) == ["0", "1", "2", "3"]
 
+
+async def test_a_lost_interchange(tmp_path: Path):
+    """Likewise; another is started."""
+    gate, trace = Gate(tmp_path), tmp_path / "trace"
+    async with running(Sturdy(settings(), tmp_path / "endpoint")) as engine:
         job = gate.job()
         lost = engine.submit(job)
-        waiting = [engine.submit(packed_job(append, str(trace), str(n))) for n in range(3, 6)]
+        waiting = [engine.submit(packed_job(append, str(trace), str(n))) for n in range(3)]
         await gate.has_begun()
         interchange().kill()
         await asyncio.wait([lost])
         assert "interchange" in str(lost.exception())
         assert "SIGKILL" in str(lost.exception())
         await asyncio.gather(*waiting)
-        assert sorted(trace.read_text().split()) == ["0", "1", "2", "3", "4", "5"]
+        assert sorted(trace.read_text().split()) == ["0", "1", "2"]
 
 
 def dies_twice(path: str) -> int:

@@ -92,6 +92,21 @@ def test_a_younger_bundle_gives_way_to_an_older_one():
     assert loads.may_begin(again.number, 1) is again
 
 
+def test_what_nobody_takes_travels_again_and_is_begun_once():
+    loads, jobs = loads_with(1)
+    swallowed = loads.next_load(workers=1, possible=1)
+    assert swallowed is not None
+    assert [loads.overdue(), loads.overdue()] == [[], []]
+    assert loads.overdue() == [swallowed]
+    loads.give_back(swallowed.number, list(swallowed.open))
+    again = loads.next_load(workers=1, possible=1)
+    assert again is not None
+    assert again.items[0].job is jobs[0]
+    assert loads.may_begin(swallowed.number, 1) is None
+    assert loads.may_begin(again.number, 1) is again
+    assert [loads.overdue() for _ in range(5)] == [[]] * 5
+
+
 class Life(RuleBasedStateMachine):
     """Jobs are submitted, carried, run, given back, withdrawn and lost in any order; none is lost sight of, none runs
     twice.

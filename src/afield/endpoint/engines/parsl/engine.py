@@ -371,6 +371,9 @@ class HtexEngine:
         self._facts.managers = managers
         self._facts.blocks = states
         self._crew.told(Pool(m["manager"], m["worker_count"], m["block_id"], m["active"]) for m in managers)
+        if self._crew.workers > self._loads.begun:
+            for load in self._loads.overdue():
+                self._register.give_back(load.number, list(load.open))
         if len(self._register) and (why := self._plant.hopeless()):
             self._register.fail_waiting(partial(losses.no_workers, why=why))
         self._dispatch_soon()

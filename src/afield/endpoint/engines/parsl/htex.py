@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -212,11 +213,29 @@ def make_poller(settings: HtexSettings, places: Mapping[str, str], executor: Fed
     _check_strategy(maker, path, values)
 
     def start() -> JobStatusPoller:
-        poller = JobStatusPoller(**values)
+        poller = _PromptPoller(**values)
         poller.add_executors([executor])
         return poller
 
     return start
+
+
+class _PromptPoller(JobStatusPoller):
+    """Begins with the executor; Parsl's would begin with none, and come to it a whole period later."""
+
+    def __init__(self, **values: Any) -> None:
+        self._has_executor = threading.Event()
+        super().__init__(**values)
+
+    def add_executors(self, executors: Sequence[BlockProviderExecutor]) -> None:
+        """It may begin."""
+        super().add_executors(executors)
+        self._has_executor.set()
+
+    def poll(self) -> None:
+        """Look once."""
+        self._has_executor.wait()
+        super().poll()
 
 
 def _check_strategy(maker: Maker, path: str, values: Mapping[str, Any]) -> None:

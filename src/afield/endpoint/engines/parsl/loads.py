@@ -12,7 +12,7 @@ job only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from afield.endpoint.engines.line import Item, Line
 from afield.endpoint.engines.parsl.bundles import BUNDLE_MOST, Estimates, fill, most_bundles
@@ -21,11 +21,14 @@ __all__ = ["Load", "Loads"]
 
 J = TypeVar("J")
 
+#: How often a load is seen not taken before it travels again.
+_LOOKS: Final = 3
+
 
 class Load(Generic[J]):
     """One bundle that was handed to HTEX."""
 
-    __slots__ = ("items", "number", "open", "stopped", "taken", "worker")
+    __slots__ = ("items", "looks", "number", "open", "stopped", "taken", "worker")
 
     def __init__(self, number: int, items: list[Item[J]], *, taken: bool) -> None:
         self.number = number
@@ -37,6 +40,8 @@ class Load(Generic[J]):
         self.taken = taken
         #: who has it; None: nobody has said so
         self.worker: int | None = None
+        #: how often somebody saw it not taken, though there were idle workers
+        self.looks = 0
         #: places of jobs that nobody wants any more, before it is taken
         self.stopped: list[int] = []
 
@@ -129,6 +134,19 @@ class Loads(Generic[J]):
             self._line.take(item)
             taken.append(item)
         return taken
+
+    def overdue(self) -> list[Load[J]]:
+        """Loads that nobody takes, to be given back. To be asked now and then, while there are idle workers.
+
+        HTEX hands tasks to a node that has died for as long as it believes in it, which may be minutes. A load that
+        nobody has taken can travel a second time without harm: the first is not begun any more, wherever it turns up.
+        """
+        found = []
+        for load in self._loads.values():
+            load.looks += 1
+            if not load.taken and load.looks >= _LOOKS:
+                found.append(load)
+        return found
 
     def may_begin(self, number: int, worker: int) -> Load[J] | None:
         """A worker has this load. None: it must not begin it, for it is not wanted, or older jobs go first."""
