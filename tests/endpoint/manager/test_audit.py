@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from afield.endpoint.agent.audit import Audit
-from afield.endpoint.manager.audit import AuditLog, AuditPipe, Stamp
+from afield.endpoint.manager.audit import AuditLog, AuditPipe, stamp
 from afield.errors import ConfigurationError
 from afield.wire.messages import ErrorDetails, Result, Task, Transition
 
 pytestmark = pytest.mark.anyio
 
 TASK = Task("task-1", "function-1", b"", b"")
-STAMP = Stamp(uid=1000, pid=42, user_endpoint_id="uep-1", user="alice@example.org")
+STAMP = stamp(uid=1000, pid=42, user_endpoint_id="uep-1", user="alice@example.org")
 
 
 def clock():
@@ -53,13 +53,15 @@ async def test_a_tasks_way_is_four_lines(log, written):
     audit.ended([result(hostname="node7", worker_pid=9, cpu_s=0.5, peak_memory=1 << 20, job_id="812", block_id="3")])
     audit.close()
     pipe.close()
-    stamp = "2001-09-09T01:46:40.250000+00:00 uid=1000 pid=42 uep=uep-1 user=alice@example.org"
+    begin = "2001-09-09T01:46:40.250000+00:00 uid=1000 pid=42 uep=uep-1 user=alice@example.org"
     ids = "fid=function-1 tid=task-1"
     assert written() == [
-        f"{stamp} RECEIVED {ids} bid=- jid=-",
-        f"{stamp} EXEC_START {ids} bid=- jid=-",
-        f"{stamp} RUNNING {ids} bid=3 jid=812 at=2001-09-09T01:46:40+00:00",
-        f"{stamp} EXEC_END {ids} bid=3 jid=812 outcome=ok host=node7 wpid=9 cpu_s=0.5 mem=1048576",
+        f"{begin} STARTED",
+        f"{begin} RECEIVED {ids} bid=- jid=-",
+        f"{begin} EXEC_START {ids} bid=- jid=-",
+        f"{begin} RUNNING {ids} bid=3 jid=812 at=2001-09-09T01:46:40+00:00",
+        f"{begin} EXEC_END {ids} bid=3 jid=812 outcome=ok host=node7 wpid=9 cpu_s=0.5 mem=1048576",
+        f"{begin} ENDED",
     ]
 
 
@@ -69,7 +71,7 @@ async def test_a_failure_says_which(log, written):
     audit.ended([Result("task-1", b"", ErrorDetails("WorkerLost", "killed"))])
     audit.close()
     pipe.close()
-    assert written()[-1].endswith("EXEC_END fid=function-1 tid=task-1 bid=- jid=- outcome=WorkerLost")
+    assert written()[-2].endswith("EXEC_END fid=function-1 tid=task-1 bid=- jid=- outcome=WorkerLost")
 
 
 async def test_more_than_a_pipe_holds_arrives_whole_and_nobody_waits(log, written):
@@ -77,9 +79,9 @@ async def test_more_than_a_pipe_holds_arrives_whole_and_nobody_waits(log, writte
     tasks = [Task(f"task-{n}", "f", b"", b"") for n in range(5000)]
     audit.received(tasks)  # some 300 kB, and nothing reads before this test waits
     audit.handed(tasks)
-    while len(written()) < 10_000:
+    while len(written()) < 10_001:
         await asyncio.sleep(0)
-    lines = written()
+    lines = written()[1:]
     audit.close()
     pipe.close()
     assert [line.split("tid=")[1].split()[0] for line in lines] == [task.task_id for task in tasks] * 2
@@ -90,7 +92,7 @@ async def test_nobody_can_look_like_another(log, written):
     os.write(pipe.writer, b"EXEC_END\r\x1b[2Ktid=x\x00\n" + b"y" * 5000 + b"\n")
     pipe.start(STAMP)
     pipe.close()
-    first, second = written()
+    _, first, second, _ = written()
     assert first.endswith("user=alice@example.org EXEC_END??[2Ktid=x?")
     assert second.endswith(" " + "y" * 2000)
 

@@ -53,6 +53,7 @@ def cluster(up, python, ada, bob, many):
     up.run(python, "-m", "afield.endpoint.cli", "configure", "cluster")
     directory.joinpath("config.yaml").write_text(
         f"email: help@example.org\nidentity_mapping_config_path: mapping.json\nservice_url: {up.ready['service_url']}\n"
+        "audit_log_path: audit.log\n"
     )
 
     def start(mappings):
@@ -102,3 +103,14 @@ def test_each_person_is_their_own_account(up, cluster, ada, bob):
     assert "no account on this machine belongs to" in third
     assert "ask help@example.org for one" in third
     assert "422" in third or "failed validation" in third
+    audit = up.user_dir / "endpoints" / "cluster" / "audit.log"
+    assert audit.stat().st_mode & 0o777 == 0o600
+    steps = {uid: [] for uid in (ada.pw_uid, bob.pw_uid)}
+    for line in audit.read_text().splitlines():
+        words = dict(word.split("=", 1) for word in line.split()[1:] if "=" in word)
+        steps[int(words["uid"])].append((line.split()[5], words.get("tid"), words.get("outcome")))
+    for seen in steps.values():
+        task_id = seen[1][1]
+        states = ("RECEIVED", "EXEC_START", "RUNNING")
+        assert seen[:5] == [("STARTED", None, None), *((state, task_id, None) for state in states),
+                            ("EXEC_END", task_id, "ok")]  # fmt: skip

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from afield.endpoint import assemble
+from afield.endpoint.agent.audit import Audit
 from afield.endpoint.agent.journal import Journal
 from afield.endpoint.agent.loop import Agent
 from afield.endpoint.agent.orders import HEADER, Start, decode_order
@@ -42,6 +43,7 @@ _EX_SOFTWARE: Final = 70
 
 def main() -> int:
     """Be a user endpoint; the exit status."""
+    audit = Audit(int(sys.argv[2])) if len(sys.argv) > 2 else None
     try:
         pipe = _take_pipe()
         start = _read_start(pipe)
@@ -49,7 +51,7 @@ def main() -> int:
         _lock(Path(start.directory))
         _shell(start.settings.endpoint_setup, "endpoint_setup")
         try:
-            return asyncio.run(_serve(start, pipe))
+            return asyncio.run(_serve(start, pipe, audit))
         finally:
             _teardown(start.settings.endpoint_teardown)
     except ComputeError as error:
@@ -137,7 +139,7 @@ def _teardown(commands: str | None) -> None:
         logger.error("%s", error)  # noqa: TRY400 - it is told in one line
 
 
-async def _serve(start: Start, pipe: int) -> int:
+async def _serve(start: Start, pipe: int, audit: Audit | None) -> int:
     directory = Path(start.directory)
     engine = assemble.engine(start.settings.engine, directory, start.places)
     if start.lending is not None:
@@ -146,7 +148,7 @@ async def _serve(start: Start, pipe: int) -> int:
         journal, outbox = Journal(directory / "begun"), Outbox(directory / "outbox")
     except OSError as error:
         raise _unusable(error) from error
-    agent = Agent(start, engine, assemble.connector(), journal, outbox)
+    agent = Agent(start, engine, assemble.connector(), journal, outbox, audit=audit)
     if agent.cut_short:
         trees.end_left_behind(start.directory, agent.cut_short)
     orders = asyncio.create_task(_obey(agent, pipe), name="orders")
@@ -164,6 +166,8 @@ async def _serve(start: Start, pipe: int) -> int:
         status.write()
         orders.cancel()
         await asyncio.gather(orders, return_exceptions=True)
+        if audit is not None:
+            audit.close()
 
 
 async def _obey(agent: Agent, pipe: int) -> None:

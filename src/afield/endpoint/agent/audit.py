@@ -61,10 +61,12 @@ class Audit:
         self._say(_line("EXEC_START", task.function_id, task.task_id) for task in tasks)
 
     def ended(self, results: Iterable[Result]) -> None:
-        """Tasks have ended, one way or another."""
+        """Tasks have ended, one way or another. Of those whose end was told before, nothing is."""
         lines: list[str] = []
         for result in results:
-            function = self._functions.pop(result.task_id, "-")
+            function = self._functions.pop(result.task_id, None)
+            if function is None:
+                continue
             details = result.details or {}
             job = {"bid": details.get("block_id", "-"), "jid": details.get("job_id", "-")}
             if result.statuses:

@@ -28,6 +28,7 @@ from afield.broker.base import Connector, Delivery
 from afield.endpoint.agent import commands as do
 from afield.endpoint.agent import events as on
 from afield.endpoint.agent import heartbeat
+from afield.endpoint.agent.audit import Audit
 from afield.endpoint.agent.core import AgentCore
 from afield.endpoint.agent.jobs import Jobs
 from afield.endpoint.agent.journal import Journal
@@ -74,10 +75,12 @@ class Agent:
         journal: Journal,
         outbox: Outbox,
         *,
+        audit: Audit | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._start, self._engine, self._journal, self._outbox = start, engine, journal, outbox
         self._clock, self._started_at = clock, clock()
+        self._audit = audit
         settings = start.settings
         kept, complaints = outbox.load()
         for complaint in complaints:
@@ -89,6 +92,7 @@ class Agent:
             settings.idle_heartbeats_soft,
             settings.idle_heartbeats_hard,
             notices=start.credentials.control_queue_info is not None,
+            retries_when_lost=settings.engine.max_retries_on_system_failure,
         )
         self._core = AgentCore(policy, History(journal.begun, journal.settled, kept))
         self._id = start.credentials.endpoint_id
@@ -197,7 +201,10 @@ class Agent:
 
     def _delivered(self, delivery: Delivery) -> None:
         self._look_at_capacity()
-        self.feed(read_tasks(delivery))
+        event = read_tasks(delivery)
+        if self._audit is not None and isinstance(event, on.TasksArrived):
+            self._audit.received(event.tasks)
+        self.feed(event)
 
     def _cancels_delivered(self, delivery: Delivery) -> None:
         try:
@@ -225,6 +232,8 @@ class Agent:
             if classes:
                 kinds[task_id] = classes
         self._look_at_capacity()
+        if self._audit is not None:
+            self._audit.ended(results)
         if done:
             self.feed(on.TasksFinished(results, never_begun, kinds, self._now()))
 
@@ -243,6 +252,8 @@ class Agent:
             self._cannot_begin(command.tasks, error)
             return
         self._sync_soon()
+        if self._audit is not None:
+            self._audit.handed(command.tasks)
         refused: list[Result] = []
         for task in command.tasks:
             try:
@@ -271,6 +282,8 @@ class Agent:
         self.feed(on.TasksFinished((), [failure(task.task_id, error) for task in tasks]))
 
     def _publish(self, command: do.Publish) -> None:
+        if self._audit is not None:
+            self._audit.ended(command.results)
         self._spawn(self._sending.results(command.number, v2.encode_results(command.results)))
 
     def _mark_settled(self, command: do.MarkSettled) -> None:

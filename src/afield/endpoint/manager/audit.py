@@ -20,13 +20,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from afield.endpoint.host.directory import EndpointDirectory
+from afield.endpoint.manager.accounts import Tenant
+from afield.endpoint.manager.owner import below
+from afield.endpoint.manager.spawn import UserProcess
+from afield.endpoint.settings import ManagerSettings
 from afield.errors import ConfigurationError
+from afield.wire.commands import StartCommand
 
-__all__ = ["AuditLog", "AuditPipe", "Stamp"]
+__all__ = ["AuditLog", "AuditPipe", "Audits", "stamp"]
 
 #: A line of a user endpoint may be so long, in bytes; no honest one is.
 _LINE_MOST: Final = 2000
 _READ: Final = 1 << 16
+#: The file's name in the endpoint's directory, where nobody gave another.
+_NAME: Final = "audit.log"
 
 
 class AuditLog:
@@ -94,12 +102,54 @@ class AuditLog:
         )
 
 
-class Stamp:
+def stamp(*, uid: int, pid: int | None, user_endpoint_id: str, user: str) -> str:
     """Who speaks: it stands before every line of one user endpoint."""
+    name = "".join(letter if letter.isprintable() and not letter.isspace() else "_" for letter in user)
+    return f"uid={uid} pid={pid or '-'} uep={user_endpoint_id} user={name}"
 
-    def __init__(self, *, uid: int, pid: int, user_endpoint_id: str, user: str) -> None:
-        name = "".join(letter if letter.isprintable() and not letter.isspace() else "_" for letter in user)
-        self.text = f"uid={uid} pid={pid} uep={user_endpoint_id} user={name}"
+
+class Audits:
+    """The log of an endpoint whose owner wants one.
+
+    :param log: the file
+    :param failed: called with the reason when it cannot be written
+    """
+
+    def __init__(self, log: AuditLog, failed: Callable[[ConfigurationError], None]) -> None:
+        self._log, self._failed = log, failed
+
+    @classmethod
+    def of(
+        cls,
+        directory: EndpointDirectory,
+        settings: ManagerSettings,
+        clock: Callable[[], float],
+        failed: Callable[[ConfigurationError], None],
+    ) -> Audits | None:
+        """What the settings ask for; None: nothing.
+
+        :raises ConfigurationError: it cannot be written
+        """
+        path = settings.audit_log_path
+        if path is None and not settings.high_assurance:
+            return None
+        return cls(AuditLog(below(directory, path or _NAME), clock), failed)
+
+    def listen(self, child: UserProcess, command: StartCommand, tenant: Tenant | None) -> AuditPipe:
+        """Hear what a user endpoint says of its tasks, from its start on.
+
+        :param child: its process, not started
+        """
+        pipe = AuditPipe(self._log, self._failed)
+        uid = os.getuid() if tenant is None else tenant.account.uid
+        name, user = command.kwargs.amqp_creds.endpoint_id, command.globus_username
+        child.audit = pipe.writer
+        child.started = lambda: pipe.start(stamp(uid=uid, pid=child.pid, user_endpoint_id=name, user=user))
+        return pipe
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._log.close()
 
 
 class AuditPipe:
@@ -113,31 +163,32 @@ class AuditPipe:
         self._log, self._failed = log, failed
         self._begun = b""
         self._stamp = ""
+        # The log could not be written: that was told once.
+        self._told = False
         self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._reader, False)
 
-    def start(self, stamp: Stamp) -> None:
+    def start(self, stamp: str) -> None:
         """The process has started and has its end: listen. Our copy of it is closed, so that its end is seen."""
-        self.discard_writer()
-        self._stamp = stamp.text
-        asyncio.get_running_loop().add_reader(self._reader, self._read)
-
-    def discard_writer(self) -> None:
-        """Close our copy of the child's end."""
-        if self.writer >= 0:
-            os.close(self.writer)
-            self.writer = -1
+        self._discard_writer()
+        self._stamp = stamp
+        if self._write(["STARTED"]):
+            asyncio.get_running_loop().add_reader(self._reader, self._read)
 
     def close(self) -> None:
         """The process has ended: take what is left, and let go."""
-        self.discard_writer()
-        if self._reader < 0:
-            return
+        self._discard_writer()
         if self._stamp:
             while self._reader >= 0 and self._read():
                 pass
+            self._write(["ENDED"])
         if self._reader >= 0:
             self._let_go()
+
+    def _discard_writer(self) -> None:
+        if self.writer >= 0:
+            os.close(self.writer)
+            self.writer = -1
 
     def _read(self) -> bool:
         """Take some; False: there is no more now."""
@@ -152,10 +203,17 @@ class AuditPipe:
         if len(self._begun) > _LINE_MOST:
             lines.append(self._begun)
             self._begun = b""
+        return self._write([_clean(line) for line in lines if line])
+
+    def _write(self, lines: list[str]) -> bool:
+        if self._told:
+            return False
         try:
-            self._log.write(self._stamp, [_clean(line) for line in lines if line])
+            self._log.write(self._stamp, lines)
         except ConfigurationError as error:
-            self._let_go()
+            self._told = True
+            if self._reader >= 0:
+                self._let_go()
             self._failed(error)
             return False
         return True

@@ -7,8 +7,9 @@ in the pipe is for the program that is executed at the end, and is not touched. 
 What is done, in this order, each step a line of :func:`main` or :func:`_drop`; if any fails, the process ends and
 nothing of the account has run:
 
-1.  To ``/``; files private (umask 077); every descriptor above 2 closed; every signal as usual, none blocked; a keyring
-    of its own, for what lies in the manager's session keyring would go along with it (keyrings(7)).
+1.  To ``/``; files private (umask 077); every descriptor above 2 closed, but for that of the audit log where there is
+    one, which becomes 3; every signal as usual, none blocked; a keyring of its own, for what lies in the
+    manager's session keyring would go along with it (keyrings(7)).
 2.  Resource limits, while they can still be raised.
 3.  With PAM: account checked, groups set, credentials and session opened. Then a second process goes on, in a session
     of its own (setsid), and the first stays behind as root, only to close the PAM session when the second has ended.
@@ -68,10 +69,10 @@ def main() -> int:
     try:
         os.chdir("/")
         os.umask(0o077)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        order = _order()
+        _close(order.get("audit"))
         _calm_signals()
         _leave_keyring()
-        order = _order()
         _limit(order["limits"])
         if order["pam_service"] is not None:
             return _in_session(order)
@@ -83,6 +84,12 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"the endpoint could not become the account that it should: {error}", file=sys.stderr, flush=True)
         return _EX_OSERR
+
+
+def _close(audit: int | None) -> None:
+    if audit is not None and audit != 3:
+        os.dup2(audit, 3)
+    os.closerange(3 if audit is None else 4, os.sysconf("SC_OPEN_MAX"))
 
 
 def _calm_signals() -> None:

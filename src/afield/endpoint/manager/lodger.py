@@ -55,6 +55,8 @@ class Become(msgspec.Struct, frozen=True):
     argv: tuple[str, ...]
     limits: dict[str, int | None]
     pam_service: str | None
+    #: the manager's number of the descriptor that becomes 3; all others are closed
+    audit: int | None = None
 
     @classmethod
     def of(cls, account: Account, given: Mapping[str, str], limits: UserLimits, pam: PamSettings) -> Become:
@@ -99,7 +101,9 @@ class Lodger(UserProcess):
         """
         del environment
         self._python = command[0]
-        process = self._process = await self._launch(self._order(_SEAT), framed(self._errand))
+        seat = _SEAT if self.audit is None else (*_SEAT, "audited")
+        process = self._process = await self._launch(self._order(seat, audit=self.audit), framed(self._errand))
+        self.started()
         if self._killed:
             self.kill()
         waiting = asyncio.create_task(process.wait())
@@ -177,9 +181,10 @@ class Lodger(UserProcess):
                 await process.wait()
         return told.decode(errors="replace")[-TAIL_MOST:]
 
-    def _order(self, module: Sequence[str], *, pam: bool = True) -> bytes:
+    def _order(self, module: Sequence[str], *, pam: bool = True, audit: int | None = None) -> bytes:
         become = msgspec.structs.replace(
             self._become,
+            audit=audit,
             argv=(self._python, *module),
             pam_service=self._become.pam_service if pam else None,
         )
@@ -195,6 +200,7 @@ class Lodger(UserProcess):
             cwd="/",
             env={},
             start_new_session=True,
+            pass_fds=() if self.audit is None else (self.audit,),
         )
         assert process.stdin is not None
         for frame in frames:

@@ -22,6 +22,7 @@ from afield.endpoint.host.standing import Standing
 from afield.endpoint.manager import commands as do
 from afield.endpoint.manager import events as on
 from afield.endpoint.manager.accounts import Tenant
+from afield.endpoint.manager.audit import AuditPipe, Audits
 from afield.endpoint.manager.core import KILL_AFTER_S, ManagerCore
 from afield.endpoint.manager.errand import errand_for, rendered, under
 from afield.endpoint.manager.lending import Lending, rules_for_tasks
@@ -83,6 +84,7 @@ class Manager:
             lending=Lending(settings.lending),
             runaways=runaways,
         )
+        self._audits = Audits.of(directory, settings, clock, self._audit_failed)
         self._children: dict[str, UserProcess] = {}
         self._connection: Connection | None = None
         self._consumer: Consumer | None = None
@@ -90,7 +92,7 @@ class Manager:
         self._feeding = False
         self._works: set[asyncio.Task[None]] = set()
         self._timers: list[asyncio.TimerHandle] = []
-        self._refused: str | None = None
+        self._fault: ComputeError | None = None
         self._over = asyncio.Event()
         queues = registered.queues
         url = one_url(queues.command_queue_info.connection_url, queues.heartbeat_queue_info.connection_url)
@@ -112,6 +114,7 @@ class Manager:
         Cancelling it ends everything too, without words.
 
         :raises BrokerRefused: the service has thrown this endpoint out: it was deleted, or is locked
+        :raises ConfigurationError: the audit log cannot be written any more
         """
         stopping = asyncio.create_task(self._stop_when(stop), name="endpoint-stop")
         self._link.start()
@@ -123,8 +126,8 @@ class Manager:
         finally:
             stopping.cancel()
             await self._close()
-        if self._refused is not None:
-            raise BrokerRefused(self._refused)
+        if self._fault is not None:
+            raise self._fault
 
     def feed(self, event: on.Event) -> None:
         """Something happened. What it leads to has been begun when this returns."""
@@ -184,7 +187,7 @@ class Manager:
         why = finished.exception() if not finished.cancelled() else None
         if why is None:
             return
-        self._refused = (
+        self._fault = BrokerRefused(
             f"the service does not let endpoint {self.endpoint_id} in any more: it was deleted, stopped from elsewhere "
             f"or replaced by another instance ({why}). Start it again to register anew"
         )
@@ -276,12 +279,22 @@ class Manager:
             self.feed(on.StartFailed(name, _why(error)))
         else:
             self._children[name] = child  # from now on it can be told things
+            pipe = None if self._audits is None else self._audits.listen(child, command.command, command.tenant)
             user = command.command.globus_username
             self.standing.child_started(name, place, log, user, lambda: child.pid)
-            self._work(self._run_child(name, child, environment, command.tenant))
+            self._work(self._run_child(name, child, environment, command.tenant, pipe))
+
+    def _audit_failed(self, error: ConfigurationError) -> None:
+        self._fault = error
+        self.feed(on.StopRequested(str(error), 0.0))
 
     async def _run_child(
-        self, name: str, child: UserProcess, environment: Mapping[str, str], tenant: Tenant | None
+        self,
+        name: str,
+        child: UserProcess,
+        environment: Mapping[str, str],
+        tenant: Tenant | None,
+        pipe: AuditPipe | None,
     ) -> None:
         """One user endpoint, from its start to its end."""
         event: on.Event
@@ -296,6 +309,8 @@ class Manager:
         else:
             event = on.ChildExited(name, code, await child.tail() if code else "", self._clock())
         finally:
+            if pipe is not None:
+                pipe.close()
             del self._children[name]
             self.standing.child_ended(name)
         self.feed(event)
@@ -376,6 +391,8 @@ class Manager:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
         await self._link.close()
+        if self._audits is not None:
+            self._audits.close()
 
 
 def _why(error: Exception) -> str:

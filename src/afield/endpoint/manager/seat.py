@@ -27,6 +27,8 @@ __all__ = ["main"]
 _EX_USAGE: Final = 64
 _EX_CONFIG: Final = 78
 _LOG: Final = "agent.log"
+#: The descriptor of the manager's audit log, where there is one.
+_AUDIT: Final = 3
 
 
 def main(arguments: list[str]) -> int:
@@ -37,10 +39,12 @@ def main(arguments: list[str]) -> int:
             return 0
         case []:
             return _sit_down()
+        case ["audited"]:
+            return _sit_down(str(_AUDIT))
     return _EX_USAGE
 
 
-def _sit_down() -> int:
+def _sit_down(*more: str) -> int:
     errand = msgspec.json.decode(_frame(), type=Errand)
     directory = user_dir() / errand.name
     try:
@@ -52,10 +56,10 @@ def _sit_down() -> int:
         print(_told(error), file=sys.stderr, flush=True)
         return _EX_CONFIG
     answer = Seated(str(directory), made.settings, dict(made.places), facts(), made.warnings, log_from)
-    return _answer_and_go(framed(answer), log, errand.name)
+    return _answer_and_go(framed(answer), log, errand.name, *more)
 
 
-def _answer_and_go(answer: bytes, log: int, name: str) -> NoReturn:
+def _answer_and_go(answer: bytes, log: int, *arguments: str) -> NoReturn:
     """From here on the words go to the log, and whoever waits for more on the old descriptors hears that it is over."""
     sent = 0
     while sent < len(answer):
@@ -63,7 +67,7 @@ def _answer_and_go(answer: bytes, log: int, name: str) -> NoReturn:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    os.execv(sys.executable, (sys.executable, "-m", "afield.endpoint.agent", name))  # noqa: S606 - no shell is wanted
+    os.execv(sys.executable, (sys.executable, "-m", "afield.endpoint.agent", *arguments))  # noqa: S606 - no shell is wanted
 
 
 def _told(error: ComputeError | OSError) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,10 @@ class UserProcess:
         self.name = name
         self._process: asyncio.subprocess.Process | None = None
         self._unsaid: list[bytes] = [first] if first else []
+        #: the descriptor by which it tells what happens to its tasks (:mod:`afield.endpoint.manager.audit`)
+        self.audit: int | None = None
+        #: called when there is a process
+        self.started: Callable[[], None] = lambda: None
         self._killed = False
 
     @property
@@ -101,13 +105,16 @@ class Child(UserProcess):
             self._process = await asyncio.create_subprocess_exec(
                 *command,
                 self.name,  # it is told its name through the pipe; this is for whoever lists processes
+                *(() if self.audit is None else (str(self.audit),)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 cwd=self._directory,
                 env=dict(environment),
                 start_new_session=True,  # Ctrl-C in the manager's terminal is for the manager
+                pass_fds=() if self.audit is None else (self.audit,),
             )
+        self.started()
         unsaid, self._unsaid = self._unsaid, []
         for frame in unsaid:
             self._write(frame)

@@ -57,6 +57,9 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     start_proven_after: Seconds = 60.0
     #: seconds without starting it, until it is started once to try
     start_pause: Seconds = 300.0
+    #: where a line is written for each step of each task; with high_assurance, audit.log in the endpoint's directory if
+    #: nothing is said here. Without it the endpoint does not run
+    audit_log_path: Text | None = None
     #: whom people may write to about this endpoint; required where identities are mapped
     email: Text | None = None
     #: the rules by which identities are accounts of this machine; as root only. Read again when it changes
@@ -83,7 +86,6 @@ _LOCAL_SERVICE: Final = "http://localhost:5000"
 #: Keys of published endpoints that have no effect here -> what holds instead.
 _UNUSED: Final = {
     "amqp_credentials": "the service gives them to the endpoint when it registers",
-    "audit_log_path": "no such log is written",
     "detach_endpoint": "`afield endpoint start --detach` runs it in the background",
     "environment": "it chooses among services that others run; which one is used here, service_url says",
     "funcx_service_address": "which service is used, service_url says",
