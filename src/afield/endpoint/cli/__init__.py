@@ -18,6 +18,7 @@ from afield.endpoint.cli.exits import EndpointCommands
 from afield.endpoint.cli.listing import list_
 from afield.endpoint.cli.logs import logs
 from afield.endpoint.cli.mapping import check_mapping
+from afield.endpoint.cli.migrate import migrate_to_template_capable
 from afield.endpoint.cli.python import python_exec, version
 from afield.endpoint.cli.render import render
 from afield.endpoint.cli.start import restart, start
@@ -55,6 +56,8 @@ app.command()(enable_on_boot)
 app.command()(disable_on_boot)
 app.command()(delete)
 app.command()(render)
+app.command("render-user-config", hidden=True)(render)
+app.command()(migrate_to_template_capable)
 app.command()(check_mapping)
 _FOREIGN: Final = {"ignore_unknown_options": True, "allow_interspersed_args": False}  # options are the module's
 app.command("python-exec", context_settings=_FOREIGN)(python_exec)

@@ -73,6 +73,11 @@ class EndpointDirectory:
         return self.path / "user_environment.yaml"
 
     @property
+    def mapping(self) -> Path:
+        """Which accounts people are, if :attr:`config` names this file."""
+        return self.path / "identity_mapping_config.json"
+
+    @property
     def lock(self) -> Path:
         """Held while it runs."""
         return self.path / "lock"

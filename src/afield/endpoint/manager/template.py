@@ -31,7 +31,7 @@ from afield.endpoint.manager import lines
 from afield.endpoint.settings import UserSettings, plain_places, user_settings
 from afield.errors import ConfigurationError
 
-__all__ = ["RESERVED", "Rendered", "Template", "load_schema", "render"]
+__all__ = ["RESERVED", "Rendered", "Template", "check_schema", "check_syntax", "load_schema", "render"]
 
 #: Characters beyond the first 65536.
 _BEYOND: Final = re.compile("([\U00010000-\U0010ffff])")
@@ -114,12 +114,25 @@ def load_schema(path: Path) -> Mapping[str, Any] | None:
     :raises ConfigurationError: it is not JSON, or not a schema
     """
     try:
-        schema = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    return check_schema(text, path)
+
+
+def check_schema(text: str, path: Path) -> Mapping[str, Any]:
+    """The JSON schema in a text.
+
+    :param path: its file, for complaints
+    :raises ConfigurationError: it is not JSON, or not a schema
+    """
+    try:
+        schema = json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigurationError(f"{path}, line {error.lineno}: this is not JSON: {error.msg}") from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     if not isinstance(schema, dict):
         raise ConfigurationError(f"{path} should hold a JSON object such as {{}}, and is {_cut(json.dumps(schema))}")
@@ -132,6 +145,18 @@ def load_schema(path: Path) -> Mapping[str, Any] | None:
     except RecursionError as error:
         raise ConfigurationError(f"{path} is not a JSON schema: it goes deeper than anybody can follow") from error
     return schema
+
+
+def check_syntax(text: str, path: Path) -> None:
+    """See that a text is a template; whether it renders depends on what people ask for.
+
+    :param path: its file
+    :raises ConfigurationError: it is none; with file and line
+    """
+    try:
+        _environment(path).parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise ConfigurationError(f"{path}, line {error.lineno}: {error.message}") from error
 
 
 def _kind(schema: Mapping[str, Any]) -> Any:
@@ -222,13 +247,18 @@ def _shell_escape(value: Any) -> Any:
     return _quote(shlex.quote(plain), "of shell_escape")
 
 
-def _rendered(template: Template, variables: Mapping[str, Any]) -> str:
+def _environment(source: Path) -> SandboxedEnvironment:
     environment = SandboxedEnvironment(
-        loader=jinja2.FileSystemLoader(template.source.parent),
+        loader=jinja2.FileSystemLoader(source.parent),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # it makes YAML, and the quoting is done above
     )
     environment.filters["shell_escape"] = _shell_escape
+    return environment
+
+
+def _rendered(template: Template, variables: Mapping[str, Any]) -> str:
+    environment = _environment(template.source)
     name = template.source.name
     try:
         return environment.from_string(template.text).render(variables)

@@ -7,6 +7,7 @@ named in a warning that says what holds instead.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,6 +61,10 @@ _ON_PARSL: Final = frozenset({"GlobusComputeEngine", "GlobusMPIEngine"})
 _STRATEGIES: Final = {"SimpleStrategy": "simple", "KubeSimpleStrategy": "simple"}
 
 
+#: What makes an environment for workers of published endpoints.
+_FOREIGN_WORKERS: Final = re.compile(r"\binstall\b[^\n]*\bglobus-compute-endpoint\b")
+
+
 class _Strategy(msgspec.Struct, frozen=True, kw_only=True):
     """The ``strategy`` block of endpoints before version 3, as far as it still means something."""
 
@@ -83,6 +88,7 @@ def plain_block(document: Document, block: Mapping[str, Any]) -> tuple[dict[str,
         values = _without_executor(document, values)
     if isinstance(values.get("strategy"), dict):
         warnings += _plain_strategy(document, values)
+    warnings += _foreign_workers(document, values.get("provider"))
     handler = values.get("block_error_handler")
     if handler is not None and not isinstance(handler, bool):
         where = document.at(("engine", "block_error_handler"))
@@ -92,6 +98,20 @@ def plain_block(document: Document, block: Mapping[str, Any]) -> tuple[dict[str,
         )
         values["block_error_handler"] = True
     return values, warnings
+
+
+def _foreign_workers(document: Document, provider: object) -> list[str]:
+    """A warning if the workers' environment is one for published endpoints, as their default template makes it."""
+    commands = provider.get("worker_init") if isinstance(provider, dict) else None
+    if not isinstance(commands, str) or _FOREIGN_WORKERS.search(commands) is None:
+        return []
+    where = document.at(("engine", "provider", "worker_init"))
+    warning = (
+        f"{where}: engine.provider.worker_init installs globus-compute-endpoint, from a package index on the network, "
+        "and workers here need afield[parsl] instead. Until it installs that, tasks run in the endpoint's own Python, "
+        "without what worker_init installs beside it"
+    )
+    return [warning]
 
 
 def plain_places(lines: Mapping[tuple[str | int, ...], int]) -> dict[str, int]:

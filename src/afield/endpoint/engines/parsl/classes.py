@@ -46,26 +46,42 @@ class Maker:
         :param more: parameters that it gets if it has them
         :raises ConfigurationError: it cannot be made; with file, line and key
         """
-        key = path.rpartition(".")[2]
-        kind = self._kind(path, _MODULES[key], block)
+        kind, given = self._checked(path, block)
         parameters = inspect.signature(kind).parameters
         values: dict[str, Any] = {name: value for name, value in more.items() if name in parameters}
-        for name, value in block.items():
-            if name == "type":
-                continue
+        for name, value in given.items():
+            here = f"{path}.{name}"
+            values[name] = self.make(here, value) if _is_block(name, value) else value
+        return self.call(path, kind, values)
+
+    def check(self, path: str, block: Mapping[str, Any]) -> None:
+        """See that the keys of a block are right, as far as that shows without making its object.
+
+        :param path: of its key
+        :raises ConfigurationError: they are not; with file, line and key
+        """
+        _, given = self._checked(path, block)
+        for name, value in given.items():
+            if _is_block(name, value):
+                self.check(f"{path}.{name}", value)
+
+    def _checked(self, path: str, block: Mapping[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """What makes the object, and what is set for it. `account:` with nothing behind it is not set: so templates
+        often render.
+        """
+        kind = self._kind(path, _MODULES[path.rpartition(".")[2]], block)
+        parameters = inspect.signature(kind).parameters
+        values = {name: value for name, value in block.items() if name != "type"}
+        for name, value in values.items():
             here = f"{path}.{name}"
             if name not in parameters:
                 raise self.error(
                     here,
                     f"nobody knows the key {here}: {kind.__name__} of Parsl has none{did_you_mean(name, parameters)}",
                 )
-            if name in _MODULES and isinstance(value, Mapping):
-                values[name] = self.make(here, value)
-            elif should := _mistake(value, parameters[name].default):
+            if not _is_block(name, value) and (should := _mistake(value, parameters[name].default)):
                 raise self.error(here, f"{here} should be {should}, and is {shown(value)}")
-            else:
-                values[name] = value
-        return self.call(path, kind, values)
+        return kind, {name: value for name, value in values.items() if value is not None}
 
     def call(self, path: str, kind: Callable[..., Any], values: Mapping[str, Any]) -> Any:
         """Call it with these parameters.
@@ -98,6 +114,11 @@ class Maker:
             )
         found: Callable[..., Any] = getattr(module, name)
         return found
+
+
+def _is_block(name: str, value: object) -> bool:
+    """It has a type and keys of its own."""
+    return name in _MODULES and isinstance(value, Mapping)
 
 
 def _mistake(value: object, default: object) -> str:
