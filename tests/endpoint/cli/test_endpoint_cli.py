@@ -155,7 +155,7 @@ def test_it_runs_detached(served):
     process = psutil.Process(row["pid"])
     assert f"(process {process.pid})" in said
     assert process.terminal() is None
-    assert "is running already" in served("start", "detached", "--detach", code=70)
+    assert "is running already" in served("start", "detached", "--detach", code=73)
     assert "Ready" in served("restart", "detached", "--detach")
     assert psutil.wait_procs([process], timeout=PATIENCE_S)[1] == []
     again = served.listed()["detached"]

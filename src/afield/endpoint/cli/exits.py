@@ -50,27 +50,25 @@ CONFIGURATION: Final = 78
 
 def exit_status(error: ComputeError) -> int:
     """What a script should see of an error."""
+    from afield.endpoint.host.daemon import EndedEarly
     from afield.endpoint.host.lock import AlreadyRunning, LockLost
     from afield.endpoint.host.registration import EndpointLocked, TokenRefused
 
-    match error:
-        case AlreadyRunning() | LockLost():
-            return TAKEN
-        case EndpointLocked() | BrokerRefused():
-            return UNAVAILABLE
-        case TokenRefused():
-            return PERMISSION
-        case ConfigurationError():
-            return CONFIGURATION
-        case InvalidId() | WireError():
-            return BAD_DATA
-        case ServiceUnreachable() | BrokerUnreachable():
-            return NETWORK
-        case ComputeAPIError():
-            return PERMISSION if error.http_status in {401, 403} else UNAVAILABLE
-        case ServiceError():
-            return UNAVAILABLE
-    return SOFTWARE
+    if isinstance(error, EndedEarly) and error.status > 0:
+        return error.status
+    if isinstance(error, ComputeAPIError) and error.http_status in {401, 403}:
+        return PERMISSION
+    # The first that fits: some of these are kinds of others.
+    kinds: tuple[tuple[tuple[type[ComputeError], ...], int], ...] = (
+        ((AlreadyRunning, LockLost), TAKEN),
+        ((TokenRefused,), PERMISSION),
+        ((EndpointLocked, BrokerRefused), UNAVAILABLE),
+        ((ServiceUnreachable, BrokerUnreachable), NETWORK),
+        ((ConfigurationError,), CONFIGURATION),
+        ((InvalidId, WireError), BAD_DATA),
+        ((ServiceError,), UNAVAILABLE),
+    )
+    return next((status for kind, status in kinds if isinstance(error, kind)), SOFTWARE)
 
 
 class EndpointCommands(TyperGroup):

@@ -16,13 +16,28 @@ from typing import Final
 
 from afield.errors import ComputeError
 
-__all__ = ["PATIENCE_S", "READY_FD_VARIABLE", "say_ready", "start_detached"]
+__all__ = ["PATIENCE_S", "READY_FD_VARIABLE", "EndedEarly", "say_ready", "start_detached"]
 
 #: How long whoever starts one waits until it is ready, in seconds: a person sits there.
 PATIENCE_S: Final = 30.0
 
 #: The environment variable with the number of the pipe's descriptor.
 READY_FD_VARIABLE: Final = "AFIELD_READY_FD"
+
+
+class EndedEarly(ComputeError):  # noqa: N818 - says what it is
+    """It ended before it was ready.
+
+    :param text: its last words
+    :param status: its exit status; negative: the signal that killed it
+    """
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text, status)
+        self.status = status
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def start_detached(command: Sequence[str], log: Path, patience_s: float = PATIENCE_S) -> tuple[int, str | None]:
@@ -32,7 +47,8 @@ def start_detached(command: Sequence[str], log: Path, patience_s: float = PATIEN
 
     :param log: to which everything it writes is appended
     :param patience_s: how long to wait; afterwards it is left alone, and what it said is None
-    :raises ComputeError: it ended first, or the log cannot be written
+    :raises EndedEarly: it ended first
+    :raises ComputeError: the log cannot be written
     """
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as ready:
@@ -53,7 +69,8 @@ def start_detached(command: Sequence[str], log: Path, patience_s: float = PATIEN
         process.returncode = 0
         return process.pid, said
     process.wait()
-    raise ComputeError(_last_words(log, began) or f"it ended with exit status {process.returncode}; see {log}")
+    said = _last_words(log, began) or f"it ended with exit status {process.returncode}; see {log}"
+    raise EndedEarly(said, process.returncode)
 
 
 def _start(command: Sequence[str], log: Path, writing: int) -> tuple[subprocess.Popen[bytes], int]:
