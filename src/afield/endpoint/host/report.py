@@ -32,11 +32,14 @@ def local_identity() -> dict[str, Any]:
     try:
         record = pwd.getpwuid(uid)
     except KeyError:  # a container whose user nobody entered
-        return {"uname": _user_name(), "uid": uid, "gid": os.getgid(), "dir": os.path.expanduser("~"), "shell": ""}  # noqa: PTH111 - Path.home() fails where there is none
+        home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() fails where there is none
+        nobody = {"uname": _user_name(), "uid": uid, "gid": os.getgid(), "groups": os.getgroups()}
+        return nobody | {"gecos": "", "dir": home, "shell": ""}
     return {
         "uname": record.pw_name,
         "uid": uid,
         "gid": record.pw_gid,
+        "groups": os.getgrouplist(record.pw_name, record.pw_gid),
         "gecos": record.pw_gecos,
         "dir": record.pw_dir,
         "shell": record.pw_shell,
