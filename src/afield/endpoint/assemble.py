@@ -29,10 +29,11 @@ from afield.ids import parse_id
 
 if TYPE_CHECKING:
     from afield.endpoint.host.directory import EndpointDirectory
+    from afield.endpoint.host.registration import Registered, ServiceAccess
     from afield.endpoint.manager.loop import Manager
     from afield.sdk.login.source import Authorizer
 
-__all__ = ["connector", "engine", "lent", "manager"]
+__all__ = ["connector", "engine", "lent", "manager", "registered"]
 
 
 def engine(settings: AnyEngineSettings, directory: Path, places: Mapping[str, str] | None = None) -> Engine:
@@ -114,6 +115,29 @@ def connector() -> Connector:
     return AmqpConnector()
 
 
+async def registered(
+    directory: EndpointDirectory, settings: ManagerSettings, service: ServiceAccess, endpoint_id: str | None = None
+) -> Registered:
+    """Look at an owner's files, and register the endpoint.
+
+    :param endpoint_id: the id that it shall have; None: the one it had before, else a new one
+    :raises ServiceError: the service cannot be reached, or refused
+    :raises ConfigurationError: the template or its schema is wrong, or the token is
+    """
+    from afield.endpoint.engines.lending import zone_of
+    from afield.endpoint.host import registration
+    from afield.endpoint.manager.owner import read_environment, read_template
+    from afield.endpoint.manager.tenancy import Tenancy
+
+    template = read_template(directory, settings)
+    read_environment(directory)  # what is wrong with it is told now, not when somebody submits
+    maps = Tenancy.of(directory, settings, "", time.time) is not None  # what is wrong with the mapping, likewise
+    zone_of(settings.lending)
+    request = registration.registration(directory, settings, template.text, template.schema, multi_user=maps)
+    async with registration.open_transport(service) as transport:
+        return await registration.register(transport, directory, request, endpoint_id)
+
+
 async def manager(
     directory: EndpointDirectory,
     settings: ManagerSettings,
@@ -141,20 +165,11 @@ async def manager(
     :raises ServiceError: the service cannot be reached, or refused
     :raises ConfigurationError: the template or its schema is wrong, or the token is
     """
-    from afield.endpoint.engines.lending import zone_of
-    from afield.endpoint.host import registration
+    from afield.endpoint.host.registration import ServiceAccess
     from afield.endpoint.manager.loop import Manager
-    from afield.endpoint.manager.owner import read_environment, read_template
     from afield.endpoint.manager.spawn import COMMAND
-    from afield.endpoint.manager.tenancy import Tenancy
     from afield.sdk.login.source import BearerToken
 
-    template = read_template(directory, settings)
-    read_environment(directory)  # what is wrong with it is told now, not when somebody submits
-    maps = Tenancy.of(directory, settings, "", time.time) is not None  # what is wrong with the mapping, likewise
-    zone_of(settings.lending)
-    request = registration.registration(directory, settings, template.text, template.schema, multi_user=maps)
-    service = registration.ServiceAccess(service_url, authorizer or BearerToken(token))
-    async with registration.open_transport(service) as transport:
-        registered = await registration.register(transport, directory, request, endpoint_id)
-    return Manager(directory, settings, registered, connector(), command=command or COMMAND)
+    service = ServiceAccess(service_url, authorizer or BearerToken(token))
+    found = await registered(directory, settings, service, endpoint_id)
+    return Manager(directory, settings, found, connector(), command=command or COMMAND)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from afield.endpoint.host.directory import EndpointDirectory
     from afield.endpoint.host.lock import RunLock
-    from afield.endpoint.host.registration import ServiceAccess
+    from afield.endpoint.host.registration import Registered, ServiceAccess
     from afield.endpoint.manager.loop import Manager
     from afield.endpoint.settings import ManagerSettings
 
@@ -100,6 +100,8 @@ def _run(directory: EndpointDirectory, settings: ManagerSettings, endpoint_uuid:
     import asyncio
 
     from afield.broker.amqp_tunnel import proxy_from_environment
+    from afield.endpoint import assemble
+    from afield.endpoint.host.apart import apart
     from afield.endpoint.host.lock import RunLock
     from afield.endpoint.host.registration import find_service
 
@@ -107,7 +109,8 @@ def _run(directory: EndpointDirectory, settings: ManagerSettings, endpoint_uuid:
     proxy_from_environment()  # what is wrong with it is told now
     with RunLock(directory.lock, directory.name) as lock:
         service = find_service(settings)
-        asyncio.run(_serve(directory, settings, service, endpoint_uuid, lock, live=live))
+        registered = apart(lambda: asyncio.run(assemble.registered(directory, settings, service, endpoint_uuid)))
+        asyncio.run(_serve(directory, settings, service, registered, lock, live=live))
     typer.echo(f"Stopped: endpoint {directory.name}")
 
 
@@ -133,7 +136,7 @@ async def _serve(
     directory: EndpointDirectory,
     settings: ManagerSettings,
     service: ServiceAccess,
-    endpoint_uuid: str | None,
+    registered: Registered,
     lock: RunLock,
     *,
     live: bool,
@@ -143,14 +146,13 @@ async def _serve(
 
     from afield.endpoint import assemble
     from afield.endpoint.host.daemon import say_ready
+    from afield.endpoint.manager.loop import Manager
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    manager = await assemble.manager(
-        directory, settings, service_url=service.url, authorizer=service.authorizer, endpoint_id=endpoint_uuid
-    )
+    manager = Manager(directory, settings, registered, assemble.connector())
     lost, beside = _beside(manager, directory, service, lock, stop, live=live)
     running = asyncio.create_task(manager.run(stop))
     ready = asyncio.create_task(manager.ready.wait())

@@ -10,17 +10,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from struct import Struct
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.manager.lending import engine_refusal
 from afield.endpoint.manager.owner import read_template, without_secrets
-from afield.endpoint.manager.template import Rendered, Template, render
 from afield.endpoint.settings import ManagerSettings, UserSettings
 from afield.errors import ConfigurationError
 from afield.wire.commands import StartCommand
+
+if TYPE_CHECKING:
+    from afield.endpoint.manager.template import Rendered
 
 __all__ = ["Errand", "Seated", "errand_for", "framed", "rendered", "under"]
 
@@ -93,6 +95,8 @@ def rendered(errand: Errand, local: dict[str, Any]) -> Rendered:
     :param local: the account
     :raises ConfigurationError: as :func:`~afield.endpoint.manager.template.render`
     """
+    from afield.endpoint.manager.template import Template, render  # loads much, and not before somebody comes
+
     return render(
         Template(errand.template, Path(errand.source), errand.template_schema),
         errand.options,

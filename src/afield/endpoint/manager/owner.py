@@ -6,14 +6,16 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from afield.endpoint.host import marked
 from afield.endpoint.host.directory import EndpointDirectory
-from afield.endpoint.manager.template import Template, load_schema
 from afield.endpoint.settings import ManagerSettings, manager_settings
 from afield.errors import ConfigurationError
 from afield.sdk.login.client_credentials import PAIRS
+
+if TYPE_CHECKING:
+    from afield.endpoint.manager.template import Template
 
 __all__ = ["below", "read_environment", "read_settings", "read_template", "user_environment", "without_secrets"]
 
@@ -33,7 +35,11 @@ def read_settings(directory: EndpointDirectory) -> tuple[ManagerSettings, list[s
             f"there is no endpoint {directory.name} in {directory.path.parent}: make one with "
             f"`afield endpoint configure {directory.name}`"
         )
-    return manager_settings(marked.read(directory.config))
+    settings, warnings = manager_settings(marked.read(directory.config))
+    program = directory.path / "config.py"
+    if program.exists():  # published endpoints would read it, and config.yaml not
+        warnings.append(f"{program} is not read: only {directory.config.name} says what the endpoint does")
+    return settings, warnings
 
 
 def read_template(directory: EndpointDirectory, settings: ManagerSettings) -> Template:
@@ -41,6 +47,8 @@ def read_template(directory: EndpointDirectory, settings: ManagerSettings) -> Te
 
     :raises ConfigurationError: there is none, or the schema is wrong
     """
+    from afield.endpoint.manager.template import Template, load_schema  # loads much, and not before somebody comes
+
     template_path, schema_path = settings.user_config_template_path, settings.user_config_schema_path
     source = below(directory, template_path) if template_path else directory.template
     if not template_path and not source.exists() and (older := source.with_suffix("")).exists():
