@@ -107,7 +107,7 @@ def test_published_keys_without_effect_are_warned_about():
         ("a: 1\n\ndisplay_naem: x", "config.yaml, line 1: nobody knows the key a"),
         ("\ndisplay_naem: x", "config.yaml, line 2: nobody knows the key display_naem; did you mean display_name?"),
         (
-            "# x\nheartbeat_period: 4",
+            "# x\nheartbeat_period: -4",
             "line 2: heartbeat_period should be a number of seconds from 5 to 86400, and is",
         ),
         (

@@ -199,6 +199,23 @@ def test_a_file_that_is_all_of_an_old_endpoint_is_told_what_to_do():
     assert "migrate-to-template-capable" in said
 
 
+def test_a_heartbeat_that_is_too_quick_is_slowed_down():
+    settings, warnings = config("heartbeat_period: 2\n")
+    assert settings.heartbeat_period == 5
+    assert warnings == ["config.yaml, line 1: heartbeat_period is 5: 2 s would be a burden to the service"]
+    made = rendered("heartbeat_period: 0.5\n")
+    assert (made.settings.heartbeat_period, len(made.warnings)) == (5, 1)
+
+
+def test_a_program_that_would_be_the_configuration_is_not_read_and_that_is_told(tmp_path):
+    mine = EndpointDirectory("mine", tmp_path)
+    mine.config.write_text("debug: true\n")
+    (tmp_path / "config.py").write_text("config = Config(executors=[])\n")
+    settings, [warning] = read_settings(mine)
+    assert settings.debug
+    assert "config.py is not read" in warning
+
+
 # templates
 
 

@@ -185,6 +185,15 @@ def test_a_template_is_tried_without_an_endpoint(here):
     )
 
 
+def test_a_template_sees_the_environment_but_not_what_logs_its_owner_in(here, monkeypatch):
+    monkeypatch.setenv("SITE", "blue")
+    monkeypatch.setenv("AFIELD_TOKEN", "secret")
+    here("configure", "mine")
+    template = files(here) / "user_config_template.yaml.j2"
+    template.write_text('display_name: "{{ _GC.env.SITE }} {{ _GC.env.AFIELD_TOKEN | default("-") }}"\n')
+    assert 'display_name: "blue -"' in here("render-user-config", "-e", "mine")
+
+
 @needs_parsl
 @pytest.mark.parametrize(
     ("block", "said"),

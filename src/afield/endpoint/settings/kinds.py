@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-__all__ = ["Accelerators", "Block", "Count", "Flag", "Id", "Ids", "Names", "Period", "Port", "Ports", "Positive",
-           "Seconds", "Some", "Text", "Texts"]  # fmt: skip
+__all__ = ["LEAST_PERIOD_S", "Accelerators", "Block", "Count", "Flag", "Id", "Ids", "Names", "Period", "Port", "Ports",
+           "Positive", "Seconds", "Some", "Text", "Texts"]  # fmt: skip
+
+#: Seconds between two signs of life at least (published).
+LEAST_PERIOD_S: Final = 5.0
 
 Text = Annotated[str, Meta(description="text")]
 Flag = Annotated[bool, Meta(description="true or false")]
@@ -16,7 +19,7 @@ Some = Annotated[int, Meta(ge=1, description="a whole number from 1 up")]
 Positive = Annotated[float, Meta(gt=0, description="a number above 0")]
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")]
 Ports = Annotated[tuple[Port, Port], Meta(description="two port numbers such as [54000, 55000]")]
-Period = Annotated[float, Meta(ge=5, le=86_400, description="a number of seconds from 5 to 86400")]
+Period = Annotated[float, Meta(ge=LEAST_PERIOD_S, le=86_400, description="a number of seconds from 5 to 86400")]
 Seconds = Annotated[float, Meta(ge=0, le=86_400, description="a number of seconds from 0 to 86400")]
 Accelerators = Annotated[
     Annotated[int, Meta(ge=0, le=1024)] | tuple[int | str, ...],

@@ -9,7 +9,7 @@ import msgspec
 from afield.endpoint.settings.accounts import PamSettings, UserLimits
 from afield.endpoint.settings.kinds import Count, Flag, Id, Ids, Period, Port, Seconds, Text
 from afield.endpoint.settings.lending import LendingSettings
-from afield.endpoint.settings.reading import check, checked_block
+from afield.endpoint.settings.reading import check, checked_block, with_least_period
 from afield.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -114,9 +114,8 @@ def manager_settings(document: Document) -> tuple[ManagerSettings, list[str]]:
             f"user_config_template.yaml.j2, beside this file: move it there{_movers(document)}, or have "
             "`afield endpoint migrate-to-template-capable` do so"
         )
-    data = dict(document.data)
+    data, warnings = with_least_period(document, document.data)
     blocks: dict[str, Any] = {}
-    warnings: list[str] = []
     for key, record in _BLOCKS.items():
         block = data.pop(key, None)
         if block is not None:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from afield.endpoint.settings.kinds import LEAST_PERIOD_S
 from afield.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from afield.endpoint.host.marked import Document, KeyPath
 
-__all__ = ["check", "checked_block", "did_you_mean", "shown"]
+__all__ = ["check", "checked_block", "did_you_mean", "shown", "with_least_period"]
 
 
 def check(
@@ -72,6 +73,17 @@ def checked_block(
         )
     values, warnings = check(record, document, (key,), block)
     return record(**values), warnings
+
+
+def with_least_period(document: Document, data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The keys of a file with a ``heartbeat_period`` that is not too short, and a warning if it was (published)."""
+    values = dict(data)
+    period = values.get("heartbeat_period")
+    if isinstance(period, bool) or not isinstance(period, int | float) or not 0 < period < LEAST_PERIOD_S:
+        return values, []
+    values["heartbeat_period"] = LEAST_PERIOD_S
+    warning = f"heartbeat_period is {LEAST_PERIOD_S:g}: {shown(period)} s would be a burden to the service"
+    return values, [f"{document.at(('heartbeat_period',))}: {warning}"]
 
 
 def _convert(value: Any, kind: Any, what: str) -> Any:

@@ -8,7 +8,7 @@ import msgspec
 
 from afield.endpoint.settings.engines import AnyEngineSettings, ProcessPoolSettings, engine_settings
 from afield.endpoint.settings.kinds import Count, Flag, Ids, Period, Text
-from afield.endpoint.settings.reading import check, shown
+from afield.endpoint.settings.reading import check, shown, with_least_period
 from afield.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -64,13 +64,13 @@ def user_settings(document: Document) -> tuple[UserSettings, list[str]]:
 
     :raises ConfigurationError: with file, line and key
     """
-    data = dict(document.data)
+    data, warnings = with_least_period(document, document.data)
     block = data.pop("engine", None) or {}
-    values, warnings = check(UserSettings, document, (), data, unused=_UNUSED)
+    values, more = check(UserSettings, document, (), data, unused=_UNUSED)
     if not isinstance(block, dict):
         raise ConfigurationError(
             f"{document.at(('engine',))}: engine should be a block of keys such as `type: ProcessPoolEngine`, "
             f"and is {shown(block)}"
         )
-    engine, more = engine_settings(document, block)
-    return UserSettings(engine=engine, **values), warnings + more
+    engine, most = engine_settings(document, block)
+    return UserSettings(engine=engine, **values), warnings + more + most
