@@ -53,6 +53,7 @@ def engine(settings: AnyEngineSettings, directory: Path, places: Mapping[str, st
             return ProcessPoolEngine(
                 max_workers=settings.max_workers,
                 max_tasks_per_child=settings.max_tasks_per_child,
+                cpu_affinity=settings.cpu_affinity,
                 accelerators=_names(settings.available_accelerators),
                 working_dir=working_dir,
                 log=log,

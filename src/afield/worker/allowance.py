@@ -18,7 +18,10 @@ from typing import Final
 
 from afield.wire.jobs import Job
 
-__all__ = ["Allowance"]
+__all__ = ["PROCESSORS", "Allowance"]
+
+#: The variable with the numbers of all processors of an engine that binds its workers to some of them.
+PROCESSORS: Final = "AFIELD_ENGINE_PROCESSORS"
 
 #: What the libraries of NVIDIA, AMD and Intel look at.
 _DEVICES: Final = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
@@ -29,7 +32,7 @@ _MIB: Final = 1 << 20
 class Allowance:
     """While it is open, the task has what it was given, and no more memory than that."""
 
-    __slots__ = ("_before", "_limit", "_memory", "_words")
+    __slots__ = ("_before", "_bound", "_cores", "_limit", "_memory", "_words")
 
     def __init__(self, job: Job) -> None:
         self._words: dict[str, str] = {}
@@ -39,6 +42,8 @@ class Allowance:
             names = job.accelerators
             self._words |= dict.fromkeys(_DEVICES, ",".join(names))
         self._memory = job.memory
+        self._cores = job.cores
+        self._bound: set[int] | None = None
         self._before: dict[str, str | None] = {}
         self._limit: tuple[int, int] | None = None
 
@@ -51,6 +56,10 @@ class Allowance:
         for name, word in self._words.items():
             self._before[name] = os.environ.get(name)
             os.environ[name] = word
+        if self._cores > 1 and PROCESSORS in os.environ:
+            # It was given the shares of other workers, which are idle; nobody says which processors those have.
+            self._bound = os.sched_getaffinity(0)
+            os.sched_setaffinity(0, set(map(int, os.environ[PROCESSORS].split(","))))
         if self._memory is not None:
             self._limit = _limit_memory(self._memory)
 
@@ -59,6 +68,8 @@ class Allowance:
     ) -> None:
         if self._limit is not None:
             resource.setrlimit(resource.RLIMIT_DATA, self._limit)
+        if self._bound is not None:
+            os.sched_setaffinity(0, self._bound)
         for name, word in self._before.items():
             if word is None:
                 os.environ.pop(name, None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 from afield.errors import ConfigurationError
 
-__all__ = ["memory", "open_log", "processors", "time_limit"]
+__all__ = ["bind", "memory", "numbers_of_processors", "open_log", "processors", "time_limit"]
 
 
 def processors() -> int:
@@ -15,6 +17,25 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def numbers_of_processors() -> list[int]:
+    """Their numbers, in order.
+
+    :raises ConfigurationError: this system does not tell, nor bind anybody to them
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        raise ConfigurationError(
+            f"engine.cpu_affinity binds workers to processors, which {sys.platform} does not offer: leave it out"
+        )
+    return sorted(os.sched_getaffinity(0))
+
+
+def bind(pid: int, numbers: frozenset[int]) -> None:
+    """Have a process run on these processors only; one that has ended does not mind."""
+    if numbers:
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, numbers)
 
 
 def memory() -> int:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -41,12 +42,14 @@ from afield.endpoint.engines.losses import (
     stopped_under_it,
 )
 from afield.endpoint.engines.needs import needs_of, refuse_in_process
-from afield.endpoint.engines.place import memory, open_log, processors, time_limit
+from afield.endpoint.engines.pinning import share_of
+from afield.endpoint.engines.place import memory, numbers_of_processors, open_log, processors, time_limit
 from afield.endpoint.engines.schedule import Batch, Schedule
 from afield.endpoint.engines.staff import Staff
 from afield.endpoint.engines.workers import COMMAND
 from afield.errors import ConfigurationError
 from afield.wire.jobs import Job
+from afield.worker.allowance import PROCESSORS
 from afield.worker.frames import BODY_MOST
 
 __all__ = ["ProcessPoolEngine"]
@@ -62,6 +65,7 @@ class ProcessPoolEngine:
 
     :param max_workers: how many; None: one for each processor that this process may use
     :param max_tasks_per_child: a worker is replaced after so many jobs; None: never
+    :param cpu_affinity: how workers are bound to processors: none, block or alternating (``pinning``)
     :param accelerators: the names of those that tasks may ask for, as ``CUDA_VISIBLE_DEVICES`` has them
     :param working_dir: where workers run, made if it is missing; None: where this process runs
     :param log: a file to which everything is appended that user code prints; None: this process's stderr
@@ -75,6 +79,7 @@ class ProcessPoolEngine:
         *,
         max_workers: int | None = None,
         max_tasks_per_child: int | None = None,
+        cpu_affinity: str = "none",
         accelerators: Sequence[str] = (),
         working_dir: Path | None = None,
         log: Path | None = None,
@@ -90,6 +95,11 @@ class ProcessPoolEngine:
         self._working_dir = working_dir
         self._log_path = log
         self._environment = dict(environment or {})
+        numbers = numbers_of_processors() if cpu_affinity != "none" else []
+        if numbers:
+            self._environment[PROCESSORS] = ",".join(map(str, numbers))
+        share = partial(share_of, cpu_affinity, workers=self._max_workers, processors=numbers)
+        share(0)  # an unknown word is told now
         self._accelerators = len(accelerators)
         self._memory = memory()
         # GC_TASK_TIMEOUT, for all tasks
@@ -103,6 +113,7 @@ class ProcessPoolEngine:
             directory=working_dir,
             environment=self._environment,
             pause_s=pause_s,
+            share=share,
         )
         # Of workers that are ready: the code that each has.
         self._known: dict[int, KnownCode] = {}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 from afield.endpoint.engines.births import Births
+from afield.endpoint.engines.place import bind
 from afield.endpoint.engines.workers import Listener, WorkerProcess
 
 __all__ = ["Employer", "Staff"]
@@ -36,6 +37,7 @@ class Staff:
     :param directory: where they run; None: where this process does
     :param environment: variables that they have beside those of this process
     :param pause_s: seconds without a start after several could not be started
+    :param share: the processors of the worker in one place; empty: all
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Staff:
         directory: Path | None,
         environment: Mapping[str, str],
         pause_s: float,
+        share: Callable[[int], frozenset[int]] = lambda _: frozenset(),
     ) -> None:
         self._employer = employer
         self._wanted = wanted
@@ -54,6 +57,7 @@ class Staff:
         self._directory = directory
         self._environment = environment
         self._births = Births(wanted, pause_s)
+        self._share = share
         self._processes: dict[int, WorkerProcess] = {}
         self._late: dict[int, asyncio.TimerHandle] = {}
         self._useful: set[int] = set()
@@ -174,6 +178,7 @@ class Staff:
             self._employer.worker_failed(f"{self._command[0]} could not be started: {error}")
             return
         process.rank = rank
+        bind(process.pid, self._share(rank))
         self._processes[number] = process
         late = f"it was not ready {_READY_WITHIN_S:g} s after its start"
         self._late[number] = self._loop.call_later(_READY_WITHIN_S, process.fail, late)

@@ -68,6 +68,8 @@ class ProcessPoolSettings(EngineSettings, frozen=True, kw_only=True, tag_field="
     max_workers: Some | None = None
     #: a worker is replaced after so many tasks, for code that leaks memory; the default is never
     max_tasks_per_child: Some | None = None
+    #: how workers are bound to processors: none, block (neighbours) or alternating
+    cpu_affinity: Text = "none"
     #: how many accelerators tasks may ask for, or their names as CUDA_VISIBLE_DEVICES has them
     available_accelerators: Accelerators = ()
 
