@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from afield.endpoint import assemble
 from afield.endpoint.host import marked
 from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.manager.owner import read_environment, read_settings, read_template
@@ -20,6 +21,8 @@ from afield.endpoint.settings import (
     manager_settings,
 )
 from afield.errors import ConfigurationError
+from afield.testing.engines import running
+from afield.testing.jobs import packed_job, value_of
 
 PUBLISHED = os.environ.get("AFIELD_TEST_PUBLISHED_PYTHON", "")
 ID = "4b116d3c-1703-4f8f-9f6f-39921e5864df"
@@ -157,6 +160,22 @@ def test_options_of_concurrent_futures_are_honoured():
     assert settings == ThreadPoolSettings(thread_name_prefix="mine")
     assert "belongs in endpoint_setup or in the provider's worker_init" in warnings[0]
     assert "belongs to ProcessPoolEngine" in refusal("type: ThreadPoolEngine\nmax_tasks_per_child: 5")
+
+
+def thread_name():
+    import threading
+
+    return threading.current_thread().name
+
+
+@pytest.mark.anyio
+async def test_options_of_concurrent_futures_reach_their_engines(tmp_path):
+    settings = ProcessPoolSettings(max_workers=1, max_tasks_per_child=1)
+    async with running(assemble.engine(settings, tmp_path)) as made:
+        pids = [value_of(await made.submit(packed_job(os.getpid))) for _ in range(3)]
+        assert len(set(pids)) == 3
+    async with running(assemble.engine(ThreadPoolSettings(thread_name_prefix="mine"), tmp_path)) as made:
+        assert value_of(await made.submit(packed_job(thread_name))).startswith("mine-")
 
 
 # the manager's file
