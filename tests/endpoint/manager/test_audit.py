@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,6 +120,40 @@ async def test_without_it_the_endpoint_does_not_run(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "file")
     with pytest.raises(ConfigurationError, match="cannot be written"):
         AuditLog(tmp_path / "link", clock)
+
+
+async def test_nor_with_a_file_that_somebody_else_has_put_there(tmp_path):
+    (tmp_path / "theirs").write_text("")
+    os.link(tmp_path / "theirs", tmp_path / "audit.log")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("audit.log", "pipe"):
+        with pytest.raises(ConfigurationError, match="cannot be written"):
+            AuditLog(tmp_path / name, clock)
+
+
+async def test_the_names_of_the_service_are_one_word_each():
+    told = stamp(uid=1, pid=2, user_endpoint_id="u\n2001 uid=0", user="eve\nuid=0 tid=x")
+    assert told == "uid=1 pid=2 uep=u_2001_uid=0 user=eve_uid=0_tid=x"
+
+
+#: Writes lines into the descriptor that it is told, for ever.
+FLOOD = "import os, sys\nwhile True: os.write(int(sys.argv[1]), b'EXEC_START tid=lie\\n' * 1000)"
+
+
+async def test_who_keeps_the_pipe_and_writes_on_keeps_nobody_waiting(log, written):
+    pipe = AuditPipe(log, pytest.fail)
+    daemon = subprocess.Popen([sys.executable, "-c", FLOOD, str(pipe.writer)], pass_fds=[pipe.writer])
+    try:
+        pipe.start(STAMP)
+        while len(written()) < 2:
+            await asyncio.sleep(0)
+        signal.alarm(20)  # what is tested does not let go of the event loop if it fails
+        pipe.close()
+        signal.alarm(0)
+        assert written()[-1].endswith(" ENDED")
+    finally:
+        daemon.kill()
+        daemon.wait()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")

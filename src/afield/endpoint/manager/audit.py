@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,8 @@ __all__ = ["AuditLog", "AuditPipe", "Audits", "stamp"]
 #: A line of a user endpoint may be so long, in bytes; no honest one is.
 _LINE_MOST: Final = 2000
 _READ: Final = 1 << 16
+#: A pipe holds no more than so many reads (/proc/sys/fs/pipe-max-size).
+_HELD_MOST: Final = 16
 #: The file's name in the endpoint's directory, where nobody gave another.
 _NAME: Final = "audit.log"
 
@@ -78,10 +81,16 @@ class AuditLog:
     def _opened(self) -> int:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            # Not waiting: in a directory of many, a pipe may lie in its place.
+            how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            file = os.open(self._path, how, 0o600)
         except OSError as error:
             raise self._cannot(error) from error
-        self._size = os.fstat(file).st_size
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
+            os.close(file)
+            raise self._cannot(OSError("somebody else has put something of theirs in its place"))
+        self._size = found.st_size
         return file
 
     def _put_aside(self) -> None:
@@ -104,8 +113,12 @@ class AuditLog:
 
 def stamp(*, uid: int, pid: int | None, user_endpoint_id: str, user: str) -> str:
     """Who speaks: it stands before every line of one user endpoint."""
-    name = "".join(letter if letter.isprintable() and not letter.isspace() else "_" for letter in user)
-    return f"uid={uid} pid={pid or '-'} uep={user_endpoint_id} user={name}"
+    return f"uid={uid} pid={pid or '-'} uep={_word(user_endpoint_id)} user={_word(user)}"
+
+
+def _word(given: str) -> str:
+    """One word of what the service says."""
+    return "".join(letter if letter.isprintable() and not letter.isspace() else "_" for letter in given)
 
 
 class Audits:
@@ -179,8 +192,10 @@ class AuditPipe:
         """The process has ended: take what is left, and let go."""
         self._discard_writer()
         if self._stamp:
-            while self._reader >= 0 and self._read():
-                pass
+            # A task may have kept the other end, and write on without an end.
+            for _ in range(_HELD_MOST):
+                if self._reader < 0 or not self._read():
+                    break
             self._write(["ENDED"])
         if self._reader >= 0:
             self._let_go()
