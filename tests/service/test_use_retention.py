@@ -164,3 +164,26 @@ async def test_answers_to_submits_are_kept_for_as_long_as_somebody_may_ask_again
     world.clock.advance(2)
     await world.uses.expire()
     assert (await world.submit(core, function_id, key="k")).tasks != first.tasks
+
+
+class TestStoppedForGood:
+    """A user endpoint that died again and again is not started any more."""
+
+    async def test_tasks_that_wait_for_it_fail_with_the_reason_and_do_not_run_later(self, world):
+        core, user, function_id = await world.ready()
+        await user.report(active=False)
+        await core.report(heartbeat_period=0)  # so that the submit does not wait for it
+        await world.uses.beat(core.id, {"heartbeat_period": 0})
+        accepted = await world.submit(core, function_id, 3)
+        [user_endpoint] = await world.store.user_endpoints(core.id)
+        plain = {"error": "no module named x", "heartbeat_period": 3}
+        await world.uses.beat(user_endpoint.id, plain)
+        assert len(await world.store.waiting_tasks(user_endpoint.id, limit=10)) == 3, "it may come yet"
+        watched = await world.watch(accepted)
+        await world.uses.beat(user_endpoint.id, {**plain, "error": "it died 3 times", "afield_stopped": True})
+        results = []
+        while len(results) < 3:
+            results += codec.decode((await watched.get()).body)
+        assert {one.error.code for one in results} == {"NoWorkers"}
+        assert {one.error.user_message for one in results} == {"it died 3 times"}
+        assert await world.store.waiting_tasks(user_endpoint.id, limit=10) == []

@@ -6,12 +6,16 @@ into them, let alone unpickles them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
-__all__ = ["Attempt", "CallOptions", "Cancel", "ErrorDetails", "Nanoseconds", "Notice", "Report", "Result", "Task",
-           "Transition"]  # fmt: skip
+__all__ = ["STOPPED", "Attempt", "CallOptions", "Cancel", "ErrorDetails", "Nanoseconds", "Notice", "Report", "Result",
+           "Task", "Transition"]  # fmt: skip
+
+#: In a report of a failed start: the endpoint will not start this user endpoint again soon. Ours; published services
+#: do not look at it.
+STOPPED: Final = "afield_stopped"
 
 #: unix time; the bounds are those of every database's integers
 Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]

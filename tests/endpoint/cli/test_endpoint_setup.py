@@ -108,3 +108,21 @@ def test_the_directory_of_a_published_endpoint_runs_as_it_is_without_a_network(s
     with started(served, "theirs") as (one, _), Executor(endpoint_id=one) as executor:
         assert executor.submit(pow, 2, 5).result(timeout=PATIENCE_S) == 32
     assert "worker_init installs globus-compute-endpoint, from a package index" in served("logs", "theirs")
+
+
+def test_tasks_that_wait_for_a_user_endpoint_which_dies_at_each_start_fail_with_its_last_words(served, me):
+    served("configure", "doomed")
+    directory = template(served, "doomed").parent
+    (directory / "config.yaml").write_text("start_deaths_most: 1\n")
+    good = template(served, "doomed").read_text()
+    with started(served, "doomed") as (one, _), Executor(endpoint_id=one) as executor:
+        assert executor.submit(pow, 2, 5).result(timeout=PATIENCE_S) == 32
+    with Executor(endpoint_id=one) as executor:
+        waiting = executor.submit(pow, 2, 6)
+        setup = "endpoint_setup: |\n  echo the licence has run out >&2\n  exit 3\n"
+        template(served, "doomed").write_text(setup + good)
+        with started(served, "doomed"):
+            with pytest.raises(ComputeError) as caught:
+                waiting.result(timeout=PATIENCE_S)
+            assert "the licence has run out" in str(caught.value)
+            assert "afield endpoint clear" in str(caught.value)

@@ -71,10 +71,14 @@ class RefreshCredentials:
 
 @dataclass(frozen=True, slots=True)
 class ReportFailure:
-    """Tell the service that a user endpoint did not start; whoever submitted hears it."""
+    """Tell the service that a user endpoint did not start; whoever submitted hears it.
+
+    :param stopped: it will not be started again soon, so those who wait for it shall hear it, too
+    """
 
     credentials: QueueCredentials
     text: str
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

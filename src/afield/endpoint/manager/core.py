@@ -201,7 +201,8 @@ class ManagerCore:
         if child is None:
             refusal = self._runaways.refusal(name, now)
             if refusal is not None:
-                return [do.Tell(f"{name}: {refusal}"), do.ReportFailure(command.kwargs.amqp_creds, refusal)]
+                report = do.ReportFailure(command.kwargs.amqp_creds, refusal, stopped=True)
+                return [do.Tell(f"{name}: {refusal}"), report]
             self._runaways.starts(name)
             self._children[name] = _Child(command, tenant, started_at=now, commanded_at=now)
             whom = f"{command.globus_username} as {tenant.account.name}" if tenant else command.globus_username
@@ -240,7 +241,8 @@ class ManagerCore:
             remember.append(do.KeepStopped(self._runaways.stopped))
         refusal = self._runaways.refusal(event.name, event.now)
         if refusal is not None and event.code:
-            return [tell, *remember, do.Tell(f"{event.name}: {refusal}"), do.ReportFailure(credentials, refusal)]
+            report = do.ReportFailure(credentials, refusal, stopped=True)
+            return [tell, *remember, do.Tell(f"{event.name}: {refusal}"), report]
         if self._comes_again(child, event):
             self._runaways.starts(event.name)
             self._children[event.name] = _Child(

@@ -34,7 +34,7 @@ from afield.endpoint.settings import ManagerSettings
 from afield.errors import BrokerError, BrokerRefused, BrokerUnreachable, ComputeError, ConfigurationError
 from afield.wire import v1
 from afield.wire.commands import QueueCredentials, StartCommand
-from afield.wire.messages import Report
+from afield.wire.messages import STOPPED, Report
 
 __all__ = ["STOP_GRACE_S", "Manager"]
 
@@ -230,6 +230,8 @@ class Manager:
     def _report_failure(self, command: do.ReportFailure) -> None:
         self.standing.failed(command.text)
         state = {"error": command.text, "heartbeat_period": _FAILURE_PERIOD}
+        if command.stopped:
+            state[STOPPED] = True
         self._work(self._say_for(command.credentials, state))
 
     def _report_gone(self, command: do.ReportGone) -> None:
@@ -275,11 +277,11 @@ class Manager:
                 home = Path(command.tenant.account.home)
                 # What lies in there is never looked at with this process's rights; people are told where it is.
                 place, log = self._directory.child(name), home / ".afield" / name / "agent.log"
+            pipe = None if self._audits is None else self._audits.listen(child, command.command, command.tenant)
         except Exception as error:  # noqa: BLE001 - whatever it is, what does not run must not pass for running
             self.feed(on.StartFailed(name, _why(error)))
         else:
             self._children[name] = child  # from now on it can be told things
-            pipe = None if self._audits is None else self._audits.listen(child, command.command, command.tenant)
             user = command.command.globus_username
             self.standing.child_started(name, place, log, user, lambda: child.pid)
             self._work(self._run_child(name, child, environment, command.tenant, pipe))
@@ -307,13 +309,20 @@ class Manager:
         except Exception as error:  # noqa: BLE001 - as above
             event = on.StartFailed(name, f"{self._command[0]} could not be started: {_why(error)}")
         else:
-            event = on.ChildExited(name, code, await child.tail() if code else "", self._clock())
+            event = on.ChildExited(name, code, await self._tail(child) if code else "", self._clock())
         finally:
             if pipe is not None:
                 pipe.close()
             del self._children[name]
             self.standing.child_ended(name)
         self.feed(event)
+
+    async def _tail(self, child: UserProcess) -> str:
+        """The end of its log. That there is none to be had must not keep its end from being known."""
+        try:
+            return await child.tail()
+        except Exception as error:  # noqa: BLE001 - as above
+            return f"the end of its log cannot be shown: {_why(error)}"
 
     def _prepared(self, command: StartCommand) -> tuple[Start, Mapping[str, str]]:
         """What a user endpoint is told, and its environment."""

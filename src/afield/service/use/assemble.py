@@ -216,7 +216,9 @@ def assemble(
         cancel=cancel,
         lists=Lists(store),
         oauth=oauth,
-        beat=Beat(records, starter=starter, revive=revive, cancel=cancel, in_flight=in_flight, clock=clock),
+        beat=Beat(
+            records, starter=starter, revive=revive, cancel=cancel, expire=expire, in_flight=in_flight, clock=clock
+        ),
         finish=finish,
         notice=TakeNotice(store, records, queues, wishes, in_flight),
         expire=expire,

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Final
 
 from afield.service.clock import Clock
 from afield.service.domain import liveness
 from afield.service.domain.holding import EARLY
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.use.cancel import Cancel
+from afield.service.use.expire import Expire
 from afield.service.use.in_flight import InFlight
 from afield.service.use.records import Records
 from afield.service.use.revive import Revive
 from afield.service.use.start_user_endpoint import StartUserEndpoint
+from afield.wire.messages import STOPPED
 
 __all__ = ["Beat"]
 
 logger = logging.getLogger(__name__)
+
+#: Of tasks whose user endpoint died again and again, and is not started any more.
+_STOPPED_CODE: Final = "NoWorkers"
 
 
 class Beat:
@@ -30,6 +35,7 @@ class Beat:
         starter: StartUserEndpoint,
         revive: Revive,
         cancel: Cancel,
+        expire: Expire,
         in_flight: InFlight,
         clock: Clock,
     ) -> None:
@@ -37,6 +43,7 @@ class Beat:
         self._starter = starter
         self._revive = revive
         self._cancel = cancel
+        self._expire = expire
         self._in_flight = in_flight
         self._clock = clock
         # Core endpoints that reported in this life of the service: the first report of one is its coming back, however
@@ -103,6 +110,8 @@ class Beat:
             # It says nothing of a process that was there before: commands to one that runs can fail, too.
             logger.info("user endpoint %s did not start: %s", changed.id, reason)
             self._starter.failed(changed, reason)
+            if state.get(STOPPED) is True:
+                await self._expire.give_up(changed.id, _STOPPED_CODE, reason)
             return
         self._note_life(before[0], changed, now)
         if changed.active:

@@ -106,6 +106,16 @@ class Expire:
         while tasks := await self._store.waiting_tasks(user_endpoint_id, limit=_PAGE):
             await self._end([task.id for task in tasks], code, message)
 
+    async def give_up(self, user_endpoint_id: str, code: str, message: str) -> None:
+        """Fail all tasks that wait for a user endpoint which will not come; they will not run when it comes after all.
+
+        :param code: of the failure
+        """
+        while tasks := await self._store.waiting_tasks(user_endpoint_id, limit=_PAGE):
+            task_ids = [task.id for task in tasks]
+            await self._end(task_ids, code, message)
+            await self._take_back(user_endpoint_id, task_ids)
+
     async def _end(self, task_ids: Sequence[str], code: str, message: str) -> None:
         for begin in range(0, len(task_ids), _PAGE):
             now = self._clock.now()
