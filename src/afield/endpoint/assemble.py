@@ -76,7 +76,7 @@ def engine(settings: AnyEngineSettings, directory: Path, places: Mapping[str, st
                 max_workers=settings.max_workers,
                 working_dir=working_dir,
             )
-        case HtexSettings() if not isinstance(settings, MpiSettings):
+        case HtexSettings():
             if find_spec("parsl") is None:
                 raise ConfigurationError(
                     f"engine.type {settings.type} needs Parsl, which is not installed here: run "
@@ -85,9 +85,12 @@ def engine(settings: AnyEngineSettings, directory: Path, places: Mapping[str, st
             from afield.endpoint.engines.parsl.engine import HtexEngine
             from afield.endpoint.engines.parsl.watch import Watch
 
-            return HtexEngine(settings, directory, places, Watch(settings, directory))
-        case _:
-            raise ConfigurationError(f"engine.type {settings.type} is not built yet")
+            watch = Watch(settings, directory)
+            if isinstance(settings, MpiSettings):
+                from afield.endpoint.engines.parsl.mpi import MpiEngine
+
+                return MpiEngine(settings, directory, places, watch)
+            return HtexEngine(settings, directory, places, watch)
 
 
 def _names(accelerators: int | Sequence[int | str]) -> list[str]:

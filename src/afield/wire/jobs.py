@@ -50,6 +50,8 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
     gpus: int = 0
     #: the accelerators that it has, by name; its engine says so
     accelerators: tuple[str, ...] = ()
+    #: variables that it finds in its environment beside the worker's; whoever holds the worker says so
+    environment: dict[str, str] | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):

@@ -1,8 +1,8 @@
-"""What one task was given beside its worker: processors, memory, accelerators, for as long as it runs.
+"""What one task was given beside its worker: processors, memory, accelerators, nodes, for as long as it runs.
 
-Processors and accelerators are words in the environment, which libraries read when they are loaded. Memory is a limit
-that the kernel keeps: an allocation beyond it fails, which Python tells as MemoryError. Programs that the task starts
-inherit all of it, each with the whole limit for itself.
+All but memory are words in the environment, which libraries read when they are loaded. Memory is a limit that the
+kernel keeps: an allocation beyond it fails, which Python tells as MemoryError. Programs that the task starts inherit
+all of it, each with the whole limit for itself.
 
 All of it belongs to the whole process: this is for a process that runs one task at a time.
 """
@@ -41,6 +41,7 @@ class Allowance:
         if job.gpus:
             names = job.accelerators
             self._words |= dict.fromkeys(_DEVICES, ",".join(names))
+        self._words |= job.environment or {}
         self._memory = job.memory
         self._cores = job.cores
         self._bound: set[int] | None = None
@@ -50,7 +51,7 @@ class Allowance:
     @staticmethod
     def is_needed(job: Job) -> bool:
         """Whether this job was given anything."""
-        return job.memory is not None or job.cores > 1 or job.gpus > 0
+        return job.memory is not None or job.cores > 1 or job.gpus > 0 or job.environment is not None
 
     def __enter__(self) -> None:
         for name, word in self._words.items():

@@ -11,11 +11,13 @@ from functools import cache
 
 import msgspec
 
+from afield.wire.jobs import decode_job, encode_job
 from afield.worker.bundle_channel import Channel, ChannelLost, open_channel
 from afield.worker.bundle_children import ChildHolder, NoChild
 from afield.worker.bundle_records import GIVE_BACK_AFTER_S, Answer, Bundle, Door, Go, Say, decode_bundle
 from afield.worker.bundle_run import BundleRun
 from afield.worker.environment import version_of
+from afield.worker.launchers import variables
 
 __all__ = ["Resident", "run"]
 
@@ -36,7 +38,18 @@ def run(data: bytes) -> bytes:
     bundle = decode_bundle(data, _parsl(), version_of("afield"))
     if isinstance(bundle, str):
         return _encode(Answer(bundle))
+    if given := variables():
+        bundle = _with(given, bundle)
     return _encode(_resident().run(bundle))
+
+
+def _with(given: dict[str, str], bundle: Bundle) -> Bundle:
+    """The bundle, whose jobs find these variables in their environment: their child began before these were set."""
+    replace = msgspec.structs.replace
+    jobs = [
+        replace(parcel, body=encode_job(replace(decode_job(parcel.body), environment=given))) for parcel in bundle.jobs
+    ]
+    return replace(bundle, jobs=jobs)
 
 
 class Resident:

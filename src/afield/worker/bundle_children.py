@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final, NoReturn
 
 from afield.worker.child import Child, ChildFault, how_it_ended
+from afield.worker.launchers import ask_to_end
 
 __all__ = ["ChildHolder", "NoChild"]
 
@@ -65,6 +66,8 @@ class ChildHolder:
         """
         child = self.child
         self._child = None
+        if task_id is not None:
+            ask_to_end(child.pid, task_id)
         child.kill(task_id)
         code = child.reap()
         child.close()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, Final
 
-from afield.endpoint.settings import AnyEngineSettings, ExecutorSettings, HtexSettings
+from afield.endpoint.settings import AnyEngineSettings, ExecutorSettings, HtexSettings, MpiSettings
 
 __all__ = ["dry_run"]
 
@@ -45,7 +45,11 @@ def _parsl(settings: HtexSettings, places: Mapping[str, str]) -> None:
     from afield.endpoint.engines.parsl.htex import make_poller
 
     maker = Maker(places)
-    provider = settings.provider or {"type": "LocalProvider"}
+    provider: Mapping[str, Any] = settings.provider or {"type": "LocalProvider"}
+    if isinstance(settings, MpiSettings):
+        from afield.endpoint.engines.parsl.mpi_executor import mpi_provider
+
+        provider = mpi_provider(maker, settings)
     if provider.get("type") in _CLOUDS:
         maker.check("engine.provider", provider)
     else:

@@ -6,7 +6,7 @@ from afield.endpoint.engines.parsl.crew import Crew, Pool
 
 
 def test_the_first_worker_of_a_pool_tells_of_all():
-    crew = Crew(nodes=4, per_node=1)
+    crew = Crew(pools=4, per_pool=1)
     assert (crew.workers, crew.possible) == (0, 4)
     crew.came(1, Pool("a", 64, "0"))
     assert (crew.workers, crew.possible) == (64, 256)
@@ -15,7 +15,7 @@ def test_the_first_worker_of_a_pool_tells_of_all():
 
 
 def test_a_pool_of_which_nobody_lives_is_gone():
-    crew = Crew(nodes=2, per_node=2)
+    crew = Crew(pools=2, per_pool=2)
     crew.came(1, Pool("a", 2, "0"))
     crew.came(2, Pool("a", 2, "0"))
     crew.left(1, died=True)
@@ -25,7 +25,7 @@ def test_a_pool_of_which_nobody_lives_is_gone():
 
 
 def test_htex_tells_of_pools_whose_workers_have_not_come_and_of_those_that_are_gone():
-    crew = Crew(nodes=2, per_node=2)
+    crew = Crew(pools=2, per_pool=2)
     crew.told([Pool("a", 2, "0"), Pool("b", 4, "1")])
     assert crew.workers == 6
     crew.came(1, Pool("c", 8, "2"))

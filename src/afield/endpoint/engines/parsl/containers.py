@@ -12,9 +12,10 @@ from typing import Final
 
 from afield.errors import ConfigurationError
 
-__all__ = ["CONTAINERS", "pool_command", "wrapped"]
+__all__ = ["CONTAINERS", "POOL", "pool_command", "wrapped"]
 
-_POOL: Final = "parsl.executors.high_throughput.process_worker_pool"
+#: The module that is a pool of workers.
+POOL: Final = "parsl.executors.high_throughput.process_worker_pool"
 _SCRIPT: Final = "process_worker_pool.py"
 _DOCKERS: Final = ("docker", "podman", "podman-hpc")
 _APPTAINERS: Final = ("apptainer", "singularity")
@@ -24,13 +25,14 @@ CONTAINERS: Final = (*_DOCKERS, *_APPTAINERS, "custom")
 _HAS_ALL: Final = 'import importlib.util as u,sys;sys.exit(not(u.find_spec("parsl") and u.find_spec("afield")))'
 
 
-def pool_command(template: str, python: str, *, contained: bool, prepared: bool) -> str:
+def pool_command(template: str, python: str, *, contained: bool, prepared: bool, pool: str = POOL) -> str:
     """Parsl's command for a pool of workers, for a Python instead of a PATH.
 
     :param template: Parsl's, which begins with the name of a script
     :param python: the endpoint's
     :param contained: it runs in a container
     :param prepared: the owner prepares the environment
+    :param pool: the module, and arguments of its own
     """
     if not template.startswith(_SCRIPT):
         return template
@@ -41,7 +43,7 @@ def pool_command(template: str, python: str, *, contained: bool, prepared: bool)
         chosen = f"$(python3 -c '{_HAS_ALL}' 2>/dev/null && echo python3 || echo {shlex.quote(python)})"
     else:
         chosen = shlex.quote(python)
-    return f"{chosen} -P -m {_POOL}{template.removeprefix(_SCRIPT)}"
+    return f"{chosen} -P -m {pool}{template.removeprefix(_SCRIPT)}"
 
 
 def wrapped(command: str, kind: str, uri: str | None, options: str | None, rundir: str) -> str:

@@ -1,7 +1,7 @@
 """PURE: which workers there are: those that introduced themselves, and the pools that HTEX tells of.
 
-A pool is what HTEX runs on one node: a manager process and its workers. The first worker of a pool that introduces
-itself tells how many there are, long before anybody asks HTEX.
+A pool is what HTEX runs on one node, or with MPI in one block: a manager process and its workers. The first worker of a
+pool that introduces itself tells how many there are, long before anybody asks HTEX.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["Crew", "Pool"]
 
 
 class Pool(NamedTuple):
-    """The workers of one node."""
+    """The workers of one manager."""
 
     #: its name
     uid: str
@@ -27,13 +27,13 @@ class Pool(NamedTuple):
 class Crew:
     """The workers of one engine.
 
-    :param nodes: how many there are at most, all blocks together
-    :param per_node: workers on one, as far as the configuration says
+    :param pools: how many there are at most, all blocks together
+    :param per_pool: workers in one, as far as the configuration says
     """
 
-    def __init__(self, nodes: int, per_node: int) -> None:
-        self._nodes = nodes
-        self._per_node = per_node
+    def __init__(self, pools: int, per_pool: int) -> None:
+        self._most = pools
+        self._per_pool = per_pool
         self._pools: dict[str, Pool] = {}
         # Numbers of connections -> the pool of each.
         self._guests: dict[int, str] = {}
@@ -52,7 +52,7 @@ class Crew:
     def possible(self) -> int:
         """How many there may be, if all blocks come."""
         most = max((pool.workers for pool in self._pools.values()), default=0)
-        return self._nodes * max(self._per_node, most)
+        return self._most * max(self._per_pool, most)
 
     def came(self, guest: int, pool: Pool) -> None:
         """A worker has introduced itself."""

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -74,6 +74,8 @@ class HtexEngine:
     :param watch: keeps blocks from being asked for in vain; None: nobody does
     """
 
+    #: each job travels alone
+    alone = False
     #: seconds that an interchange must have lived to be replaced when it ends
     lived_s = 30.0
 
@@ -86,7 +88,7 @@ class HtexEngine:
     ) -> None:
         self._settings = settings
         self._working_dir = str(directory / settings.working_dir)
-        self._register = Register(settings.max_retries_on_system_failure)
+        self._register = Register(settings.max_retries_on_system_failure, alone=self.alone)
         self._loads = self._register.loads
         self._plant = Plant(settings, directory, places or {}, self, watch)
         self._keeper = Doorkeeper(self)
@@ -110,8 +112,8 @@ class HtexEngine:
     async def start(self) -> None:
         """Start Parsl's processes, and ask for the first blocks."""
         self._loop = asyncio.get_running_loop()
-        provider = await asyncio.to_thread(self._plant.make)
-        self._crew = Crew(provider.max_blocks * provider.nodes_per_block, self._plant.workers_per_node)
+        await asyncio.to_thread(self._plant.make)
+        self._crew = Crew(self._plant.pools_most, self._plant.htex.workers_per_pool)
         door = await self._keeper.open(
             bind=self._plant.htex.address,
             addresses=sorted(self._plant.htex.all_addresses),
@@ -131,8 +133,7 @@ class HtexEngine:
 
     def submit(self, job: Job) -> asyncio.Future[bytes]:
         """See :class:`~afield.endpoint.engines.base.Engine`."""
-        if job.cores != 1 or job.gpus or job.memory is not None or job.resource_specification:
-            self._refuse(job)
+        self._check(job)
         future: asyncio.Future[bytes] = self._loop.create_future()
         call = Call(job, future, job.timeout_s)
         if self._stopping:
@@ -171,7 +172,8 @@ class HtexEngine:
         parallelism = self._plant.provider.parallelism
         possible = max(self._crew.possible, self._crew.workers)
         wanted = math.ceil(possible / parallelism) if parallelism > 0 else possible
-        return wanted + (2 * self._crew.workers + 1) * self._loads.estimates.together
+        together = 1 if self.alone else self._loads.estimates.together
+        return wanted + (2 * self._crew.workers + 1) * together
 
     def status(self) -> EngineStatus:
         """As published (reference: wire contract section 5.5), from what was last heard."""
@@ -243,7 +245,7 @@ class HtexEngine:
                 return
             jobs = [item.job.job for item in load.items]
             data = pack(load.number, jobs, self._plant.versions, self._door, self._working_dir)
-            future: Future[bytes] = self._plant.htex.submit_payload(_CONTEXT, data)
+            future: Future[bytes] = self._plant.htex.submit_payload(self._context(jobs), data)
             future.add_done_callback(partial(self._bundle_done, load.number))
 
     def _bundle_done(self, number: int, future: Future[bytes]) -> None:
@@ -304,8 +306,17 @@ class HtexEngine:
             behind,
         )
 
-    def _refuse(self, job: Job) -> None:
-        """Refuse what no worker can be given."""
+    def _context(self, _jobs: Sequence[Job]) -> dict[str, Any]:
+        """What HTEX is to know of a bundle."""
+        return _CONTEXT
+
+    def _check(self, job: Job) -> None:
+        """Refuse what no worker can be given.
+
+        :raises ConfigurationError: with the reason
+        """
+        if job.cores == 1 and not job.gpus and job.memory is None and not job.resource_specification:
+            return
         local = type(self._plant.provider).__name__ == "LocalProvider"
         losses.refuse(
             job,

@@ -6,6 +6,7 @@ how many tasks there are; ours is the number of jobs, however few bundles they t
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import sys
 import threading
@@ -20,7 +21,7 @@ from parsl.jobs.states import JobStatus
 from parsl.version import VERSION
 
 from afield.endpoint.engines.parsl.classes import Maker
-from afield.endpoint.engines.parsl.containers import pool_command, wrapped
+from afield.endpoint.engines.parsl.containers import POOL, pool_command, wrapped
 from afield.endpoint.engines.parsl.interchange import COMMAND
 from afield.endpoint.settings.engines import HtexSettings
 
@@ -100,6 +101,16 @@ class FedHtex(HighThroughputExecutor):
         """As often as the owner wants it."""
         return self.status_period or float(super().status_polling_interval)
 
+    @property
+    def pools_per_block(self) -> int:
+        """One on each node."""
+        return 1 if self.provider is None else int(self.provider.nodes_per_block)
+
+    @property
+    def workers_per_pool(self) -> int:
+        """As far as the configuration says."""
+        return int(self.workers_per_node)
+
     def outstanding(self) -> int:
         """Jobs, not bundles."""
         return self.owner.demand()
@@ -149,13 +160,22 @@ class FedHtex(HighThroughputExecutor):
 
 
 def make_htex(
-    settings: HtexSettings, directory: Path, places: Mapping[str, str], owner: Owner, kind: type[FedHtex] = FedHtex
+    settings: HtexSettings,
+    directory: Path,
+    places: Mapping[str, str],
+    owner: Owner,
+    *,
+    kind: type[FedHtex] = FedHtex,
+    pool: str = POOL,
+    **more: Any,
 ) -> FedHtex:
     """The executor, not started.
 
     :param directory: the user endpoint's
     :param places: key path -> ``file, line N``
-    :param kind: what to make
+    :param kind: what to make, with those of the usual parameters that it has
+    :param pool: the module that is a pool of workers, and arguments of its own
+    :param more: further parameters
     :raises ConfigurationError: it cannot be made; with file, line and key
     """
     maker = Maker(places)
@@ -179,14 +199,15 @@ def make_htex(
         "available_accelerators": _accelerators(settings),
         "block_error_handler": False,
     }
-    htex: FedHtex = maker.call("engine", kind, values)
+    known = inspect.signature(kind).parameters
+    htex: FedHtex = maker.call("engine", kind, {name: values[name] for name in values if name in known} | more)
     htex.owner = owner
     htex.status_period = settings.block_status_period
     htex._check_python_mismatch = False  # noqa: SLF001 - published: minor versions may differ; workers check the rest
     htex.interchange_launch_cmd = list(COMMAND)
     contained = settings.container_type is not None
     prepared = bool(getattr(provider, "worker_init", ""))
-    command = pool_command(htex.launch_cmd, sys.executable, contained=contained, prepared=prepared)
+    command = pool_command(htex.launch_cmd, sys.executable, contained=contained, prepared=prepared, pool=pool)
     if settings.container_type is not None:
         command = wrapped(
             command, settings.container_type, settings.container_uri, settings.container_cmd_options, str(directory)

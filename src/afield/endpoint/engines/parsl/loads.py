@@ -57,8 +57,10 @@ class Loads(Generic[J]):
     :param digest: names a job's function
     """
 
-    def __init__(self, digest: Callable[[J], bytes]) -> None:
+    def __init__(self, digest: Callable[[J], bytes], *, alone: bool = False) -> None:
         self._digest = digest
+        #: every load is of one job
+        self.alone = alone
         self._line: Line[J] = Line()
         self._loads: dict[int, Load[J]] = {}
         self._jobs = self._count = 0
@@ -114,7 +116,7 @@ class Loads(Generic[J]):
         expected = self.estimates.of(self._digest(head.job))
         if len(self._loads) >= most_bundles(workers=workers, possible=possible, expected=expected):
             return None
-        share = -(-self.waiting // (2 * workers)) if workers and self.heard else 1
+        share = -(-self.waiting // (2 * workers)) if workers and self.heard and not self.alone else 1
         items = self._take(share)
         self._count += 1
         load = Load(self._count, items, taken=not self.heard)
@@ -140,7 +142,11 @@ class Loads(Generic[J]):
 
         HTEX hands tasks to a node that has died for as long as it believes in it, which may be minutes. A load that
         nobody has taken can travel a second time without harm: the first is not begun any more, wherever it turns up.
+
+        Those that travel alone may wait for nodes where they are; each time they travelled, they would wait once more.
         """
+        if self.alone:
+            return []
         found = []
         for load in self._loads.values():
             load.looks += 1

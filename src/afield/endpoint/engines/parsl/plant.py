@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from afield.endpoint.engines.parsl.packing import versions
-from afield.endpoint.settings.engines import HtexSettings
+from afield.endpoint.settings.engines import HtexSettings, MpiSettings
 from afield.errors import ConfigurationError
 from afield.worker.bundle_records import Versions
 from afield.worker.environment import version_of
@@ -54,9 +54,9 @@ class Plant:
         self._made = False
 
     @property
-    def workers_per_node(self) -> int:
-        """As far as the configuration says."""
-        return int(self.htex.workers_per_node)
+    def pools_most(self) -> int:
+        """How many there are if all blocks come."""
+        return int(self.provider.max_blocks) * self.htex.pools_per_block
 
     def make(self) -> Any:
         """Load Parsl and make its objects; the provider.
@@ -69,7 +69,12 @@ class Plant:
             htex.tidy_up(self._directory)
         except OSError as error:
             raise ConfigurationError(f"the engine cannot use {error.filename}: {error.strerror}") from error
-        self.htex = htex.make_htex(self._settings, self._directory, self._places, self._owner)
+        if isinstance(self._settings, MpiSettings):
+            from afield.endpoint.engines.parsl.mpi_executor import make_mpi
+
+            self.htex = make_mpi(self._settings, self._directory, self._places, self._owner)
+        else:
+            self.htex = htex.make_htex(self._settings, self._directory, self._places, self._owner)
         self.htex.watch = self._watch
         self.provider = self.htex.provider
         if self._watch is not None:

@@ -22,10 +22,11 @@ class Register:
     """All calls that are not finished.
 
     :param retries: how often a job runs again whose worker was lost
+    :param alone: each travels alone
     """
 
-    def __init__(self, retries: int) -> None:
-        self.loads: Loads[Call] = Loads(lambda call: call.job.digest)
+    def __init__(self, retries: int, *, alone: bool = False) -> None:
+        self.loads: Loads[Call] = Loads(lambda call: call.job.digest, alone=alone)
         #: calls that there ever were
         self.submitted = 0
         #: nothing runs again

@@ -1,0 +1,54 @@
+"""What a task that starts MPI programs needs beside other tasks: the variables that Parsl's worker sets for it, and an
+end that its launcher hears of.
+
+A launcher that is killed cannot tell the ranks on other nodes. Those of Slurm then run on until the job ends: its
+daemons hold them, not ``srun``. Asked to end, every launcher ends its ranks first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from afield.worker import trees
+
+__all__ = ["ask_to_end", "variables"]
+
+#: Says that Parsl's worker has given nodes to what it runs.
+_NODES: Final = "PARSL_MPI_NODELIST"
+_PREFIX: Final = "PARSL_"
+#: Those of the worker, which its child has anyway.
+_WORKERS_OWN: Final = "PARSL_WORKER_"
+#: Names of programs that start ranks.
+_LAUNCHERS: Final = frozenset({"srun", "aprun", "mpiexec", "mpiexec.hydra", "mpirun", "prterun", "prun", "jsrun"})
+#: Seconds that they may take to end.
+_WITHIN_S: Final = 5.0
+
+
+def variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What Parsl's worker has set for the task that it has; empty: it is none with nodes of its own."""
+    if _NODES not in environment:
+        return {}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(_PREFIX) and not name.startswith(_WORKERS_OWN)
+    }
+
+
+def ask_to_end(worker: int, task_id: str) -> None:
+    """Have the launchers of a task end their ranks, and wait until they have.
+
+    :param worker: the process that runs the task, which lives
+    """
+    import psutil  # takes 20 ms to import, and is rarely needed
+
+    asked = []
+    for process in trees.below(worker, task_id):
+        with suppress(psutil.Error):  # it has ended, or is another user's
+            if process.name() in _LAUNCHERS:
+                process.terminate()
+                asked.append(process)
+    psutil.wait_procs(asked, timeout=_WITHIN_S)
