@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -16,9 +17,10 @@ from afield.endpoint.host.defaults import write_defaults
 from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.host.registration import Registered
 from afield.endpoint.host.runaway import RunawayFile
+from afield.endpoint.manager import loop
 from afield.endpoint.manager.loop import Manager
 from afield.endpoint.manager.owner import read_settings
-from afield.endpoint.manager.spawn import COMMAND
+from afield.endpoint.manager.spawn import COMMAND, UserProcess
 from afield.errors import BrokerRefused
 from afield.sdk.login.client_credentials import PAIRS
 from afield.wire.commands import ReadQueue, StartCommand, StartOptions, user_endpoint_name
@@ -146,6 +148,27 @@ async def test_one_that_ends_at_its_start_is_reported_with_its_words(running, mi
         [state] = service.said_by(parts.UEP)
         assert "the licence server is away" in state["error"]
         assert "exit status 4" in state["error"]
+
+
+class Unreadable(UserProcess):
+    """Ends at once, and nobody can say what it wrote."""
+
+    async def run(self, environment, command):
+        return 3
+
+    async def tail(self):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+async def test_one_whose_words_cannot_be_had_has_ended_all_the_same(running, parts, monkeypatch):
+    monkeypatch.setattr(loop, "Child", lambda start, log: Unreadable(start.name, b""))
+    async with parts.over_sockets() as service, running(service):
+        for count in (1, 2):
+            await service.command(CEP, start(service))
+            await service.until(lambda count=count: len(service.said_by(parts.UEP)) == count)
+            error = service.said_by(parts.UEP)[-1]["error"]
+            assert "exit status 3" in error
+            assert "Too many open files" in error
 
 
 async def test_one_that_cannot_be_started_is_reported(running, parts):

@@ -10,6 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from afield.endpoint.manager.accounts import find_account
+from afield.endpoint.manager.errand import Errand
+from afield.endpoint.manager.lodger import Become, Lodger
+from afield.endpoint.settings import PamSettings, UserLimits
+from afield.errors import ConfigurationError
+
 pytestmark = pytest.mark.anyio
 
 PROBE = """
@@ -248,3 +254,21 @@ async def test_the_end_of_a_log_is_told_but_not_of_what_it_became_a_link_to(runn
         assert "exit status 78" in error
         assert "hash" not in error
     Path(log).unlink()
+
+
+async def test_who_never_takes_the_seat_is_not_waited_for(ada, many, parts, python):
+    """Their log is a pipe that nobody reads, and so opening it never ends."""
+    home = Path(ada.pw_dir)
+    shutil.rmtree(home / ".afield", ignore_errors=True)
+    place = home / ".afield" / "slow"
+    place.mkdir(parents=True)
+    os.mkfifo(place / "agent.log")
+    for path in (place.parent, place, place / "agent.log"):
+        os.chown(path, ada.pw_uid, ada.pw_gid)
+    account = find_account(ada.pw_name)
+    errand = Errand("slow", "engine: {type: ThreadPoolEngine}", "template", None, {}, {}, {}, {})
+    lodger = Lodger(Become.of(account, {}, UserLimits(), PamSettings()), errand, pytest.fail, answer_within_s=3)
+    with pytest.raises(ConfigurationError, match=rf"{ada.pw_name} was not ready .* within 3 s: can .*{ada.pw_dir}"):
+        await lodger.run({}, (python,))
+    assert not psutil.pid_exists(lodger.pid)
+    shutil.rmtree(home / ".afield")

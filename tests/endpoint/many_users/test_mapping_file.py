@@ -123,6 +123,20 @@ print(json.dumps({{"DATA_TYPE": "identity_mapping_output#1.0.0", "result": [
     assert directory == "/"
 
 
+async def test_a_program_that_others_may_write_is_not_run(file, tmp_path):
+    ran = tmp_path / "ran"
+    rules = program(tmp_path, f"open({str(ran)!r}, 'w')")
+    put(file, rules)
+    mapper = IdentityMapper(file, "e")
+    (tmp_path / "map").chmod(0o777)
+    with pytest.raises(ConfigurationError, match=r"map can be changed by others than root"):
+        await account(mapper)
+    put(file, {**rules, "command": [sys.executable, rules["command"][0]]})
+    with pytest.raises(ConfigurationError, match=r"map can be changed by others than root"):
+        await account(mapper)
+    assert not ran.exists()
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

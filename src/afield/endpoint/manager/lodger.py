@@ -20,7 +20,7 @@ import msgspec
 from afield.endpoint.agent.orders import HEADER, Start, encode_order
 from afield.endpoint.manager.accounts import Account, environment_of
 from afield.endpoint.manager.errand import Errand, Seated, framed
-from afield.endpoint.manager.spawn import TAIL_MOST, UserProcess, last_words
+from afield.endpoint.manager.spawn import TAIL_MOST, UserProcess, last_words, launched
 from afield.endpoint.settings import PamSettings, UserLimits
 from afield.errors import ConfigurationError
 
@@ -34,6 +34,8 @@ _WORDS_MOST: Final = 8_000
 #: How long the keeper of a PAM session may take to close it, and a log to be shown, in seconds.
 _CLOSE_S: Final = 5.0
 _TAIL_S: Final = 5.0
+#: How long an account's process may take to answer, in seconds: its home may have to be mounted first.
+_ANSWER_S: Final = 120.0
 
 
 class Become(msgspec.Struct, frozen=True):
@@ -83,10 +85,18 @@ class Lodger(UserProcess):
     :param become: whose it is, and what it finds
     :param errand: what the account's process does first
     :param start_of: makes the first order of the answer; raises ConfigurationError if it must not start
+    :param answer_within_s: how long the account's process may take to answer, in seconds
     """
 
-    def __init__(self, become: Become, errand: Errand, start_of: Callable[[Seated], Start]) -> None:
+    def __init__(
+        self,
+        become: Become,
+        errand: Errand,
+        start_of: Callable[[Seated], Start],
+        answer_within_s: float = _ANSWER_S,
+    ) -> None:
         super().__init__(errand.name, b"")
+        self._answer_within_s = answer_within_s
         self._become, self._errand, self._start_of = become, errand, start_of
         self._python = sys.executable
         self._seated: Seated | None = None
@@ -129,10 +139,17 @@ class Lodger(UserProcess):
         """Hear the answer, and tell the user endpoint how to start."""
         assert process.stdout is not None
         try:
-            (size,) = HEADER.unpack(await process.stdout.readexactly(HEADER.size))
-            if size > _ANSWER_MOST:
-                raise ConfigurationError("its settings are too long")
-            seated = msgspec.json.decode(await process.stdout.readexactly(size), type=Seated)
+            async with asyncio.timeout(self._answer_within_s):
+                (size,) = HEADER.unpack(await process.stdout.readexactly(HEADER.size))
+                if size > _ANSWER_MOST:
+                    raise ConfigurationError("its settings are too long")
+                answer = await process.stdout.readexactly(size)
+            seated = msgspec.json.decode(answer, type=Seated)
+        except TimeoutError as error:
+            raise ConfigurationError(
+                f"the account {self._become.name} was not ready for a user endpoint within "
+                f"{self._answer_within_s:g} s: can its home directory, {self._become.home}, be read, and is agent.log in it a plain file?"
+            ) from error
         except asyncio.IncompleteReadError:
             return  # it says why on its other descriptor
         except msgspec.MsgspecError as error:
@@ -191,9 +208,8 @@ class Lodger(UserProcess):
         return framed(become)
 
     async def _launch(self, *frames: bytes) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
-            *_BECOME,
-            self.name,  # for whoever lists processes
+        process = await launched(
+            (*_BECOME, self.name),  # the name is for whoever lists processes
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from afield.endpoint.manager.identity import Candidates, ExternalMapping, Rules, question, read_answer, read_rules
+from afield.endpoint.manager.spawn import launched
 from afield.errors import ConfigurationError
 
 __all__ = ["IdentityMapper", "Match", "refuse_foreign_file"]
@@ -114,6 +115,7 @@ class IdentityMapper:
     async def _ask(self, rule: ExternalMapping, identities: Sequence[Mapping[str, Any]]) -> Candidates:
         name = rule.command[0]
         try:
+            _refuse_foreign_program(rule.command)
             answer = await _run(rule.arguments(self._endpoint_id), question(identities))
             return read_answer(answer, identities)
         except (ConfigurationError, OSError) as error:
@@ -123,9 +125,16 @@ class IdentityMapper:
             ) from error
 
 
+def _refuse_foreign_program(command: Sequence[str]) -> None:
+    """What a command names runs as who we are: nobody else may be able to change it."""
+    for word in command:
+        if word.startswith("/") and Path(word).is_file():
+            refuse_foreign_file(Path(word))
+
+
 async def _run(command: Sequence[str], said: bytes) -> bytes:
-    process = await asyncio.create_subprocess_exec(
-        *command,
+    process = await launched(
+        command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

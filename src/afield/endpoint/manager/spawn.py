@@ -9,11 +9,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from afield.endpoint.agent.orders import Order, Start, Stop, encode_order
 
-__all__ = ["COMMAND", "TAIL_MOST", "Child", "UserProcess", "last_words", "open_log", "read_tail"]
+__all__ = ["COMMAND", "TAIL_MOST", "Child", "UserProcess", "last_words", "launched", "open_log", "read_tail"]
 
 #: How a user endpoint is started.
 COMMAND: Final = (sys.executable, "-m", "afield.endpoint.agent")
@@ -21,6 +21,43 @@ COMMAND: Final = (sys.executable, "-m", "afield.endpoint.agent")
 _LOG_MOST: Final = 10 * 1024 * 1024
 #: How much of the end of a log is told, in characters.
 TAIL_MOST: Final = 2000
+#: How much may wait for a process to read it, in bytes. One that reads nothing (it was stopped, say) is told no more.
+_UNREAD_MOST: Final = 256 * 1024
+#: What a process has said is read within so many seconds of its end.
+_LET_GO_S: Final = 1.0
+
+
+async def launched(command: Sequence[str], **how: Any) -> asyncio.subprocess.Process:
+    """A process whose end is its end: ``wait`` returns soon after it, whoever else still holds its pipes.
+
+    asyncio waits for them all before Python 3.12.5. But a task can open those of its user endpoint, and live on.
+
+    :param how: as for :func:`asyncio.create_subprocess_exec`
+    :raises OSError: it cannot be started
+    """
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.subprocess_exec(lambda: _LetsGo(2**16, loop), *command, **how)
+    return asyncio.subprocess.Process(transport, protocol, loop)
+
+
+class _LetsGo(asyncio.subprocess.SubprocessStreamProtocol):
+    """What asyncio uses; after the process's end it closes what is still open."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._whole = transport
+        super().connection_made(transport)
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        asyncio.get_running_loop().call_later(_LET_GO_S, self._let_go)
+
+    def _let_go(self) -> None:
+        stdin = self._whole.get_pipe_transport(0)
+        # Closing waits until all is written, and nobody may ever read it.
+        if isinstance(stdin, asyncio.WriteTransport) and (not stdin.is_closing() or stdin.get_write_buffer_size()):
+            stdin.abort()
+        self._whole.close()
 
 
 class UserProcess:
@@ -83,8 +120,10 @@ class UserProcess:
 
     def _write(self, frame: bytes) -> None:
         # Nobody waits until it has read this: frames are few and small, and a child that ended hears nothing.
-        if self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing():
-            self._process.stdin.write(frame)
+        pipe = self._process.stdin if self._process is not None else None
+        if pipe is None or pipe.is_closing() or pipe.transport.get_write_buffer_size() > _UNREAD_MOST:
+            return
+        pipe.write(frame)
 
 
 class Child(UserProcess):
@@ -102,10 +141,9 @@ class Child(UserProcess):
         """As :meth:`UserProcess.run`."""
         log, self._log_from = open_log(self._log)
         with _closing(log):
-            self._process = await asyncio.create_subprocess_exec(
-                *command,
-                self.name,  # it is told its name through the pipe; this is for whoever lists processes
-                *(() if self.audit is None else (str(self.audit),)),
+            self._process = await launched(
+                # It is told its name through the pipe; this is for whoever lists processes.
+                (*command, self.name, *(() if self.audit is None else (str(self.audit),))),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,
