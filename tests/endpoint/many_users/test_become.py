@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from afield.endpoint.manager.accounts import Account, environment_of, expiry, find_account, refusal
+from afield.endpoint.manager.accounts import Account, environment_of, expiry, find_account, refusal, way_out
 from afield.errors import ConfigurationError
 
 BECOME = (sys.executable, "-I", "-m", "afield.endpoint.manager.become")
@@ -162,6 +162,8 @@ USUAL = {"own_uid": 0, "allow_same": False, "expires": None, "today": 20_000, "p
         (ADA, {"own_uid": 1001, "allow_same": True}, None),
         (Account("ada", 1001, 1001, "/", "/usr/sbin/nologin"), {}, "its shell is /usr/sbin/nologin"),
         (Account("ada", 1001, 1001, "/", "/bin/false"), {}, "its shell is /bin/false"),
+        (Account("sync", 5, 0, "/sbin", "/bin/sync"), {}, "its shell is /bin/sync"),
+        (Account("shutdown", 6, 0, "/sbin", "/sbin/shutdown"), {}, "its shell is /sbin/shutdown"),
         (Account("ada", 1001, 1001, "/", "/bin/false"), {"pam": True}, None),
         (ADA, {"expires": 20_000}, "has expired"),
         (ADA, {"expires": 20_001}, None),
@@ -190,3 +192,14 @@ def test_an_environment_holds_what_was_given_and_nothing_else():
     assert environment_of(ADA, {"PATH": "/opt/bin", "LANG": "C"}) == {
         "HOME": "/home/ada", "USER": "ada", "LOGNAME": "ada", "SHELL": "/bin/bash", "PATH": "/opt/bin", "LANG": "C",
     }  # fmt: skip
+
+
+def test_the_way_out_of_a_site_is_passed_on_and_logins_are_not():
+    own = {
+        "AFIELD_CA_FILE": "/etc/site.pem", "SSL_CERT_FILE": "/etc/a@b.pem", "no_proxy": "localhost",
+        "AFIELD_AMQP_PROXY": "http://proxy:3128", "HTTPS_PROXY": "http://cluster:secret@proxy:3128",
+        "AFIELD_TOKEN": "t", "LD_PRELOAD": "/x.so", "PYTHONPATH": "/y",
+    }  # fmt: skip
+    passed, withheld = way_out(own)
+    assert passed == {name: own[name] for name in ("AFIELD_CA_FILE", "SSL_CERT_FILE", "AFIELD_AMQP_PROXY", "no_proxy")}
+    assert withheld == ["HTTPS_PROXY"]

@@ -77,7 +77,10 @@ async def test_a_task_runs_as_the_account_and_gets_no_further(
 ):
     monkeypatch.setenv("AFIELD_TOKEN", "secret-token")
     monkeypatch.setenv("COLOUR", "red")
-    mine.environment.write_text("SITE: here\n")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/site.pem")
+    monkeypatch.setenv("HTTPS_PROXY", "http://cluster:password@proxy.example.org:3128")
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    mine.environment.write_text("SITE: here\nNO_PROXY: example.net\n")
     mine.config.write_text(mine.config.read_text() + "user_limits: {nofile: 512}\n")
     mine.path.chmod(0o700)
     async with parts.over_sockets() as service, running(service):
@@ -99,6 +102,9 @@ async def test_a_task_runs_as_the_account_and_gets_no_further(
     environment = seen["environment"]
     assert "AFIELD_TOKEN" not in environment
     assert "COLOUR" not in environment
+    assert "HTTPS_PROXY" not in environment, "there is a login in it"
+    assert environment["SSL_CERT_FILE"] == "/etc/site.pem"
+    assert environment["NO_PROXY"] == "example.net"
     expected = {"HOME": ada.pw_dir, "USER": ada.pw_name, "LOGNAME": ada.pw_name, "SHELL": "/bin/sh", "SITE": "here"}
     assert expected.items() <= environment.items()
     secret = service.credentials.task_queue_info.connection_url.split(":")[2].split("@")[0]

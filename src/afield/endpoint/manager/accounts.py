@@ -1,6 +1,6 @@
 """Accounts of this machine: whether one may have tasks run, and what its processes begin with.
 
-:func:`refusal` and :func:`environment_of` are PURE; the others ask the machine.
+:func:`refusal`, :func:`way_out` and :func:`environment_of` are PURE; the others ask the machine.
 """
 
 from __future__ import annotations
@@ -18,12 +18,19 @@ from afield.errors import ConfigurationError
 if TYPE_CHECKING:
     from afield.endpoint.manager.identity import Candidates
 
-__all__ = ["Account", "Tenant", "environment_of", "expiry", "find_account", "judged", "may_map", "refusal"]
+__all__ = [
+    "Account", "Tenant", "environment_of", "expiry", "find_account", "judged", "may_map", "refusal", "way_out",
+]  # fmt: skip
 
-#: Shells that say: nobody works here.
-_NO_SHELLS: Final = frozenset({"nologin", "false"})
+#: Shells that say: nobody works here. The last three are of accounts that every Red Hat has, in the group of root.
+_NO_SHELLS: Final = frozenset({"nologin", "false", "sync", "halt", "shutdown"})
 #: Where programs are looked for when user_environment.yaml does not say so (published).
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+#: How a site's machines reach the world: user endpoints need it as their manager does.
+_CERTIFICATES: Final = ("AFIELD_CA_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_PROXIES: Final = (
+    "AFIELD_AMQP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+)  # fmt: skip
 _SHADOW: Final = Path("/etc/shadow")
 _EXPIRES: Final = 7
 
@@ -113,10 +120,21 @@ def refusal(
     return None
 
 
-def environment_of(account: Account, given: Mapping[str, str]) -> dict[str, str]:
-    """All that the processes of an account find in their environment: nothing of the manager's.
+def way_out(own: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """How the machine reaches the world, for accounts' processes: variables, and names of those that are kept from
+    them, for there is a login in them.
 
-    :param given: what the administrator wrote for everybody
+    :param own: the manager's environment
+    """
+    found = {name: own[name] for name in (*_CERTIFICATES, *_PROXIES) if name in own}
+    secret = [name for name, value in found.items() if name in _PROXIES and "@" in value]
+    return {name: value for name, value in found.items() if name not in secret}, secret
+
+
+def environment_of(account: Account, given: Mapping[str, str]) -> dict[str, str]:
+    """All that the processes of an account find in their environment.
+
+    :param given: what is the same for everybody: the machine's :func:`way_out`, and what the administrator wrote
     """
     own = {
         "HOME": account.home,

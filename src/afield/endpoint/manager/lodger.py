@@ -61,17 +61,25 @@ class Become(msgspec.Struct, frozen=True):
     audit: int | None = None
 
     @classmethod
-    def of(cls, account: Account, given: Mapping[str, str], limits: UserLimits, pam: PamSettings) -> Become:
+    def of(
+        cls,
+        account: Account,
+        given: Mapping[str, str],
+        limits: UserLimits,
+        pam: PamSettings,
+        outward: Mapping[str, str] | None = None,
+    ) -> Become:
         """An account, with what an administrator decided about all of them.
 
         :param given: environment variables
+        :param outward: more of them, which the machine needs to reach the world
         """
         return cls(
             name=account.name,
             uid=account.uid,
             gid=account.gid,
             home=account.home,
-            environment=environment_of(account, given),
+            environment=environment_of(account, {**(outward or {}), **given}),
             site=tuple(given),
             argv=(),
             limits=msgspec.to_builtins(limits),
@@ -148,7 +156,8 @@ class Lodger(UserProcess):
         except TimeoutError as error:
             raise ConfigurationError(
                 f"the account {self._become.name} was not ready for a user endpoint within "
-                f"{self._answer_within_s:g} s: can its home directory, {self._become.home}, be read, and is agent.log in it a plain file?"
+                f"{self._answer_within_s:g} s: can its home directory, {self._become.home}, be read, and is agent.log "
+                "of that user endpoint a plain file?"
             ) from error
         except asyncio.IncompleteReadError:
             return  # it says why on its other descriptor

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -94,6 +95,13 @@ class Tenancy:
         for file in (directory.config, directory.template, directory.schema, directory.environment, *others):
             if file.exists():
                 refuse_foreign_file(file)
+        for name in accounts.way_out(os.environ)[1]:
+            logger.warning(
+                "%s holds a login, so the accounts' processes do not get it: if they need it, and everybody here may "
+                "know that login, write it into %s",
+                name,
+                directory.environment.name,
+            )
         return cls(directory, settings, endpoint_id, IdentityMapper(below(directory, path), endpoint_id), clock)
 
     async def identify(self, command: StartCommand) -> Tenant:
@@ -160,6 +168,7 @@ class Tenancy:
                 person=command.globus_effective_identity,
             )
 
+        outward, _ = accounts.way_out(os.environ)
         given = read_environment(self._directory)
-        become = Become.of(tenant.account, given, self._settings.user_limits, self._settings.pam)
+        become = Become.of(tenant.account, given, self._settings.user_limits, self._settings.pam, outward)
         return Lodger(become, errand, start_of)
