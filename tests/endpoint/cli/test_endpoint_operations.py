@@ -17,9 +17,10 @@ import pytest
 
 from afield import Executor
 from afield.endpoint.cli.live import line
-from afield.endpoint.cli.logs import Followed, follow, last_lines
+from afield.endpoint.cli.logs import Followed, follow, last_lines, shown
 from afield.endpoint.cli.words import ago, clean, megabytes
 from afield.endpoint.host.lock import PERIOD_S, Holder
+from afield.errors import ConfigurationError
 
 from .conftest import CLI, PATIENCE_S
 
@@ -239,6 +240,24 @@ def test_a_log_is_followed_over_its_being_put_aside(tmp_path):
     follow([one], lambda _, text: seen.append(text), wait)
     one.close()
     assert seen == [b"new 1", b"half", b"before the turn", b"after the turn", b"x"]
+
+
+def test_a_log_in_somebody_elses_directory_is_read_with_care(tmp_path):
+    os.mkfifo(tmp_path / "pipe.log")
+    with pytest.raises(ConfigurationError, match=r"pipe\.log is no log"):
+        Followed("", tmp_path / "pipe.log").begin(5)
+    assert shown(b"\x1b]0;title\x07\tfine \xff\r") == "?]0;title?\tfine \ufffd?".encode()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root reads what is not theirs")
+def test_a_link_in_a_home_does_not_show_what_only_root_may_read(tmp_path):
+    (tmp_path / "shadow").write_text("root:hash\n")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "agent.log").symlink_to(tmp_path / "shadow")
+    os.chown(home, 12345, 12345)
+    with pytest.raises(ConfigurationError, match=r"agent\.log is no log"):
+        Followed("", home / "agent.log").begin(5)
 
 
 def test_a_log_that_comes_later_is_followed(tmp_path):

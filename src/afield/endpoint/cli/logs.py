@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from afield.errors import ConfigurationError
 if TYPE_CHECKING:
     from afield.endpoint.host.directory import EndpointDirectory
 
-__all__ = ["Followed", "follow", "last_lines", "logs"]
+__all__ = ["Followed", "follow", "last_lines", "logs", "shown"]
 
 #: Seconds between two looks for new lines.
 _EVERY_S: Final = 0.25
@@ -51,9 +52,11 @@ def logs(
     files = {"": directory.log} if user_endpoint is None else _of_user_endpoints(directory, user_endpoint)
     titles = len(files) > 1
 
+    terminal = sys.stdout.isatty()
+
     def say(title: str, line: bytes) -> None:
         prefix = f"{title}  ".encode() if titles else b""
-        sys.stdout.buffer.write(prefix + line + b"\n")
+        sys.stdout.buffer.write(prefix + (shown(line) if terminal else line) + b"\n")
 
     followed = [Followed(title, path) for title, path in files.items()]
     try:
@@ -186,10 +189,26 @@ def last_lines(file: BinaryIO, count: int) -> list[bytes]:
     return lines[len(lines) - min(count, len(lines)) :]
 
 
+def shown(line: bytes) -> bytes:
+    """A line without what a terminal would obey: user endpoints write what they like."""
+    text = line.decode(errors="replace")
+    return "".join(sign if sign.isprintable() or sign == "\t" else "?" for sign in text).encode()
+
+
 def _opened(path: Path) -> BinaryIO | None:
+    """The log, which may lie in somebody else's home: it must be a plain file, and no link to what only root may read.
+
+    :raises ConfigurationError: it is something else, or cannot be read
+    """
     try:
-        return path.open("rb")
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    found = os.fstat(file.fileno())
+    theirs = os.geteuid() == 0 and found.st_uid != path.parent.stat().st_uid
+    if theirs or not stat.S_ISREG(found.st_mode):
+        file.close()
+        raise ConfigurationError(f"{path} is no log: whoever owns its directory has put something else in its place")
+    return file

@@ -120,13 +120,13 @@ def _log(directory: EndpointDirectory, *, debug: bool) -> bool:
 
     from afield.endpoint.cli.live import AboveLine
     from afield.endpoint.host.daemon import READY_FD_VARIABLE
-    from afield.endpoint.host.logs import LogFile
+    from afield.endpoint.host.logs import LogFile, RecordFormatter
 
     handlers: list[logging.Handler] = [LogFile(directory.log)]
     terminal = sys.stderr.isatty()
     if READY_FD_VARIABLE not in os.environ:
         shown = AboveLine(sys.stderr) if terminal else logging.StreamHandler(sys.stderr)
-        shown.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        shown.setFormatter(RecordFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
         handlers.append(shown)
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=handlers)
     return terminal

@@ -11,10 +11,25 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Final
 
-__all__ = ["LogFile"]
+__all__ = ["LogFile", "RecordFormatter"]
 
 #: Bytes; twice as much is on the disk at most.
 _MOST: Final = 10 * 1024 * 1024
+
+
+class RecordFormatter(logging.Formatter):
+    """One record is one paragraph: what others said stands in it, and must neither look like another record nor have
+    a terminal do something.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """As the base class, with all lines but the first indented, and ? for what cannot be printed."""
+        lines = super().format(record).split("\n")
+        return "\n    ".join("".join(_seen(sign) for sign in line) for line in lines)
+
+
+def _seen(sign: str) -> str:
+    return sign if sign.isprintable() or sign == "\t" else "?"
 
 
 class LogFile(RotatingFileHandler):
@@ -26,7 +41,7 @@ class LogFile(RotatingFileHandler):
 
     def __init__(self, path: Path, most: int = _MOST) -> None:
         super().__init__(path, maxBytes=most, backupCount=1, encoding="utf-8", delay=True)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self.setFormatter(RecordFormatter("%(asctime)s %(levelname)s %(message)s"))
 
     def doRollover(self) -> None:  # noqa: N802 - its name in the standard library
         """Put the file aside. Where stdout and stderr are this file, they follow."""
