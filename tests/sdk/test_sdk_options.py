@@ -37,6 +37,7 @@ def test_what_is_asked_for_travels_with_the_calls(executor, service):
         priority=-3,
         resources={"cores": 4, "memory": "2 GB", "gpus": 1},
         user_endpoint_config={"partition": "long"},
+        resource_specification={"num_nodes": 2},
         label="nightly",
     )
     assert view.submit(double, 2).result(WAIT) == 4
@@ -53,6 +54,7 @@ def test_what_is_asked_for_travels_with_the_calls(executor, service):
         label="nightly",
     )
     assert submit.user_endpoint_config == {"partition": "long"}
+    assert submit.resource_specification == {"num_nodes": 2}
 
 
 def test_the_executor_is_not_changed(executor, service):
@@ -79,10 +81,16 @@ def test_views_of_views_merge_and_the_later_value_wins(executor, service):
     ]
 
 
-def test_the_executors_configuration_can_be_left_out_for_a_call(executor, service):
+def test_what_the_executor_says_can_be_left_out_or_said_otherwise_for_a_call(executor, service):
     executor.user_endpoint_config = {"a": 1}
+    executor.resource_specification = {"num_nodes": 2}
     executor.options(user_endpoint_config=None).submit(double, 1).result(WAIT)
-    assert service.submits[0].user_endpoint_config is None
+    executor.options(resource_specification={"num_nodes": 1}).submit(double, 1).result(WAIT)
+    executor.options(resource_specification=None).submit(double, 1).result(WAIT)
+    assert [submit.user_endpoint_config for submit in service.submits] == [None, {"a": 1}, {"a": 1}]
+    nodes = [submit.resource_specification for submit in service.submits]
+    assert nodes == [{"num_nodes": 2}, {"num_nodes": 1}, None]
+    assert executor.resource_specification == {"num_nodes": 2}
 
 
 def test_a_view_follows_its_executors_settings(executor, service):
@@ -197,6 +205,7 @@ def test_exceptions_of_the_script_are_named_too(executor, service):
         ({"resources": {"memory": True}}, TypeError, r"resources\['memory'\] .* is True"),
         ({"user_endpoint_config": "long"}, TypeError, "user_endpoint_config should be a dictionary or None"),
         ({"user_endpoint_config": {"a": object()}}, TypeError, "user_endpoint_config cannot be written as JSON"),
+        ({"resource_specification": [2]}, TypeError, "resource_specification should be a dictionary or None"),
         ({"label": 5}, TypeError, r"label should be text, and is 5"),
         ({"label": "x" * 201}, ValueError, "at most 200 characters, and has 201"),
         ({"time_out": 5}, TypeError, "time_out"),

@@ -57,6 +57,8 @@ class Asked:
     call: CallOptions = NOTHING_ASKED
     #: a JSON object, or empty; None: as the Executor has it
     config: bytes | None = None
+    #: likewise
+    specification: bytes | None = None
 
     def merged(
         self,
@@ -68,6 +70,7 @@ class Asked:
         priority: int | EllipsisType = ...,
         resources: Resources | EllipsisType | None = ...,
         user_endpoint_config: dict[str, Any] | EllipsisType | None = ...,
+        resource_specification: dict[str, Any] | EllipsisType | None = ...,
         label: str | EllipsisType | None = ...,
     ) -> Asked:
         """With these besides; a later value wins.
@@ -91,13 +94,17 @@ class Asked:
         if label is not ...:
             new["label"] = _label(label)
         config = self.config if user_endpoint_config is ... else json_object(user_endpoint_config, _CONFIG)
-        return Asked(msgspec.structs.replace(self.call, **new), config)
+        nodes = resource_specification
+        specification = self.specification if nodes is ... else json_object(nodes, _SPECIFICATION)
+        return Asked(msgspec.structs.replace(self.call, **new), config, specification)
 
     def applied(self, lane: Lane) -> Lane:
         """The lane of calls for which this was asked, where ``lane`` is that of the Executor's others."""
         options = lane.options
         if self.config is not None:
             options = replace(options, user_endpoint_config=self.config)
+        if self.specification is not None:
+            options = replace(options, resource_specification=self.specification)
         if self.call != NOTHING_ASKED:
             options = replace(options, call=self.call)
         return Lane(lane.group, lane.endpoint_id, options)
@@ -109,10 +116,13 @@ class Asked:
         said = [f"{name}={value!r}" for name, value in _differences(self.call)]
         if self.config is not None:
             said.append(f"{_CONFIG}={self.config.decode() or None}")
+        if self.specification is not None:
+            said.append(f"{_SPECIFICATION}={self.specification.decode() or None}")
         return ", ".join(said)
 
 
 _CONFIG: Final = "user_endpoint_config"
+_SPECIFICATION: Final = "resource_specification"
 _NO_RESOURCES: Final = {name: getattr(NOTHING_ASKED, name) for name in ("cores", "memory", "gpus")}
 
 

@@ -133,6 +133,7 @@ class Submitting(ABC):
         priority: int | EllipsisType = ...,
         resources: Resources | EllipsisType | None = ...,
         user_endpoint_config: dict[str, Any] | EllipsisType | None = ...,
+        resource_specification: dict[str, Any] | EllipsisType | None = ...,
         label: str | EllipsisType | None = ...,
     ) -> ExecutorView:
         """A view through which calls are submitted with these options; this object is not changed.
@@ -143,8 +144,8 @@ class Submitting(ABC):
             careful.submit(fetch, url)
             careful.options(resources={"memory": "8 GB"}).submit(join, parts)  # and all of the above
 
-        What is left out stays as it was. Endpoints of the published software know no options but ``label`` and
-        ``user_endpoint_config``; the service refuses the others there.
+        What is left out stays as it was. Endpoints of the published software know no options but ``label``,
+        ``user_endpoint_config`` and ``resource_specification``; the service refuses the others there.
 
         :param timeout: how long one attempt may run, in seconds or as timedelta; then it is stopped with all processes
             that it started, and the future raises :class:`~afield.errors.TaskTimeout`. None: for ever
@@ -158,6 +159,7 @@ class Submitting(ABC):
         :param resources: ``cores``, ``memory`` (bytes, or ``"2 GB"``, ``"512 MiB"``) and ``gpus`` that it needs; merged
             key by key. None: forget them
         :param user_endpoint_config: in the place of the Executor's
+        :param resource_specification: likewise
         :param label: what the task is called in lists, for people; up to 200 characters
         :raises TypeError: a value is of the wrong kind; the message says which and what is right
         :raises ValueError: a value is out of range, likewise
@@ -171,6 +173,7 @@ class Submitting(ABC):
                 priority=priority,
                 resources=resources,
                 user_endpoint_config=user_endpoint_config,
+                resource_specification=resource_specification,
                 label=label,
             ),
         )

@@ -113,9 +113,9 @@ class ShellFunction:
 class MPIFunction(ShellFunction):
     """A command that an MPI launcher starts on every rank (published name).
 
-    The endpoint's engine sets ``PARSL_MPI_PREFIX`` to the launcher with its arguments, from the Executor's
-    ``resource_specification``: ``num_nodes``, ``ranks_per_node``, ``num_ranks``. Parameters are those of
-    :class:`ShellFunction`.
+    The endpoint's engine (``GlobusMPIEngine``) sets ``PARSL_MPI_PREFIX`` to the launcher with its arguments, from the
+    Executor's ``resource_specification``: ``num_nodes``, and ``ranks_per_node`` or ``num_ranks``, and
+    ``launcher_options``. Parameters are those of :class:`ShellFunction`.
     """
 
     def command(self, **values: Any) -> str:
