@@ -1,4 +1,4 @@
-"""An MPI engine on this machine: a block whose two nodes are two names of it, as a job of PBS would name them."""
+"""An MPI engine on this machine: a block whose nodes are mere names, as a job of PBS would name them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from afield.endpoint.settings.engines import MpiSettings
 from afield.testing.jobs import packed_job
 from afield.wire.jobs import Job
 
-NODES = ("127.0.0.1", "localhost")
+NODES = ("n1", "n2", "n3")
+#: Where another would use ssh, this mpiexec starts the processes of all nodes here.
+_HERE = "HYDRA_LAUNCHER=fork"
 
 
-def settings(directory: Path, nodes: int = 2, **more: Any) -> MpiSettings:
+def settings(directory: Path, nodes: int = 3, **more: Any) -> MpiSettings:
     """One block of so many nodes."""
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "nodes"
@@ -24,7 +26,7 @@ def settings(directory: Path, nodes: int = 2, **more: Any) -> MpiSettings:
         "address": "127.0.0.1",
         "provider": {
             "type": "LocalProvider", "nodes_per_block": nodes, "init_blocks": 1, "max_blocks": 1,
-            "worker_init": f"export PBS_NODEFILE={file} PATH={Path(sys.executable).parent}:$PATH",
+            "worker_init": f"export {_HERE} PBS_NODEFILE={file} PATH={Path(sys.executable).parent}:$PATH",
         },
     }  # fmt: skip
     return MpiSettings(**{**keys, **more})
