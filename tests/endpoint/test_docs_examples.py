@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ from afield.endpoint.settings import (
     manager_settings,
 )
 from afield.errors import ConfigurationError
+from afield.sdk.batch import this_runtime
 
 DOCS = Path(__file__).parents[2] / "docs"
 HOWTO = sorted((DOCS / "howto" / "machine").glob("*.md"))
@@ -39,8 +41,8 @@ def blocks(kind):
 
 
 def rendered(text, schema=None, **options):
-    empty = {"parent_config": {}, "user_runtime": {}, "mapped_identity": {}}
-    made = render(Template(text, Path("/nowhere/page.md"), schema), options, **empty)
+    known = {"parent_config": {}, "user_runtime": this_runtime(), "mapped_identity": {}}
+    made = render(Template(text, Path("/nowhere/page.md"), schema), options, **known)
     return made.settings, made.warnings
 
 
@@ -68,6 +70,12 @@ def test_the_option_on_the_page_is_taken_and_the_schema_beside_it_holds(tmp_path
     for wrong in (0, 9, "4"):
         with pytest.raises(ConfigurationError, match="the option max_workers does not fit this endpoint"):
             rendered(text, schema, max_workers=wrong)
+
+
+def test_the_template_with_an_environment_for_each_python_chooses_that_of_the_submitter():
+    [text] = [text for text in blocks("yaml") if "user_runtime" in text]
+    chosen = rendered(text)[0].engine.provider["worker_init"]
+    assert chosen.strip() == "source /opt/envs/afield-{}.{}/bin/activate".format(*sys.version_info[:2])
 
 
 def tables():

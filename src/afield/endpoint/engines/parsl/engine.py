@@ -379,8 +379,7 @@ class HtexEngine:
         self._from_thread(self._take_facts, managers, states)
 
     def _take_facts(self, managers: list[dict[str, Any]], states: dict[str, str]) -> None:
-        self._facts.managers = managers
-        self._facts.blocks = states
+        self._facts.looked(managers, states)
         self._crew.told(Pool(m["manager"], m["worker_count"], m["block_id"], m["active"]) for m in managers)
         if self._crew.workers > self._loads.begun:
             for load in self._loads.overdue():

@@ -95,10 +95,13 @@ def refuse(job: Job, *, cores: int, accelerators: int, memory: int) -> None:
             f"(engine.cores_per_worker): ask for 1 to {cores}, or use another endpoint"
         )
     if job.gpus > accelerators:
-        had = "each of its workers has one" if accelerators else "has none: its owner sets available_accelerators"
+        if accelerators:
+            had = "each worker of this endpoint has one"
+        else:
+            had = "this endpoint has none: its owner sets them with engine.available_accelerators"
         raise ConfigurationError(
-            f"{task} {job.gpus} accelerator{'' if job.gpus == 1 else 's'}, and this endpoint {had}. Ask for at most "
-            f"{accelerators}, or use another endpoint"
+            f"{task} {job.gpus} accelerator{'' if job.gpus == 1 else 's'}, and {had}. Ask for at most {accelerators}, "
+            "or use another endpoint"
         )
     if job.memory is not None and job.memory > memory:
         raise ConfigurationError(

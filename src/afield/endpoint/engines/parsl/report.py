@@ -27,6 +27,15 @@ class Facts:
     blocks: dict[str, str] = field(default_factory=dict)
     #: bytes of the largest node that is known; 0: none is
     memory: int = 0
+    #: the Python of the workers that were last connected; empty: there were none, or they have different ones
+    python: str = ""
+
+    def looked(self, managers: list[dict[str, Any]], blocks: dict[str, str]) -> None:
+        """Somebody looked at both. Who has no workers now will have such as there were."""
+        self.managers, self.blocks = managers, blocks
+        versions = {manager["python_version"] for manager in managers}
+        if versions:
+            self.python = versions.pop() if len(versions) == 1 else ""
 
 
 def report(
@@ -64,6 +73,8 @@ def report(
         "node_info": _node_info(htex, facts.managers),
         **trouble,
     }
+    if facts.python:
+        extra["python_version"] = facts.python
     if no_channel:
         extra["no_control_channel"] = no_channel
     return EngineStatus(
