@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from afield.sdk.coalesce import Lane
 from afield.sdk.functions import Function
 from afield.sdk.future import ComputeFuture
 from afield.serialize import ComputeSerializer
 
-if TYPE_CHECKING:
-    from afield.sdk.pump import Pump
+__all__ = ["Call", "Canceller", "Origin"]
 
-__all__ = ["Call", "Origin"]
+
+class Canceller(Protocol):
+    """Where futures went."""
+
+    def cancel(self, future: ComputeFuture[Any]) -> None:
+        """Ask, from any thread, that its task be ended.
+
+        :raises RuntimeError: the interpreter is ending
+        """
 
 
 class Origin:
@@ -31,7 +38,7 @@ class Origin:
         #: what must live as long as a result is expected: the client, whose end is the end of its connections
         self.keeps: object = None
         #: where its futures went, for those who want one cancelled; None: nothing was sent yet
-        self.pump: Pump | None = None
+        self.pump: Canceller | None = None
 
 
 class Call:

@@ -4,18 +4,49 @@ from __future__ import annotations
 
 import time
 from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final, Protocol
 
-if TYPE_CHECKING:
-    from afield.sdk.future import ComputeFuture
+from afield.states import TaskState
 
-__all__ = ["drawn"]
+__all__ = ["Shown", "drawn"]
 
 #: the biggest first
 _UNITS: Final = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
-def drawn(future: ComputeFuture[Any], now: float | None = None) -> str:
+class Shown(Protocol):
+    """What of a future is shown."""
+
+    @property
+    def state(self) -> TaskState:
+        """Where its task is."""
+
+    @property
+    def since(self) -> float:
+        """Since when, in unix seconds."""
+
+    @property
+    def task_id(self) -> str | None:
+        """None: it was not sent yet."""
+
+    @property
+    def endpoint_id(self) -> str | None:
+        """Where it runs."""
+
+    @property
+    def label(self) -> str | None:
+        """For people."""
+
+    @property
+    def attempt(self) -> int:
+        """From 1."""
+
+    @property
+    def refusal(self) -> str:
+        """Why it cannot be cancelled; empty: nobody said so."""
+
+
+def drawn(future: Shown, now: float | None = None) -> str:
     """A table, as HTML: where the task is, since when, and what is known of it.
 
     :param now: unix time in seconds; None: the clock's

@@ -34,8 +34,8 @@ from typing import Any, ClassVar, Final
 from dill._dill import Pickler, _create_function, _import_module, _setitems
 
 from afield.serialize import classes
+from afield.serialize.identities import LEFT_BEHIND
 from afield.serialize.names import all_code, by_name, global_names, home_of, is_main, submodules
-from afield.serialize.pickles import LEFT_BEHIND
 
 __all__ = ["write"]
 

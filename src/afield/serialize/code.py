@@ -2,7 +2,7 @@
 
 Two families. dill's carry the compiled function: everything works, decorators and closures too, but both ends need the
 same minor version of Python. The others carry source: any version reads it, but it must be a plain ``def`` whose source
-can be found. What it uses of its script comes along where ``portable`` can say it in source, too.
+can be found. What it uses of its script comes along where ``as_source`` can say it, too.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class _Source(SerializationStrategy):
             )
         if is_complete(function):
             return name, self._source(function)
-        from afield.serialize.portable import portable_source
+        from afield.serialize.as_source import portable_source
 
         try:
             return portable_source(function)

@@ -19,6 +19,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary, ref
 
 __all__ = [
+    "LEFT_BEHIND",
     "MARK",
     "MARKS",
     "begin_task",
@@ -35,6 +36,9 @@ MARK: Final = "__afield_class__"
 
 #: And under this one are, in source, all its classes by their identities.
 MARKS: Final = "__afield_classes__"
+
+#: Before the names of globals that could not travel with a function: there its new globals hold the reasons.
+LEFT_BEHIND: Final = "left behind: "
 
 #: Between module and identity, where a class is made of its module's name and little else.
 _IN_MODULE: Final = ".afield:"

@@ -32,16 +32,13 @@ from typing import Any, Final, Self
 from weakref import WeakSet
 
 from afield.serialize.foreign import VERSION, Unusable, checking, foreign
-from afield.serialize.identities import MARK, class_at_home, class_of_task, remember, split_module
+from afield.serialize.identities import LEFT_BEHIND, MARK, class_at_home, class_of_task, remember, split_module
 
 __all__ = ["CODE_MARK", "LEFT_BEHIND", "Reader", "dumps", "loads"]
 
 _MAIN: Final = "__main__"
 #: also in ``__mp_main__``, which is the same module in processes of multiprocessing
 _MAIN_BYTES: Final = b"_main__"
-
-#: Before the names of globals that could not travel with a function: there its new globals hold the reasons.
-LEFT_BEHIND: Final = "left behind: "
 
 #: What dill makes code with. No pickle by dill holds code without it; one that merely holds the word is taken for one
 #: that does.
