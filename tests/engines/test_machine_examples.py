@@ -7,14 +7,16 @@ import importlib.util
 import inspect
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from afield.endpoint.manager.template import Template, render
-from afield.endpoint.settings import HtexSettings
+from afield.endpoint.settings import HtexSettings, MpiSettings
 
 pytest.importorskip("parsl", reason="parsl is not installed")
 
 from afield.endpoint.engines.parsl.classes import Maker
+from afield.endpoint.engines.parsl.mpi_executor import make_mpi
 
 MACHINES = Path(__file__).parents[2] / "examples" / "machines"
 TEMPLATES = sorted(MACHINES.glob("*.yaml.j2"))
@@ -55,6 +57,16 @@ def test_parsl_takes_it(path):
         # The interface is on that machine, not here.
         function = getattr(importlib.import_module("parsl.addresses"), engine.address["type"])
         assert set(engine.address) - {"type"} <= set(inspect.signature(function).parameters)
+
+
+def test_an_engine_for_mpi_takes_its_own(tmp_path):
+    """Parsl's executor is made of it, as at a start, on a machine that has the interface."""
+    path = MACHINES / "expanse-mpi.yaml.j2"
+    engine, _ = made(path, nodes=3)
+    assert isinstance(engine, MpiSettings)
+    here = msgspec.structs.replace(engine, address="127.0.0.1")
+    executor = make_mpi(here, tmp_path, {}, None)
+    assert (executor.mpi_launcher, executor.max_workers_per_block, executor.provider.nodes_per_block) == ("srun", 2, 3)
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)

@@ -83,5 +83,10 @@ def test_the_nodes_of_a_job(monkeypatch, tmp_path):
     file.write_text("n1\nn2\n\n")
     monkeypatch.setenv("PBS_NODEFILE", str(file))
     assert nodes_of_block(2) == ("n1", "n2")
+    file.write_text("n1\nn1\nn2\nn2\n")
+    assert nodes_of_block(2) == ("n1", "n2"), "as often as there are to be ranks"
+    file.write_text("n1\nn1\n")
+    assert nodes_of_block(2) == ("n1", "n1"), "two that are parts of one machine"
+    file.write_text("n1\nn2\n")
     with pytest.raises(SystemExit, match=r"has 2 nodes \(n1, n2\), and engine.provider.nodes_per_block says 3"):
         nodes_of_block(3)

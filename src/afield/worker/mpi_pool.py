@@ -66,6 +66,7 @@ def nodes_of_block(expected: int) -> tuple[str, ...]:
     """The names of all nodes of the job that this runs in.
 
     :param expected: how many there should be
+    :return: each once, unless they are enough only if one counts as often as it is named
     :raises SystemExit: there are fewer, or nobody says which; with the reason
     """
     scheduler = parsl_mpi.identify_scheduler()
@@ -77,6 +78,9 @@ def nodes_of_block(expected: int) -> tuple[str, ...]:
             f"{expected} nodes: tasks of GlobusMPIEngine can have several only in jobs of Slurm or PBS"
         )
     nodes = tuple(filter(None, parsl_mpi.get_nodes_in_batchjob(scheduler)))
+    # PBS names a node once for each rank that its owner planned for there.
+    if len(different := tuple(dict.fromkeys(nodes))) >= expected:
+        nodes = different
     if len(nodes) < expected:
         sys.exit(
             f"afield: this block has {len(nodes)} nodes ({', '.join(nodes)}), and engine.provider.nodes_per_block says "

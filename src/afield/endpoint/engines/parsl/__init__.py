@@ -7,6 +7,8 @@
                             +-- crew (who has introduced themselves) <--- doorkeeper <-----------+
                                                                         (control channel)
 
+``mpi`` is the engine whose tasks get whole nodes, with ``ranks`` (PURE: what a task asks for) and ``mpi_executor``.
+
 ``engine`` performs, ``htex`` makes Parsl's objects from an owner's keys, ``containers`` wraps the command that starts
 workers, ``report`` says how it goes.
 """
