@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from afield.worker.bundle_records import Door, Introduction, Say, proof
-from afield.worker.frames import Frames, header
+from afield.worker.frames import BODY_MOST, Frames, header
 
 __all__ = ["Channel", "ChannelLost", "open_channel"]
 
@@ -23,6 +23,8 @@ __all__ = ["Channel", "ChannelLost", "open_channel"]
 _REACH_WITHIN_S: Final = 10.0
 #: Seconds that it may take for one word of the introduction.
 _WORD_WITHIN_S: Final = 10.0
+#: Bytes of one word of the introduction.
+_WORD_MOST: Final = 4096
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -32,16 +34,20 @@ class ChannelLost(Exception):  # noqa: N818 - it is no fault of anybody here
 
 
 class Channel:
-    """A connection to the engine that has proved to be it.
+    """A connection to the engine. One of :func:`open_channel` has proved to be it.
 
     :param connection: connected
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self._frames = Frames()
+        self._frames = Frames(_WORD_MOST)
         self._read: list[tuple[int, bytes]] = []
         self.door: Door | None = None
+
+    def trust(self) -> None:
+        """It has proved to be the engine: it may say more at once."""
+        self._frames.most = BODY_MOST
 
     def fileno(self) -> int:
         """For whoever waits."""
@@ -180,6 +186,7 @@ def _prove(channel: Channel, door: Door, tie: bytes) -> None:
     word, shown = channel.wait(_WORD_WITHIN_S)
     if word != Say.WELCOME or not hmac.compare_digest(shown, proof(door.secret, b"engine", theirs, ours, tie)):
         raise ChannelLost("what answers is another endpoint than the one that sent the tasks")
+    channel.trust()
 
 
 def anonymous_tls(*, server: bool) -> ssl.SSLContext:

@@ -62,11 +62,14 @@ class Frames:
     """Bytes in, whole frames out.
 
     Read into :meth:`space`, then say how much with :meth:`filled`.
+
+    :param most: bytes of the longest body; room is made for as much as a header says, before it is there
     """
 
-    __slots__ = ("_buffer", "_end")
+    __slots__ = ("_buffer", "_end", "most")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = BODY_MOST) -> None:
+        self.most = most
         self._buffer = bytearray(_ROOM)
         self._end = 0
 
@@ -87,7 +90,7 @@ class Frames:
                 mark, length, word = _HEADER.unpack_from(buffer, start)
                 if mark != _MARK:
                     raise ValueError(f"it begins with {bytes(view[start : start + _SIZE])!r}")
-                if length > BODY_MOST:
+                if length > self.most:
                     raise ValueError(f"a frame of {length} bytes")
                 stop = start + _SIZE + length
                 if stop > end:

@@ -30,6 +30,7 @@ from afield.worker.bundle_records import (
     StopOne,
     decode_bundle,
 )
+from afield.worker.frames import header
 
 pytestmark = pytest.mark.anyio
 
@@ -254,3 +255,29 @@ async def test_a_stranger_who_sends_rubbish_is_shown_out():
         assert rest.count(b"HTTP") == 0
         assert engine.guest is None
         writer.close()
+
+
+async def test_no_room_is_made_for_a_stranger_who_promises_much():
+    async with listening(encrypted=False) as (_engine, door), asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(header(1 << 30, Say.HELLO))
+        await reader.read()
+        writer.close()
+
+
+async def test_strangers_at_the_door_keep_no_worker_out(caplog):
+    async with listening(encrypted=False) as (engine, door):
+        strangers = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(300)]
+        async with asyncio.timeout(10):
+            await strangers[0][0].read()
+        channel = await asyncio.to_thread(open_channel, door)
+        assert engine.guest is not None
+        for _, writer in strangers[-64:]:
+            writer.write(b"rubbish, and more of it\r\n")
+        async with asyncio.timeout(10):
+            for reader, _ in strangers[-64:]:
+                await reader.read()
+        for _, writer in strangers:
+            writer.close()
+        channel.close()
+    assert 1 <= caplog.text.count("it is not a worker's") <= 7, "nobody fills the log by knocking"

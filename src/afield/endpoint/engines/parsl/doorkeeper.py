@@ -21,7 +21,7 @@ import msgspec
 from afield.errors import ConfigurationError
 from afield.worker.bundle_channel import anonymous_tls
 from afield.worker.bundle_records import Door, Introduction, Say, proof
-from afield.worker.frames import Frames, header
+from afield.worker.frames import BODY_MOST, Frames, header
 
 __all__ = ["Doorkeeper", "Guest", "Host"]
 
@@ -31,6 +31,8 @@ logger = logging.getLogger("afield.endpoint")
 _INTRODUCED_WITHIN_S: Final = 15.0
 #: Bytes of a stranger's introduction.
 _INTRODUCTION_MOST: Final = 4096
+#: How many strangers may stand at the door; the one who stands there longest goes for the next one.
+_STRANGERS_MOST: Final = 256
 _introduction = msgspec.msgpack.Decoder(Introduction).decode
 
 
@@ -59,7 +61,7 @@ class Guest(asyncio.Protocol):
         #: who it is, once it has proved that it belongs here
         self.who: Introduction | None = None
         self._keeper = keeper
-        self._frames = Frames()
+        self._frames = Frames(_INTRODUCTION_MOST)
         self._nonce = os.urandom(16)
         self._closing = False
         self._late: asyncio.TimerHandle | None = None
@@ -84,7 +86,7 @@ class Guest(asyncio.Protocol):
         """Somebody knocks."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._keeper.guests.add(self)
+        self._keeper.knocked(self)
         connection = transport.get_extra_info("socket")
         with suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -107,7 +109,7 @@ class Guest(asyncio.Protocol):
                 for word, body in frames:
                     self._heard(word, body)
             except (ValueError, msgspec.MsgspecError) as error:
-                logger.warning("a connection to the workers' port was closed, for it is not a worker's: %s", error)
+                self._keeper.complain(str(error))
                 self.close()
                 return
 
@@ -116,7 +118,7 @@ class Guest(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection has ended."""
-        self._keeper.guests.discard(self)
+        self._keeper.gone(self)
         if self._late is not None:
             self._late.cancel()
         if self.who is not None:
@@ -141,6 +143,8 @@ class Guest(asyncio.Protocol):
         assert self._late is not None
         self._late.cancel()
         self.who = who
+        self._frames.most = BODY_MOST
+        self._keeper.strangers.pop(self, None)
         self.say(Say.WELCOME, proof(secret, b"engine", self._nonce, who.nonce, tie))
         self._keeper.host.guest_came(self)
 
@@ -161,6 +165,9 @@ class Doorkeeper:
         self.host = host
         self.secret = os.urandom(32)
         self.guests: set[Guest] = set()
+        #: those of them who have not introduced themselves, the first to come first
+        self.strangers: dict[Guest, None] = {}
+        self._shown_out = 0
         self._server: asyncio.Server | None = None
         self._count = 0
 
@@ -204,7 +211,13 @@ class Doorkeeper:
         refused: OSError | None = None
         for port in wanted:
             try:
-                self._server = await loop.create_server(self._guest, bind, port, ssl=context)
+                self._server = await loop.create_server(
+                    self._guest,
+                    bind,
+                    port,
+                    ssl=context,
+                    ssl_handshake_timeout=_INTRODUCED_WITHIN_S if context is not None else None,
+                )
             except OSError as error:
                 refused = error
             else:
@@ -212,6 +225,30 @@ class Doorkeeper:
         raise ConfigurationError(
             f"no port of engine.worker_port_range ({first} to {behind}) is free for workers to connect to: {refused}"
         )
+
+    def knocked(self, guest: Guest) -> None:
+        """Somebody is at the door. Whoever can reach this machine may knock, as often as they like."""
+        self.guests.add(guest)
+        self.strangers[guest] = None
+        if len(self.strangers) > _STRANGERS_MOST:
+            first = next(iter(self.strangers))
+            del self.strangers[first]
+            first.close()
+
+    def gone(self, guest: Guest) -> None:
+        """A connection has ended."""
+        self.guests.discard(guest)
+        self.strangers.pop(guest, None)
+
+    def complain(self, why: str) -> None:
+        """Somebody is shown out. The log is not to be filled by that: it is told of the 1st, 2nd, 4th, 8th, …"""
+        self._shown_out += 1
+        if self._shown_out & (self._shown_out - 1) == 0:
+            logger.warning(
+                "a connection to the workers' port was closed, for it is not a worker's: %s (number %d of them)",
+                why,
+                self._shown_out,
+            )
 
     def _guest(self) -> Guest:
         self._count += 1
