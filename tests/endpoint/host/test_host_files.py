@@ -72,6 +72,7 @@ def test_a_detached_process_says_when_it_is_ready(tmp_path):
     process = psutil.Process(pid)
     try:
         assert said == "at your service"
+        assert oct((tmp_path / "log").stat().st_mode)[-3:] == "600"
         assert os.getsid(pid) == pid
         assert process.is_running()
     finally:

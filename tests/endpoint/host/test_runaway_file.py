@@ -21,6 +21,15 @@ def test_it_outlives_its_writer(tmp_path):
     assert RunawayFile(tmp_path).load() == STOPPED
 
 
+def test_the_ends_of_peoples_logs_are_nobody_elses_business(tmp_path):
+    before = os.umask(0o022)
+    try:
+        RunawayFile(tmp_path).keep(STOPPED)
+    finally:
+        os.umask(before)
+    assert oct((tmp_path / RUNAWAY_FILE).stat().st_mode)[-3:] == "600"
+
+
 def test_there_is_no_file_while_all_is_well(tmp_path):
     file = RunawayFile(tmp_path)
     assert file.load() == {}

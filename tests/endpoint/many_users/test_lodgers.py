@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from afield.endpoint.manager.accounts import find_account
-from afield.endpoint.manager.errand import Errand
+from afield.endpoint.manager.accounts import Tenant, find_account
+from afield.endpoint.manager.errand import Errand, Seated
 from afield.endpoint.manager.lodger import Become, Lodger
-from afield.endpoint.settings import PamSettings, UserLimits
+from afield.endpoint.manager.owner import read_settings
+from afield.endpoint.manager.tenancy import Tenancy
+from afield.endpoint.settings import PamSettings, UserLimits, UserSettings
 from afield.errors import ConfigurationError
 
 pytestmark = pytest.mark.anyio
@@ -278,3 +282,14 @@ async def test_who_never_takes_the_seat_is_not_waited_for(ada, many, parts, pyth
         await lodger.run({}, (python,))
     assert not psutil.pid_exists(lodger.pid)
     shutil.rmtree(home / ".afield")
+
+
+def test_an_account_cannot_flood_the_managers_log(mine, many, parts, ada, caplog):
+    settings, _ = read_settings(mine)
+    tenancy = Tenancy.of(mine, settings, many.CEP, time.time)
+    service = SimpleNamespace(credentials=parts.credentials_for("memory:"))
+    command = many.start(service, many.identity(f"{ada.pw_name}@example.org"))
+    lodger = tenancy.lodger(command, Tenant(find_account(ada.pw_name), many.ADA))
+    lodger._start_of(Seated("/", UserSettings(), {}, {}, ["w" * 5000] * 5000, 0))
+    assert 1 <= len(caplog.records) <= 20
+    assert len(caplog.text) < 20_000

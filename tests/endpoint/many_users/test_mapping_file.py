@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
@@ -121,6 +122,23 @@ print(json.dumps({{"DATA_TYPE": "identity_mapping_output#1.0.0", "result": [
     assert asked == {"DATA_TYPE": "identity_mapping_input#1.0.0", "identities": [ADA, BOB]}
     assert "AFIELD_TOKEN" not in environment
     assert directory == "/"
+
+
+async def test_a_crowd_of_commands_is_no_crowd_of_programs(file, tmp_path):
+    text = f"""
+import time
+places = {str(tmp_path)!r} + "/in." + str(os.getpid())
+open(places, "w").close()
+time.sleep(0.2)
+here = len([name for name in os.listdir({str(tmp_path)!r}) if name.startswith("in.")])
+open({str(tmp_path)!r} + "/seen." + str(os.getpid()), "w").write(str(here))
+os.unlink(places)"""
+    put(file, program(tmp_path, text))
+    mapper = IdentityMapper(file, "e")
+    assert await asyncio.gather(*(account(mapper) for _ in range(20))) == [None] * 20
+    seen = [int(path.read_text()) for path in tmp_path.glob("seen.*")]
+    assert len(seen) == 20
+    assert max(seen) <= 8
 
 
 async def test_a_program_that_others_may_write_is_not_run(file, tmp_path):

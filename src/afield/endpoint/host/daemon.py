@@ -75,7 +75,7 @@ def start_detached(command: Sequence[str], log: Path, patience_s: float = PATIEN
 
 def _start(command: Sequence[str], log: Path, writing: int) -> tuple[subprocess.Popen[bytes], int]:
     """The process, and how long the log was before it."""
-    with log.open("ab") as file:
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as file:
         began = file.tell()
         process = subprocess.Popen(
             command,

@@ -67,7 +67,10 @@ class RunawayFile:
         part = self._path.with_suffix(".new")
         try:
             if stopped:
-                part.write_bytes(msgspec.json.format(msgspec.json.encode(stopped)) + b"\n")
+                # The ends of people's logs are in it, and they are nobody else's business.
+                fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+                with os.fdopen(fd, "wb") as file:
+                    file.write(msgspec.json.format(msgspec.json.encode(stopped)) + b"\n")
                 part.replace(self._path)
             else:
                 self._path.unlink(missing_ok=True)

@@ -28,6 +28,8 @@ logger = logging.getLogger("afield.endpoint")
 
 #: How long an external program may think, in seconds (published).
 _PROGRAM_S: Final = 5.0
+#: How many may run at once: whoever can ask for a user endpoint has one started, also somebody without an account.
+_PROGRAMS_MOST: Final = 8
 #: The most that it may answer, in bytes.
 _ANSWER_MOST: Final = 1024 * 1024
 #: All that a program gets from this process's environment: who knows what else is in there.
@@ -63,6 +65,7 @@ class IdentityMapper:
         self._path, self._endpoint_id = path, endpoint_id
         self._seen: tuple[int, ...] | None = None
         self._rules: Rules = ()
+        self._programs = asyncio.Semaphore(_PROGRAMS_MOST)
         self._read()
 
     async def match(self, identities: Sequence[Mapping[str, Any]]) -> Match | None:
@@ -116,7 +119,8 @@ class IdentityMapper:
         name = rule.command[0]
         try:
             _refuse_foreign_program(rule.command)
-            answer = await _run(rule.arguments(self._endpoint_id), question(identities))
+            async with self._programs:
+                answer = await _run(rule.arguments(self._endpoint_id), question(identities))
             return read_answer(answer, identities)
         except (ConfigurationError, OSError) as error:
             raise ConfigurationError(

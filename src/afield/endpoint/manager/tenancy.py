@@ -34,6 +34,9 @@ logger = logging.getLogger("afield.endpoint")
 
 #: How long the machine's list of accounts may take, in seconds: it may be a directory service elsewhere.
 _ACCOUNTS_S: Final = 15.0
+#: How many warnings an account's process may have written to the log, and how many characters of each.
+_WARNINGS_MOST: Final = 20
+_WARNING_LONGEST: Final = 600
 
 
 class NoAccount(ConfigurationError):  # noqa: N818 - says what it is
@@ -150,8 +153,8 @@ class Tenancy:
         errand = errand_for(self._directory, self._settings, command, tenant.identity)
 
         def start_of(seated: Seated) -> Start:
-            for warning in seated.warnings:
-                logger.warning("%s: %s", errand.name, warning)
+            for warning in seated.warnings[:_WARNINGS_MOST]:
+                logger.warning("%s: %s", errand.name, warning[:_WARNING_LONGEST])
             return Start(
                 name=errand.name,
                 directory=seated.directory,
