@@ -185,6 +185,11 @@ def test_a_template_is_tried_without_an_endpoint(here):
     )
 
 
+def test_without_a_file_a_template_sees_this_python_as_the_submitter_s(here):
+    (here.user_dir / "t.j2").write_text("engine: {max_workers: {{ _GC.user_runtime.python.version_tuple[0] }}}\n")
+    assert yaml.safe_load(here("render", "-t", "t.j2"))["engine"]["max_workers"] == sys.version_info.major
+
+
 def test_a_template_sees_the_environment_but_not_what_logs_its_owner_in(here, monkeypatch):
     monkeypatch.setenv("SITE", "blue")
     monkeypatch.setenv("AFIELD_TOKEN", "secret")

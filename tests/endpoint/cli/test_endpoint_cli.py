@@ -109,7 +109,7 @@ def test_one_that_runs_here_is_not_started_twice(machine):
         said = machine("start", "mine", code=73)
         assert f"is running already, as process {os.getpid()} on host {os.uname().nodename}" in said
         assert machine.listed()["mine"]["state"] == "starting"
-        assert "is running as process" in machine("delete", "mine", "--yes", code=70)
+        assert "is running as process" in machine("delete", "mine", "--yes", code=73)
     assert holder(directory.lock) is None
     assert machine.listed()["mine"]["state"] == "never started"
     assert "was not running" in machine("stop", "mine")
@@ -202,7 +202,7 @@ def test_delete_asks_and_removes_everywhere(served):
     served("configure", "gone")
     _, process = served.begin("start", "gone")
     one = served.listed()["gone"]["id"]
-    assert "is running as process" in served("delete", "gone", "--yes", code=70)
+    assert "is running as process" in served("delete", "gone", "--yes", code=73)
     assert "Remove the endpoint gone" in served("delete", "gone", "--force", stdin="n\n", code=1)
     assert process.poll() is None
     assert "Removed: endpoint gone" in served("delete", "gone", "--yes", "--force")

@@ -91,6 +91,29 @@ def test_what_is_wrong_here_is_told_with_what_to_do(machine):
     assert "did you mean public?" in said
 
 
+def test_the_doctor_tries_the_template_as_far_as_that_goes_without_options(machine):
+    machine("configure", "ill")
+    place = machine.user_dir / "endpoints" / "ill"
+    template = place / "user_config_template.yaml.j2"
+
+    def template_is(text):
+        template.write_text(text)
+        found = json.loads(machine("doctor", "ill", "--json", code=69))  # there is no service
+        return levels(found, "template"), str([one for one in found if one["about"] == "template"])
+
+    level, said = template_is("engine:\n  max_wokers: 4\n")
+    assert level == ["failed"]
+    assert "line 2" in said
+    assert "did you mean max_workers?" in said
+    assert "afield endpoint render ill" in said
+    assert template_is("engine:\n  max_workers: {{ _GC.user_runtime.python.version_tuple[0] }}\n")[0] == ["ok"]
+    level, said = template_is("engine:\n  max_workers: {{ n }}\n")
+    assert level == ["ok"]
+    assert "need options" in said
+    (place / "user_config_schema.json").write_text('{"required": ["n"]}')
+    assert template_is("engine: {% if n is defined %}{}{% else %}[]{% endif %}\n")[0] == ["ok"]
+
+
 def test_nobody_there_is_told(machine):
     machine("configure", "ill")
     nobody = {"AFIELD_SERVICE_URL": "http://127.0.0.1:9", "AFIELD_TOKEN": "x"}

@@ -31,13 +31,13 @@ def delete(
       afield endpoint delete mine
       afield endpoint delete mine --yes --force
     """
-    from afield.endpoint.host.lock import holder
+    from afield.endpoint.host.lock import AlreadyRunning, holder
 
     directory = existing(name)
     name = directory.name
     running = holder(directory.lock)
     if running is not None and not force:
-        raise ComputeError(
+        raise AlreadyRunning(
             f"the endpoint {name} is running as process {running.pid} on host {running.hostname}: stop it first "
             f"(afield endpoint stop {name}), or add --force"
         )

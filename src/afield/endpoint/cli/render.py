@@ -43,7 +43,8 @@ def render(
         Path | None, typer.Option(help="YAML that the template sees as _GC.parent_config.", metavar="FILE")
     ] = None,
     user_runtime: Annotated[
-        Path | None, typer.Option(help="JSON that the template sees as _GC.user_runtime.", metavar="FILE")
+        Path | None,
+        typer.Option(help="JSON that the template sees as _GC.user_runtime; default: of this Python.", metavar="FILE"),
     ] = None,
     mapped_identity: Annotated[
         Path | None, typer.Option(help="JSON that the template sees as _GC.mapped_identity.", metavar="FILE")
@@ -71,16 +72,18 @@ def render(
     from afield.endpoint.host.report import local_identity
     from afield.endpoint.manager.owner import without_secrets
     from afield.endpoint.manager.template import render as render_template
+    from afield.sdk.batch import this_runtime
 
     given = Given()
     settings, source, warnings = _files(name or endpoint, template, schema, given)
     parent = given.yaml("--parent-config", parent_config)
+    runtime = given.json("--user-runtime", user_runtime)
     here = {"local": local_identity(), "globus": {"id": ""}}
     rendered = render_template(
         source,
         given.options(options),
         parent_config=msgspec.to_builtins(settings) if parent is None else parent,
-        user_runtime=given.json("--user-runtime", user_runtime) or {},
+        user_runtime=this_runtime() if runtime is None else runtime,
         mapped_identity=given.json("--mapped-identity", mapped_identity) or here,
         environment=without_secrets(os.environ),
     )

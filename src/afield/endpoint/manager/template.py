@@ -31,7 +31,7 @@ from afield.endpoint.manager import lines
 from afield.endpoint.settings import UserSettings, plain_places, user_settings
 from afield.errors import ConfigurationError
 
-__all__ = ["RESERVED", "Rendered", "Template", "check_schema", "check_syntax", "load_schema", "render"]
+__all__ = ["RESERVED", "OptionMissing", "Rendered", "Template", "check_schema", "check_syntax", "load_schema", "render"]
 
 #: Characters beyond the first 65536.
 _BEYOND: Final = re.compile("([\U00010000-\U0010ffff])")
@@ -41,6 +41,10 @@ _HARMLESS: Final = re.compile(r"[\w/]([\w./+ -]*[\w./+-])?")
 
 #: Names that only the endpoint sets.
 RESERVED: Final = frozenset({"parent_config", "user_runtime", "mapped_identity", "_GC"})
+
+
+class OptionMissing(ConfigurationError):  # noqa: N818 - says what it is
+    """A template needs an option that has no default and was not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +267,7 @@ def _rendered(template: Template, variables: Mapping[str, Any]) -> str:
     try:
         return environment.from_string(template.text).render(variables)
     except jinja2.UndefinedError as error:
-        raise ConfigurationError(
+        raise OptionMissing(
             f"{_where(error, template)} needs something that was not given: {error.message}; give it in "
             "user_endpoint_config"
         ) from error

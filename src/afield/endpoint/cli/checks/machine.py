@@ -8,8 +8,11 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from afield import __version__
 from afield.endpoint.cli.checks.finding import Finding, failed, ok, warning
@@ -18,6 +21,7 @@ from afield.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from afield.endpoint.host.directory import EndpointDirectory
+    from afield.endpoint.manager.template import Template
     from afield.endpoint.settings import ManagerSettings
 
 __all__ = ["machine_findings", "wanted_commands"]
@@ -109,11 +113,15 @@ def _template(directory: EndpointDirectory, settings: ManagerSettings) -> Iterat
     from afield.endpoint.manager.owner import read_template
 
     try:
-        text = read_template(directory, settings).text
+        template = read_template(directory, settings)
+        said, lacking = _tried(template, settings)
     except ConfigurationError as error:
-        yield failed("template", str(error), "correct the file")
+        yield failed("template", str(error), f"correct it, and try it: afield endpoint render {directory.name}")
         return
-    yield ok("template", "the template and its schema can be read; `afield endpoint render` shows what it makes")
+    for what in lacking:
+        yield failed("template", what, "install it, or choose another engine")
+    yield ok("template", f"{said}; `afield endpoint render {directory.name}` shows what it makes")
+    text = template.text
     for name, commands, everywhere in wanted_commands(text):
         missing = [command for command in commands if shutil.which(command) is None]
         if not missing:
@@ -137,6 +145,34 @@ def _template(directory: EndpointDirectory, settings: ManagerSettings) -> Iterat
             f"workers on nodes should run Python {version} with afield {__version__}: let worker_init activate an "
             "environment that has both, and that the nodes can read",
         )
+
+
+def _tried(template: Template, settings: ManagerSettings) -> tuple[str, list[str]]:
+    """What became of a try without options, for people, and what its engine lacks here.
+
+    :raises ConfigurationError: no user endpoint would start
+    """
+    from afield.endpoint.engines.dry_run import dry_run
+    from afield.endpoint.host.report import local_identity
+    from afield.endpoint.manager.owner import without_secrets
+    from afield.endpoint.manager.template import OptionMissing, render
+    from afield.sdk.batch import this_runtime
+
+    wanting = "the template and its schema can be read, and need options of whoever submits"
+    if (template.schema or {}).get("required"):
+        return wanting, []
+    try:
+        rendered = render(
+            replace(template, schema=None),  # it is about options, and there are none
+            {},
+            parent_config=msgspec.to_builtins(settings),
+            user_runtime=this_runtime(),
+            mapped_identity={"local": local_identity(), "globus": {"id": ""}},
+            environment=without_secrets(os.environ),
+        )
+    except OptionMissing:
+        return wanting, []
+    return "the template and its schema are right", dry_run(rendered.settings.engine, rendered.places)
 
 
 def wanted_commands(template: str) -> list[tuple[str, tuple[str, ...], bool]]:
