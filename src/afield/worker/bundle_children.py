@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import Final, NoReturn
 
 from afield.worker.child import Child, ChildFault, how_it_ended
-from afield.worker.launchers import ask_to_end
 
 __all__ = ["ChildHolder", "NoChild"]
 
@@ -67,7 +66,7 @@ class ChildHolder:
         child = self.child
         self._child = None
         if task_id is not None:
-            ask_to_end(child.pid, task_id)
+            child.end_launchers(task_id)
         child.kill(task_id)
         code = child.reap()
         child.close()

@@ -200,6 +200,8 @@ class BundleRun:
         self._put_back(child.take_back(_ALL))
         index = self._held.popleft() if self._held else None
         task_id = None if index is None else self._bundle.jobs[index].task_id
+        if task_id is not None:
+            child.end_launchers(task_id)
         if not why:
             why = how_it_ended(child.reap())
         if index is not None:

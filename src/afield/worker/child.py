@@ -29,6 +29,7 @@ import msgspec
 from afield.wire.jobs import JOB_VERSION
 from afield.worker import trees
 from afield.worker.frames import PERMIT, Frames, Hello, header
+from afield.worker.launchers import ask_to_end
 from afield.worker.sandbox import TASK_ID
 
 __all__ = ["COMMAND", "Child", "ChildFault", "how_it_ended"]
@@ -185,6 +186,15 @@ class Child:
             return bool(self.socket.recv(1, socket.MSG_PEEK))
         except OSError:
             return False
+
+    def end_launchers(self, task_id: str) -> None:
+        """Have launchers of MPI programs end their ranks, wherever these are, before it is killed or reaped.
+
+        :param task_id: the task that it runs, or ran when it ended
+        """
+        if self._exit is None:
+            look = trees.marked(self._mark, task_id) if self.has_ended() else trees.below(self.pid, task_id)
+            ask_to_end(look)
 
     def kill(self, task_id: str | None = None) -> None:
         """End it at once, with all that it started; then :meth:`reap` it.

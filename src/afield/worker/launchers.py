@@ -8,11 +8,12 @@ daemons hold them, not ``srun``. Asked to end, every launcher ends its ranks fir
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from afield.worker import trees
+if TYPE_CHECKING:
+    import psutil
 
 __all__ = ["ask_to_end", "variables"]
 
@@ -38,15 +39,12 @@ def variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     }
 
 
-def ask_to_end(worker: int, task_id: str) -> None:
-    """Have the launchers of a task end their ranks, and wait until they have.
-
-    :param worker: the process that runs the task, which lives
-    """
+def ask_to_end(processes: Iterable[psutil.Process]) -> None:
+    """Have those that are launchers end their ranks, and wait until they have."""
     import psutil  # takes 20 ms to import, and is rarely needed
 
     asked = []
-    for process in trees.below(worker, task_id):
+    for process in processes:
         with suppress(psutil.Error):  # it has ended, or is another user's
             if process.name() in _LAUNCHERS:
                 process.terminate()

@@ -29,7 +29,7 @@ from afield.worker.sandbox import TASK_ID
 if TYPE_CHECKING:
     import psutil  # takes 20 ms to import, and most engines never need it
 
-__all__ = ["ENDPOINT", "MARK", "below", "end", "end_left_behind", "end_marked"]
+__all__ = ["ENDPOINT", "MARK", "below", "end", "end_left_behind", "end_marked", "marked"]
 
 #: The variable that a worker and all that comes of it have in their environment.
 MARK: Final = "AFIELD_WORKER"
@@ -52,6 +52,14 @@ def below(worker: int, task_id: str) -> list[psutil.Process]:
     except psutil.Error:
         return []
     return [process for process in found if not _is_foreign(process, task_id)]
+
+
+def marked(mark: str, task_id: str) -> list[psutil.Process]:
+    """What is left of a task whose worker has ended.
+
+    :param mark: the worker's
+    """
+    return [process for process, environment in _with(MARK, mark) if environment.get(TASK_ID, task_id) == task_id]
 
 
 def end(processes: Iterable[psutil.Process]) -> None:

@@ -7,10 +7,11 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from afield.endpoint.settings.engines import MpiSettings
-from afield.errors import TaskCancelled
+from afield.errors import TaskCancelled, WorkerLost
 from afield.shell import MPIFunction
 from afield.testing.jobs import packed_job, value_of
 
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.anyio
 #: Nothing here takes longer; it only bounds a hang.
 PATIENCE_S = 90
 WHERE = "sh -c 'echo $SLURM_PROCID of $SLURM_NTASKS on $SLURMD_NODENAME'"
+#: Nobody finds its ranks by their environment, as nobody would on another machine than this test's.
+ENDLESS = "env -i sleep 600"
 COUNT = """
 from mpi4py import MPI
 world = MPI.COMM_WORLD
@@ -68,7 +71,9 @@ def lines(outcome):
 
 
 async def test_ranks_run_on_the_nodes_of_a_job(cluster, tmp_path):
-    """Each on its own, and a cancelled task's do not stay: Slurm's daemons hold them, not srun."""
+    """Each on its own, and those of a cancelled task do not stay: Slurm's daemons hold them, not srun. Nor do those of
+    a task whose process has died.
+    """
     (tmp_path / "count.py").write_text(COUNT)
     async with running(tmp_path / "endpoint") as engine:
         both = asked(WHERE, num_nodes=2, ranks_per_node=1)
@@ -79,17 +84,29 @@ async def test_ranks_run_on_the_nodes_of_a_job(cluster, tmp_path):
         world = asked(f"{sys.executable} {tmp_path / 'count.py'}", num_nodes=2, launcher_options="--mpi=pmi2")
         assert lines(await engine.submit(world)) == ["2 0 1"]
 
-        endless = asked("sleep 600", num_nodes=2)
-        future = engine.submit(endless)
-        while "sleep" not in steps(cluster):
-            await asyncio.sleep(0.1)  # Slurm tells nobody when something has happened
-        assert engine.cancel(endless.task_id) == ""
-        with pytest.raises(TaskCancelled):
-            await future
-        while "sleep" in steps(cluster):
-            await asyncio.sleep(0.1)
+        for error in (TaskCancelled, WorkerLost):
+            endless = asked(ENDLESS, num_nodes=2)
+            future = engine.submit(endless)
+            while "env" not in steps(cluster):
+                await asyncio.sleep(0.1)  # Slurm tells nobody when something has happened
+            if error is TaskCancelled:
+                assert engine.cancel(endless.task_id) == ""
+            else:
+                process_of(endless.task_id).kill()
+            with pytest.raises(error):
+                await future
+            while "env" in steps(cluster):
+                await asyncio.sleep(0.1)
         assert cluster.jobs(), "the job itself goes on, for the next task"
         assert lines(await engine.submit(asked(WHERE, num_nodes=2))) == ["0 of 2 on n1", "1 of 2 on n2"]
+
+
+def process_of(task_id):
+    """The one in which the task's function runs."""
+    for process in psutil.process_iter(["name", "environ"]):
+        if process.info["name"] == "srun" and (process.info["environ"] or {}).get("GC_TASK_UUID") == task_id:
+            return next(one for one in process.parents() if "afield.worker" in one.cmdline())
+    raise AssertionError("its srun does not run")
 
 
 def steps(cluster):

@@ -52,6 +52,16 @@ def test_few_jobs_are_shared_out():
     assert list(chain(*bundles)) == jobs
 
 
+def test_where_each_job_travels_alone_nothing_travels_twice():
+    """It waits at its destination for what it needs there."""
+    loads: Loads[Job] = Loads(lambda job: job.digest, alone=True)
+    loads.estimates.ran(b"f", 1e-5)
+    for _ in range(50):
+        loads.submit(Job(b"f"), 100)
+    assert {len(bundle) for bundle in out(loads, 2)} == {1}
+    assert [loads.overdue() for _ in range(5)] == [[]] * 5
+
+
 def test_many_jobs_travel_together_in_order():
     loads, jobs = loads_with(1000)
     bundles = out(loads, 2)

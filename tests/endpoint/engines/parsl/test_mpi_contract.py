@@ -68,3 +68,9 @@ class TestMpiEngine(EngineContract):
 
     async def test_submitted_at_once_after_start(self) -> None:
         """As in the tests of stopping, whose engines were just started: another start would take seconds."""
+
+    async def test_stop_waits_for_what_runs_and_gives_back_what_does_not(self, tmp_path: Path) -> None:
+        """As on HTEX, by the same code; each would take another start."""
+
+    async def test_stop_ends_what_does_not_end(self, tmp_path: Path) -> None:
+        """Likewise."""

@@ -20,7 +20,7 @@ if shutil.which("mpiexec", path=str(Path(sys.executable).parent)) is None:
     pytest.skip("no mpiexec beside this Python: pip install mpich", allow_module_level=True)
 
 from afield.endpoint.engines.parsl.mpi import MpiEngine
-from afield.errors import ConfigurationError, TaskCancelled, TaskTimeout
+from afield.errors import ConfigurationError, TaskCancelled, TaskTimeout, WorkerLost
 from afield.shell import MPIFunction
 from afield.testing.engines import running
 from afield.testing.jobs import Gate, append, echo, packed_job, value_of
@@ -189,7 +189,7 @@ async def test_many_of_all_sizes(engine: MpiEngine):
     assert engine.status().outstanding_tasks == 0
 
 
-@pytest.mark.parametrize("end", ["cancel", "timeout"])
+@pytest.mark.parametrize("end", ["cancel", "timeout", "death"])
 async def test_all_ranks_end_with_their_task(engine: MpiEngine, tmp_path: Path, end: str):
     ranks = Ranks(tmp_path)
     job = mpi_job(run_ranks, ranks.command, num_nodes=2)
@@ -200,8 +200,11 @@ async def test_all_ranks_end_with_their_task(engine: MpiEngine, tmp_path: Path, 
     if end == "cancel":
         assert all(map(lives, pids))
         assert engine.cancel(job.task_id) == ""
+    elif end == "death":
+        runs_it = next(one for one in psutil.Process(pids[0]).parents() if "afield.worker" in one.cmdline())
+        runs_it.kill()
     async with asyncio.timeout(PATIENCE_S):
-        with pytest.raises(TaskCancelled if end == "cancel" else TaskTimeout):
+        with pytest.raises({"cancel": TaskCancelled, "timeout": TaskTimeout, "death": WorkerLost}[end]):
             await future
     assert not any(map(lives, pids))
     # Its nodes are free for others.
