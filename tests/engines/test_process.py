@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from afield.endpoint.agent.outcomes import Outcomes
 from afield.endpoint.engines.pace import AHEAD_MOST
 from afield.endpoint.engines.process import ProcessPoolEngine
 from afield.errors import ConfigurationError, TaskCancelled, WorkerLost
@@ -352,3 +353,15 @@ async def test_a_future_that_nobody_wants_any_more_does_no_harm(tmp_path: Path):
         gate.open()
         assert value_of(await engine.submit(packed_job(echo, 3))) == 3
         assert engine.status().outstanding_tasks == 0
+
+
+async def test_the_record_of_a_lost_task_says_where_and_how_its_worker_ended():
+    async with running(ProcessPoolEngine(max_workers=1)) as engine:
+        pid = value_of(await engine.submit(packed_job(os.getpid)))
+        job = packed_job(end_process, 3)
+        future = engine.submit(job)
+        await asyncio.wait([future])
+    result, _ = Outcomes("e").of(job.task_id, future)
+    assert result.error.code == "WorkerLost"
+    assert result.details == {"worker_pid": pid, "exit_reason": "it ended with exit code 3",
+                              "hostname": os.uname().nodename}  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from afield.endpoint.engines.base import NeverBegun
+from afield.endpoint.engines.base import Died, NeverBegun
 from afield.errors import ComputeError, ConfigurationError, NoWorkers, TaskCancelled, TaskTimeout, WireError, WorkerLost
 from afield.wire.jobs import Outcome, decode_outcome
 from afield.wire.messages import ErrorDetails, Result, Transition
@@ -80,7 +80,8 @@ def failure(task_id: str, error: BaseException) -> Result:
     """The result of a task that could not be run."""
     text = str(error).strip() if isinstance(error, ComputeError) else f"{type(error).__name__}: {error}"
     first = text.splitlines()[0] if text else type(error).__name__
-    return Result(task_id=task_id, data=text.encode(), error=ErrorDetails(_code(error), first))
+    details = error.facts if isinstance(error, Died) else None
+    return Result(task_id=task_id, data=text.encode(), error=ErrorDetails(_code(error), first), details=details)
 
 
 def _code(error: BaseException) -> str:

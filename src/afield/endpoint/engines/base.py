@@ -26,11 +26,22 @@ import msgspec
 from afield.errors import WorkerLost
 from afield.wire.jobs import Job
 
-__all__ = ["Engine", "EngineStatus", "NeverBegun"]
+__all__ = ["Died", "Engine", "EngineStatus", "NeverBegun"]
 
 
 class NeverBegun(WorkerLost):
     """The engine was stopped, and this job had certainly not begun: it may run elsewhere or later."""
+
+
+class Died(WorkerLost):
+    """A worker died under a job, and it is known which and how.
+
+    :param facts: for the task's record: ``worker_pid``, ``exit_reason`` and, where it is known, ``hostname``
+    """
+
+    def __init__(self, text: str, facts: dict[str, Any]) -> None:
+        super().__init__(text)
+        self.facts = facts
 
 
 class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afield.endpoint.engines.base import NeverBegun
+from afield.endpoint.engines.base import Died, NeverBegun
 from afield.errors import TaskCancelled, TaskTimeout, WorkerLost
 
 __all__ = [
@@ -33,14 +33,17 @@ def ran_too_long(task_id: str, limit_s: float, *, by_endpoint: bool) -> TaskTime
     )
 
 
-def died_under_it(task_id: str, pid: int, why: str) -> WorkerLost:
+def died_under_it(task_id: str, pid: int, why: str, host: str | None = None) -> Died:
     """The worker died while it ran this job.
 
     :param why: how, as ``it was killed by signal SIGKILL (9)``
+    :param host: where it ran, as far as that is known
     """
-    return WorkerLost(
+    facts = {"worker_pid": pid, "exit_reason": why} | ({} if host is None else {"hostname": host})
+    return Died(
         f"Task {task_id} is lost with the worker process that ran it (pid {pid}): {why}. {_hint(why)}"
-        "The endpoint started another worker, and no other task was harmed."
+        "The endpoint started another worker, and no other task was harmed.",
+        facts,
     )
 
 

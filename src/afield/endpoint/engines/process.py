@@ -293,7 +293,7 @@ class ProcessPoolEngine:
             elif self._stopping:
                 call.fail(stopped_under_it(call.job.task_id, why))
             else:
-                call.fail(died_under_it(call.job.task_id, process.pid, why))
+                call.fail(died_under_it(call.job.task_id, process.pid, why, os.uname().nodename))
         self._replace(why, useless=useless)
 
     def worker_failed(self, why: str) -> None:
