@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import signal
 import stat
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -293,3 +296,48 @@ def test_an_account_cannot_flood_the_managers_log(mine, many, parts, ada, caplog
     lodger._start_of(Seated("/", UserSettings(), {}, {}, ["w" * 5000] * 5000, 0))
     assert 1 <= len(caplog.records) <= 20
     assert len(caplog.text) < 20_000
+
+
+#: Leaves somebody behind who holds the pipes between a user endpoint and its manager, and writes into them for ever.
+LEFT_BEHIND = """
+def f():
+    import os, sys
+    held = [int(fd) for fd in os.listdir("/proc/self/fd") if int(fd) > 2]
+    held = [fd for fd in held if os.path.exists(f"/proc/self/fd/{fd}")]
+    held = [os.dup(fd) for fd in held if os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:")]
+    for fd in held:
+        os.set_inheritable(fd, True)
+    code = "import os, sys" + chr(10) + "while True:" + chr(10) + " for fd in map(int, sys.argv[1:]):" + chr(10)
+    code += "  try: os.write(fd, (b'EXEC_START tid=lie' + bytes([10])) * 2000)" + chr(10) + "  except OSError: pass"
+    reading, writing = os.pipe()
+    if not os.fork():
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        os.write(writing, str(os.getpid()).encode())
+        os.execve(sys.executable, [sys.executable, "-c", code, *map(str, held)], {})
+    return int(os.read(reading, 20)), len(held)
+"""
+
+
+async def test_what_a_task_leaves_behind_keeps_nobody_waiting(running, many, mine, parts, ada):
+    mine.config.write_text(mine.config.read_text() + "audit_log_path: audit.log\n")
+    mine.template.write_text("engine: {type: ThreadPoolEngine}\n")  # tasks run in the user endpoint's own process
+    async with parts.over_sockets() as service, asyncio.timeout(60), running(service):
+        whom = many.identity(f"{ada.pw_name}@example.org")
+        await service.command(many.CEP, many.start(service, whom))
+        await service.until(lambda: service.said_by(parts.UEP))
+        await service.send(parts.call("t", LEFT_BEHIND))
+        await service.until(lambda: "t" in service.results)
+        left, held = parts.value(service.results["t"])
+        # From outside the event loop, which nothing may block, or this test never ends.
+        end = threading.Timer(10, os.kill, (left, signal.SIGKILL))
+        end.start()
+        assert held >= 2, "its orders, and the audit log"
+    lines = (mine.path / "audit.log").read_text().splitlines()
+    assert any("tid=lie" in line for line in lines)
+    assert lines[-1].endswith(" ENDED")
+    assert end.is_alive(), "the manager ended while somebody else held its pipes, and wrote on"
+    end.cancel()
+    assert psutil.Process(left).status() != psutil.STATUS_ZOMBIE
+    os.kill(left, signal.SIGKILL)
