@@ -104,6 +104,11 @@ def test_the_life_of_an_endpoint_as_its_owner_sees_it(served, monkeypatch):
         assert "the service says online" in said
         assert "ProcessPoolEngine: " in said
         assert served.listed()["watched"]["user_endpoints"] == 1
+        # what was changed since its user endpoint read it
+        assert found["changed"] == []
+        assert "changed since" not in said
+        (served.user_dir / "endpoints" / "watched" / "user_config_template.yaml.j2").touch()
+        assert "changed since   user_config_template.yaml.j2; " in served("status", "watched")
         # logs, by id, and of the user endpoint
         assert "starting for" in served("logs", one)
         assert served("logs", one, "--lines", "0") == ""

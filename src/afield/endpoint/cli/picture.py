@@ -75,6 +75,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[Said] = []
     #: user endpoints that died too often to be started at once, and why
     stopped: dict[str, str] = {}
+    #: files that were changed since what runs has read them
+    changed: list[str] = []
 
     @property
     def works(self) -> bool:
@@ -115,7 +117,17 @@ def picture(directory: EndpointDirectory, *, measure: bool = True) -> Picture:
         user_endpoints=[_child(child, measure=here and measure) for child in children],
         errors=written.errors if written else [],  # also of the life that ended: it may say why
         stopped={name: _why(reason) for name, reason in RunawayFile(directory.path).load().items()},
+        changed=_changed(directory, running.started_at, children) if running is not None else [],
     )
+
+
+def _changed(directory: EndpointDirectory, started_at: float, children: list[ChildRecord]) -> list[str]:
+    """Which files a restart would read anew: the manager reads its own once, a user endpoint those about it."""
+    oldest = min((child.started_at for child in children), default=None)
+    read_at = {directory.config: started_at}
+    if oldest is not None:
+        read_at |= dict.fromkeys((directory.template, directory.schema, directory.environment), oldest)
+    return [path.name for path, moment in read_at.items() if path.exists() and path.stat().st_mtime > moment]
 
 
 def _state(

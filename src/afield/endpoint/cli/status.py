@@ -113,6 +113,9 @@ def _lines(one: Picture, service: dict[str, Any], now: float) -> list[str]:
         if weighs(one.clock_ahead_s):
             lines.append(f"  clock           {told(one.clock_ahead_s)}")
     lines.append(f"  log             {one.log}")
+    if one.changed:
+        files = ", ".join(one.changed)
+        lines.append(f"  changed since   {files}; what runs has it as before: afield endpoint restart {one.name}")
     if one.works or one.user_endpoints:
         lines.append(f"  user endpoints  {len(one.user_endpoints)}")
     for child in one.user_endpoints:
