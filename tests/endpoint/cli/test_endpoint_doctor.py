@@ -19,8 +19,9 @@ import pytest
 
 from afield.broker.tls import CA_FILE
 from afield.endpoint.cli.checks.machine import wanted_commands
-from afield.endpoint.cli.checks.network import reach
+from afield.endpoint.cli.checks.network import network_findings, reach
 from afield.endpoint.host import systemd
+from afield.endpoint.settings import ManagerSettings
 from afield.errors import ConfigurationError
 
 from .conftest import PATIENCE_S
@@ -112,6 +113,17 @@ def test_the_doctor_tries_the_template_as_far_as_that_goes_without_options(machi
     assert "need options" in said
     (place / "user_config_schema.json").write_text('{"required": ["n"]}')
     assert template_is("engine: {% if n is defined %}{}{% else %}[]{% endif %}\n")[0] == ["ok"]
+
+
+@pytest.mark.anyio
+async def test_where_an_endpoint_is_registered_is_told_if_no_service_is_known_any_more(tmp_path, monkeypatch):
+    monkeypatch.setenv("AFIELD_USER_DIR", str(tmp_path))
+    monkeypatch.delenv("AFIELD_SERVICE_URL", raising=False)
+    [finding] = [one async for one in network_findings(ManagerSettings(), "http://127.0.0.1:5001")]
+    assert finding.level == "failed"
+    assert "registered at http://127.0.0.1:5001: does that service run?" in finding.todo
+    [finding] = [one async for one in network_findings(ManagerSettings())]
+    assert "registered" not in finding.todo
 
 
 def test_nobody_there_is_told(machine):

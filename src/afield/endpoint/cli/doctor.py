@@ -80,7 +80,7 @@ def _beyond(one: Picture, settings: ManagerSettings, *, as_json: bool, task_s: f
             _say([finding])
 
     async def look() -> None:
-        async for finding in network_findings(settings):
+        async for finding in network_findings(settings, one.service_url):
             add(finding)
 
     asyncio.run(look())

@@ -31,8 +31,11 @@ _DAYS: Final = 14
 _PORTS: Final = (443, 5671, 5672)
 
 
-async def network_findings(settings: ManagerSettings) -> AsyncIterator[Finding]:
-    """What is seen on the way, nearest first."""
+async def network_findings(settings: ManagerSettings, registered_at: str | None = None) -> AsyncIterator[Finding]:
+    """What is seen on the way, nearest first.
+
+    :param registered_at: the service that knows this endpoint, if one does
+    """
     from afield.endpoint.host.registration import find_service, open_transport
     from afield.sdk.proxies import proxy_for
 
@@ -40,7 +43,8 @@ async def network_findings(settings: ManagerSettings) -> AsyncIterator[Finding]:
         service = find_service(settings)
         own_context()
     except ConfigurationError as error:
-        yield failed("service", str(error), "set what is missing, and run this again")
+        where = f" (this endpoint is registered at {registered_at}: does that service run?)" if registered_at else ""
+        yield failed("service", str(error), f"set what is missing, and run this again{where}")
         return
     proxy = proxy_for(service.url)
     if proxy is not None:
