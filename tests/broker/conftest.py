@@ -15,9 +15,7 @@ from afield.broker.base import Binding, Connection, ExchangeKind, Permissions, Q
 from afield.broker.embedded.local import EVERYTHING
 from afield.broker.embedded.server import EmbeddedBroker
 from afield.broker.memory import MemoryBroker
-
-pytest.register_assert_rewrite("afield.testing.broker")
-from afield.testing.broker import BrokerUnderTest  # noqa: E402 - after it was said that its asserts explain themselves
+from afield.testing.broker import BrokerUnderTest
 
 RABBITMQ = os.environ.get("AFIELD_TEST_RABBITMQ", "")
 PASSWORD = "s3cret"

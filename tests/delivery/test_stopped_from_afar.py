@@ -124,4 +124,4 @@ def test_its_owner_may_take_the_lock_back(up):
     status, registered = up.ask("PUT", where, said)
     assert (status, registered["endpoint_id"]) == (200, up.endpoint_id)
     nobodys = "4b116d3c-1703-4f8f-9f6f-39921e5864df"
-    assert f"knows no endpoint {nobodys}" in up.command("endpoint", "unlock", nobodys, code=1)
+    assert f"knows no endpoint {nobodys}" in up.command("endpoint", "unlock", nobodys, code=78)

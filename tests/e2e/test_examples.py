@@ -36,10 +36,15 @@ def test_reload(up):
         assert printed.strip() == str([x**3 for x in range(10)])
 
 
+#: Examples for machine owners, and what runs them.
+ELSEWHERE = {"engines": "engines/test_executor_examples.py", "machines": "engines/test_machine_examples.py"}
+
+
 def test_every_example_has_a_test_and_a_page():
     directories = {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
     tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
-    assert directories <= tested
+    assert directories <= tested | set(ELSEWHERE)
+    assert all((EXAMPLES.parent / "tests" / name).exists() for name in ELSEWHERE.values())
     index = (EXAMPLES / "README.md").read_text()
     for name in directories:
         assert (EXAMPLES / name / "README.md").exists()

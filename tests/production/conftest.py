@@ -25,14 +25,12 @@ from afield.broker.rabbitmq.steady import SteadyConnection
 from afield.ids import new_id
 from afield.service.app import Running, Service
 from afield.service.settings import Limits, Settings
+from afield.testing.broker import BrokerUnderTest
+from afield.testing.rabbitmq_node import RabbitNode, rabbitmq_is_installed, rabbitmq_node
 from afield.wire import codec, v1, v2
 from afield.wire.commands import QueueCredentials, WriteQueue, decode_command
 from afield.wire.messages import Report, Result, Task
 from afield.wire.rest import EndpointRegistered
-
-pytest.register_assert_rewrite("afield.testing.broker")
-from afield.testing.broker import BrokerUnderTest  # noqa: E402 - after it was said that its asserts explain themselves
-from afield.testing.rabbitmq_node import RabbitNode, rabbitmq_is_installed, rabbitmq_node  # noqa: E402
 
 #: Nothing here takes longer, in seconds; it only bounds a hang.
 PATIENCE_S = 30.0

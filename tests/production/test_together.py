@@ -8,21 +8,20 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-pytest.register_assert_rewrite("afield.testing.together")
-from afield.ids import new_id  # noqa: E402 - after the above
-from afield.service.clock import HandClock  # noqa: E402
-from afield.service.domain.caller import Caller  # noqa: E402
-from afield.service.domain.people import IdentityRecord  # noqa: E402
-from afield.service.domain.refusals import Refusal  # noqa: E402
-from afield.service.settings import Limits  # noqa: E402
-from afield.service.store.memory import MemoryStore  # noqa: E402
-from afield.service.together.base import News, Together  # noqa: E402
-from afield.service.together.memory import MemoryReplica, Table  # noqa: E402
-from afield.service.together.postgres import PostgresReplica  # noqa: E402
-from afield.service.together.single import Single  # noqa: E402
-from afield.service.use.in_flight import InFlight  # noqa: E402
-from afield.service.use.limits import KeepLimits  # noqa: E402
-from afield.testing.together import Seat, TogetherConformance  # noqa: E402
+from afield.ids import new_id
+from afield.service.clock import HandClock
+from afield.service.domain.caller import Caller
+from afield.service.domain.people import IdentityRecord
+from afield.service.domain.refusals import Refusal
+from afield.service.settings import Limits
+from afield.service.store.memory import MemoryStore
+from afield.service.together.base import News, Together
+from afield.service.together.memory import MemoryReplica, Table
+from afield.service.together.postgres import PostgresReplica
+from afield.service.together.single import Single
+from afield.service.use.in_flight import InFlight
+from afield.service.use.limits import KeepLimits
+from afield.testing.together import Seat, TogetherConformance
 
 pytestmark = pytest.mark.anyio
 

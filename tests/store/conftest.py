@@ -14,8 +14,6 @@ from afield.service.store.base import Store
 from afield.service.store.factory import open_store
 
 # The suite asserts outside of test files; its failures should be as readable.
-pytest.register_assert_rewrite("afield.testing.store")
-
 
 @pytest.fixture
 async def postgres_url(anyio_backend: str) -> AsyncIterator[str]:
