@@ -26,6 +26,8 @@ _FAILED: Final = "RemoteExecutionError"
 
 #: The error code of a task whose worker process died.
 _LOST: Final = "WorkerLost"
+#: The tail of a job is quoted in it: what is missing there is missing in the job's environment, as it says itself.
+_NO_WORKERS: Final = "NoWorkers"
 
 #: Endpoints whose Python was compared with ours.
 _seen: set[Any] = set()
@@ -164,7 +166,7 @@ class Arrived:
                     f"\n\nThe workers of {place} run Python {there}, and this program Python {here}: code or objects "
                     "that only one of them can read may be what ended it. Use the same minor version at both ends"
                 )
-        elif missing := _MISSING.findall(text):
+        elif self.error_code != _NO_WORKERS and (missing := _MISSING.findall(text)):
             return (
                 f"\n\nThe module {missing[-1]!r} is missing on {place}: have it installed in the environment of its "
                 "workers, or choose another endpoint or user_endpoint_config"

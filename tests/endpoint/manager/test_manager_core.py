@@ -301,3 +301,28 @@ def test_who_is_mapped_to_another_account_does_not_go_on_as_the_old_one(mapping,
 def test_nobody_is_started_while_it_stops(mapping, command):
     mapping.handle(on.StopRequested("x", 0.0))
     assert mapping.handle(identified(command)) == []
+
+
+def numbered(command, number, creds):
+    return msgspec.structs.replace(command, kwargs=StartOptions(f"uep.c.{number}", {}, creds))
+
+
+def test_an_account_has_so_many_user_endpoints_and_no_more(command, creds):
+    core = ManagerCore(frozenset({OWNER}), grace_period_s=30.0, maps=True, most=2)
+    bob = Tenant(Account("bob", 1002, 1002, "/home/bob", "/bin/sh"), OTHER)
+    for number in range(2):
+        assert isinstance(core.handle(identified(numbered(command, number, creds)))[-1], do.Spawn)
+    [report] = said(core.handle(identified(numbered(command, 2, creds))))
+    assert isinstance(report, do.ReportFailure)
+    assert "2 user endpoints of ada@example.org run here" in report.text
+    assert "user_endpoints_most" in report.text
+    assert isinstance(core.handle(identified(numbered(command, 3, creds), bob))[-1], do.Spawn), "others may"
+    assert said(core.handle(identified(numbered(command, 0, creds)))) == [do.RefreshCredentials("uep.c.0", creds)]
+    core.handle(on.ChildExited("uep.c.0", 0, "", NOW + 100))
+    assert isinstance(core.handle(identified(numbered(command, 2, creds)))[-1], do.Spawn)
+
+
+def test_the_owner_has_as_many_as_they_like(command, creds):
+    core = ManagerCore(frozenset({OWNER}), grace_period_s=30.0, most=1)
+    for number in range(3):
+        assert isinstance(core.handle(arrived(numbered(command, number, creds)))[-1], do.Spawn)

@@ -65,6 +65,7 @@ class ManagerCore:
     :param maps: each command is for the account to which its identities are mapped, whoever owns the endpoint
     :param runaways: remembers which user endpoints died soon after their start
     :param lending: the owner's rules for others; None: there are none
+    :param most: user endpoints that anybody but the owner may have here at once; 0: as many as they like
     """
 
     def __init__(
@@ -75,8 +76,9 @@ class ManagerCore:
         maps: bool = False,
         runaways: Runaways | None = None,
         lending: Lending | None = None,
+        most: int = 0,
     ) -> None:
-        self._maps, self._lending = maps, lending
+        self._maps, self._lending, self._most = maps, lending, most
         self._runaways = runaways or Runaways()
         self._owners = frozenset(owner.lower() for owner in owners)
         self._grace_period_s = grace_period_s
@@ -203,12 +205,28 @@ class ManagerCore:
             if refusal is not None:
                 report = do.ReportFailure(command.kwargs.amqp_creds, refusal, stopped=True)
                 return [do.Tell(f"{name}: {refusal}"), report]
+            if (why := self._too_many(command, tenant)) is not None:
+                return [do.Tell(f"{name}: {why}"), do.ReportFailure(command.kwargs.amqp_creds, why)]
             self._runaways.starts(name)
             self._children[name] = _Child(command, tenant, started_at=now, commanded_at=now)
             whom = f"{command.globus_username} as {tenant.account.name}" if tenant else command.globus_username
             return [do.Tell(f"{name}: starting for {whom}"), do.Spawn(command, tenant)]
         child.command, child.commanded_at, child.revived = command, now, False
         return [do.RefreshCredentials(name, command.kwargs.amqp_creds)]
+
+    def _too_many(self, command: StartCommand, tenant: Tenant | None) -> str | None:
+        """Why somebody may not have one more: each costs the manager descriptors, and anybody can ask for many."""
+        if not self._most or self.is_owners(command):
+            return None
+        whose = _whose(command, tenant)
+        running = sum(_whose(child.command, child.tenant) == whose for child in self._children.values())
+        if running < self._most:
+            return None
+        return (
+            f"{running} user endpoints of {command.globus_username} run here, one for each configuration, and this "
+            f"endpoint allows {self._most} at once (user_endpoints_most): use fewer configurations, or wait until some "
+            "have ended for want of tasks"
+        )
 
     # --- user endpoints
 
@@ -278,6 +296,11 @@ class ManagerCore:
             return []
         self._leaving = True
         return [do.SayGoodbye()]
+
+
+def _whose(command: StartCommand, tenant: Tenant | None) -> str | int:
+    """Whose a user endpoint is: an account's, or a person's."""
+    return tenant.account.uid if tenant is not None else command.globus_effective_identity.lower()
 
 
 def _how(code: int) -> str:

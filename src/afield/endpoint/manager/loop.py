@@ -83,6 +83,7 @@ class Manager:
             maps=self._tenancy is not None,
             lending=Lending(settings.lending),
             runaways=runaways,
+            most=settings.user_endpoints_most,
         )
         self._audits = Audits.of(directory, settings, clock, self._audit_failed)
         self._children: dict[str, UserProcess] = {}

@@ -57,6 +57,8 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     start_proven_after: Seconds = 60.0
     #: seconds without starting it, until it is started once to try
     start_pause: Seconds = 300.0
+    #: user endpoints that anybody but the owner may have here at once; 0: as many as they like
+    user_endpoints_most: Count = 20
     #: where a line is written for each step of each task; with high_assurance, audit.log in the endpoint's directory if
     #: nothing is said here. Without it the endpoint does not run
     audit_log_path: Text | None = None

@@ -47,6 +47,7 @@ PLACES = {
         ({"job_status_kwargs": {"max_idle": 3}}, "line 12: nobody knows the key .*max_idletime"),
         ({"job_status_kwargs": {"max_idletime": "long"}}, "line 11: .*number of seconds"),
         ({"strategy": "simpel"}, "line 1: .*simpel.*write simple"),
+        ({"cpu_affinity": "block", "cores_per_worker": 0.5}, "line 1: .*processors of its own.*0.5 several share one"),
         ({"cpu_affinity": "none", "container_type": "dokcer"}, "dokcer is not one of docker"),
     ],
 )

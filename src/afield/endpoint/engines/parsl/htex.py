@@ -159,6 +159,19 @@ class FedHtex(HighThroughputExecutor):
         self.owner.looked(managers, self._status)
 
 
+def _check_affinity(settings: HtexSettings, maker: Maker) -> None:
+    """Parsl's workers would end one by one, without a word to anybody.
+
+    :raises ConfigurationError: there are fewer processors than workers to bind to them
+    """
+    if settings.cpu_affinity != "none" and settings.cores_per_worker < 1:
+        raise maker.error(
+            "engine.cpu_affinity",
+            f"engine.cpu_affinity {settings.cpu_affinity} binds each worker to processors of its own, and with "
+            f"engine.cores_per_worker {settings.cores_per_worker:g} several share one: leave one of them out",
+        )
+
+
 def make_htex(
     settings: HtexSettings,
     directory: Path,
@@ -200,6 +213,7 @@ def make_htex(
         "block_error_handler": False,
     }
     known = inspect.signature(kind).parameters
+    _check_affinity(settings, maker)
     htex: FedHtex = maker.call("engine", kind, {name: values[name] for name in values if name in known} | more)
     htex.owner = owner
     htex.status_period = settings.block_status_period
