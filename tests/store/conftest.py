@@ -15,6 +15,7 @@ from afield.service.store.factory import open_store
 
 # The suite asserts outside of test files; its failures should be as readable.
 
+
 @pytest.fixture
 async def postgres_url(anyio_backend: str) -> AsyncIterator[str]:
     """A fresh database, gone afterwards."""
