@@ -12,8 +12,6 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from afield.cli.admin import admin
 from afield.cli.clients import clients
@@ -38,15 +36,22 @@ _EPILOG: Final = "New here? Start with: afield demo"
 def main() -> None:
     """Run the command line; what went wrong is told in one line, without a traceback."""
     try:
-        build()()
+        build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except ComputeError as error:
+        from rich.console import Console
+        from rich.markup import escape
+
         console = Console(stderr=True, soft_wrap=True, highlight=False)
         console.print(f"[bold red]afield:[/] {escape(str(error).strip())}")
         sys.exit(1)
 
 
-def build() -> typer.Typer:
-    """The command with everything that is installed."""
+def build(only: str | None = None) -> typer.Typer:
+    """The command with everything that is installed.
+
+    :param only: the first word that was typed. If it is a command, those of other floors are not loaded: they take
+        longer than most commands do
+    """
     app = typer.Typer(
         help="Run Python functions far from where they were written, through a service of your own.",
         epilog=_EPILOG,
@@ -61,8 +66,13 @@ def build() -> typer.Typer:
         app.command(command.__name__)(command)
     for name, group in (("group", groups), ("token", tokens), ("client", clients), ("admin", admin)):
         app.add_typer(group(), name=name)
-    for entry in entry_points(group="afield.commands"):
-        _hang_in(app, entry)
+    entries = entry_points(group="afield.commands")
+    known = {entry.name.partition(".")[0] for entry in entries}
+    known |= {str(command.name) for command in app.registered_commands}
+    known |= {str(group.name) for group in app.registered_groups}
+    for entry in entries:
+        if only not in known or entry.name.partition(".")[0] == only:
+            _hang_in(app, entry)
     app.registered_commands.sort(key=lambda one: _place(one.name))
     app.registered_groups.sort(key=lambda one: _place(one.name))
     return app
