@@ -28,7 +28,7 @@ demo: $(READY)  ## start a service and an endpoint here, send them work, show th
 
 test: check  ## the checks, then the whole suite (with an environment for each other Python that is here)
 	@AFIELD_TEST_PYTHONS="$${AFIELD_TEST_PYTHONS-$$($(BIN)/python tests/other_pythons.py build/pythons)}" \
-	  $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## lint, format, types, import contracts
 	@$(BIN)/ruff check .
