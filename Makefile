@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup demo test interop check format bench lock clean
 
 help:  ## list these words
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -29,6 +29,11 @@ demo: $(READY)  ## start a service and an endpoint here, send them work, show th
 test: check  ## the checks, then the whole suite (with an environment for each other Python that is here)
 	@AFIELD_TEST_PYTHONS="$${AFIELD_TEST_PYTHONS-$$($(BIN)/python tests/other_pythons.py build/pythons)}" \
 	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+interop: $(READY)  ## try everything with the published packages, in every combination (needs port 5000)
+	@python="$${AFIELD_TEST_PUBLISHED_PYTHON:-$$($(BIN)/python tests/interop/environments.py build/published)}" \
+	  && AFIELD_TEST_PUBLISHED_PYTHON="$$python" AFIELD_TEST_INTEROP_PAGE=docs/reference/published-packages.md \
+	  $(BIN)/python -m pytest tests/interop --ignore tests/interop/test_table.py
 
 check: $(READY)  ## lint, format, types, import contracts
 	@$(BIN)/ruff check .

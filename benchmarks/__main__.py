@@ -53,6 +53,16 @@ def main() -> int:
             calls=options.calls or (30 if options.quick else 100),
             repetitions=options.repetitions or (1 if options.quick else 3),
         )
+    if options.published:
+        from benchmarks.side_by_side import table as side_by_side
+
+        settings = side_by_side.chosen(
+            repetitions=options.repetitions or (1 if options.quick else 3),
+            tasks=options.tasks or 2000,
+            calls=options.calls or (15 if options.quick else 42),
+            workers=options.workers,
+        )
+        return side_by_side.show(console, settings=settings, json_file=options.json)
     return _compare(console, [known[name] for name in options.peers or known], options)
 
 
@@ -87,6 +97,9 @@ def _parser(names: list[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--service", action="store_true", help="instead: what a service takes, embedded and in production mode"
+    )
+    parser.add_argument(
+        "--published", action="store_true", help="instead: the published packages and ours, each whole, on one service"
     )
     parser.add_argument("--quick", action="store_true", help="once and little of everything: a look, not a figure")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every value to this file")

@@ -7,7 +7,7 @@ import sys
 
 import psutil
 
-__all__ = ["adopt_orphans", "cpu_seconds", "end_all", "memory_mb"]
+__all__ = ["adopt_orphans", "cpu_seconds", "end_all", "memory_mb", "running"]
 
 MB = 1024 * 1024
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
@@ -23,9 +23,18 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_all(grace_s: float = 3.0) -> list[str]:
-    """Wait a little for every process below this one to end, then end it; the names of those that had to be ended."""
-    _, alive = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=grace_s)
+def running() -> frozenset[int]:
+    """The ids of all processes below this one."""
+    return frozenset(process.pid for process in psutil.Process().children(recursive=True))
+
+
+def end_all(but: frozenset[int] = frozenset(), grace_s: float = 3.0) -> list[str]:
+    """Wait a little for every process below this one to end, then end it; the names of those that had to be ended.
+
+    :param but: the ids of those that are to go on
+    """
+    doomed = [process for process in psutil.Process().children(recursive=True) if process.pid not in but]
+    _, alive = psutil.wait_procs(doomed, timeout=grace_s)
     names = []
     for process in alive:
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.places import BUILD, ROOT, System
-from benchmarks.processes import adopt_orphans, end_all
+from benchmarks.processes import adopt_orphans, end_all, running
 
 __all__ = ["Measured", "Settings", "measure"]
 
@@ -99,7 +99,9 @@ def _take(measured: Measured, line: dict[str, object]) -> None:
 def _process(measured: Measured, settings: Settings, errors: int) -> Iterator[subprocess.Popen[str]]:
     """One repetition's process. Whatever is left of it afterwards is ended."""
     system = measured.system
-    command = [str(system.interpreter), "-m", f"benchmarks.peers.{system.name}", *settings.arguments()]
+    module = system.module or f"benchmarks.peers.{system.name}"
+    command = [str(system.interpreter), "-m", module, *settings.arguments()]
+    before = running()
     with subprocess.Popen(
         [*command, "--born", str(time.monotonic_ns())],
         cwd=ROOT,
@@ -112,11 +114,12 @@ def _process(measured: Measured, settings: Settings, errors: int) -> Iterator[su
         try:
             yield process
         finally:
-            measured.left.update(end_all())
+            measured.left.update(end_all(before))
 
 
 def _environment(system: System) -> dict[str, str]:
     """Ours, with the system's own commands first and this package for its workers."""
     path = os.pathsep.join([str(Path(system.interpreter).parent), os.environ.get("PATH", "")])
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AFIELD_", "RAY_", "DASK_"))}
-    return kept | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    others = ("AFIELD_", "GLOBUS_", "RAY_", "DASK_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+    return kept | {"PATH": path, "PYTHONPATH": str(ROOT)} | dict(system.environment)

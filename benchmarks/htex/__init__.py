@@ -12,7 +12,6 @@ import os
 import statistics
 import subprocess
 import sys
-import venv
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,13 +19,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.places import BUILD, ROOT
+from benchmarks.places import BUILD, ROOT, published_python
 
 __all__ = ["show"]
 
-_PUBLISHED: Final = "globus-compute-endpoint==4.19.0"
-#: What the others ask too: a Python that has the published packages.
-_VARIABLE: Final = "AFIELD_TEST_PUBLISHED_PYTHON"
 _PATIENCE_S: Final = 600
 #: What each run says, and how it is written.
 _FIGURES: Final = {
@@ -39,7 +35,7 @@ _FIGURES: Final = {
 def show(console: Console, *, tasks: int, calls: int, repetitions: int) -> int:
     """Measure both in turns, and print a table. Returns the exit status."""
     with console.status("looking for the published endpoint"):
-        published = _published_python()
+        published = published_python()
     found: dict[str, list[dict[str, Any]]] = {}
     for repetition in range(repetitions):
         for title, python, module in (
@@ -79,17 +75,6 @@ def _run(python: Path, module: str, tasks: int, calls: int) -> dict[str, Any]:
         raise SystemExit(f"{module} ended with {done.returncode}: {''.join(last)[:300]} (all of it: {log})")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
-
-
-def _published_python() -> Path:
-    """An interpreter that has the published endpoint; made, if nobody says where there is one."""
-    if given := os.environ.get(_VARIABLE):
-        return Path(given)
-    python = BUILD / "published-endpoint" / "bin" / "python"
-    if not python.exists():
-        venv.create(python.parents[1], with_pip=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", _PUBLISHED], check=True)
-    return python
 
 
 def _cell(values: list[float], form: str) -> str:

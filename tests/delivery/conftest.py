@@ -9,15 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
+from tests.witness import Witness
 
 from afield import Client, Executor
 from afield.sdk.retry import Pace
@@ -74,44 +73,6 @@ class Part:
             self.process.terminate()
             self.process.wait(PATIENCE_S)
             self.process.stdout.close()
-
-
-class Witness:
-    """What tasks leave behind: one line for each run; and a gate at which they wait.
-
-    Give :attr:`place` to :func:`leave_a_mark`.
-    """
-
-    def __init__(self, place: Path) -> None:
-        place.mkdir()
-        self.place = str(place)
-        self._file, self._gate = place / "runs", -1
-        os.mkfifo(place / "gate")
-        os.mkfifo(place / "marks")
-        self._marks = os.open(place / "marks", os.O_RDWR)
-        self._seen = ""
-
-    def saw(self, count: int) -> list[int]:
-        """Wait until tasks were begun this often; the processes in which they were."""
-        while self._seen.count("\n") < count:
-            ready, _, _ = select.select([self._marks], [], [], PATIENCE_S)
-            assert ready, f"{self._seen.count(chr(10))} of {count} tasks were begun"
-            self._seen += os.read(self._marks, 4096).decode()
-        return [int(line) for line in self._seen.splitlines()]
-
-    def open_gate(self) -> None:
-        if self._gate < 0:
-            self._gate = os.open(Path(self.place) / "gate", os.O_RDWR)
-
-    def runs(self) -> Counter[int]:
-        """How often each task was begun."""
-        text = self._file.read_text() if self._file.exists() else ""
-        return Counter(int(line) for line in text.splitlines())
-
-    def close(self) -> None:
-        self.open_gate()
-        os.close(self._gate)
-        os.close(self._marks)
 
 
 class Site:
@@ -189,9 +150,3 @@ def witness(tmp_path: Path) -> Iterator[Witness]:
     one = Witness(tmp_path / "witness")
     yield one
     one.close()
-
-
-@pytest.fixture(scope="session")
-def parts() -> SimpleNamespace:
-    """What other sites are made of."""
-    return SimpleNamespace(Part=Part, PROGRAMS=PROGRAMS, clean_environment=clean_environment, free_port=free_port)

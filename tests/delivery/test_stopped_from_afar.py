@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from tests import commands
 
 from afield import Client, Executor
 
@@ -58,10 +59,7 @@ class Up:
         """What somebody's `afield …` says, wherever they sit."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("AFIELD_", "GLOBUS_", "FUNCX_"))}
         there = {"AFIELD_USER_DIR": str(self.place), "AFIELD_SERVICE_URL": self.url, "AFIELD_TOKEN": self.token}
-        done = subprocess.run(
-            [sys.executable, "-m", "afield", *arguments], env=environment | there, timeout=PATIENCE_S, check=False,
-            capture_output=True, text=True,
-        )  # fmt: skip
+        done = commands.run(*arguments, environ=environment | there, timeout=PATIENCE_S)
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 

@@ -11,6 +11,7 @@ import uuid
 
 import psutil
 import pytest
+from tests import commands
 
 pytestmark = pytest.mark.e2e
 
@@ -178,7 +179,7 @@ def test_nothing_is_running_is_told(tmp_path, up):
 
 def test_help_has_examples(up):
     for command in (["up"], ["demo"], ["serve"], ["endpoint"], ["endpoint", "configure"]):
-        printed = up.run(sys.executable, "-m", "afield", *command, "--help").stdout
+        printed = commands.run(*command, "--help", environ=up.environment).stdout
         assert "afield " + command[0] in printed
 
 

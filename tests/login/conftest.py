@@ -6,8 +6,6 @@ import asyncio
 import os
 import queue
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,6 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests import commands
 from tests.forms import Form
 
 from afield.ids import new_id
@@ -32,14 +31,16 @@ from afield.service.settings import Settings, SignIn
 from afield.service.store.memory import MemoryStore
 
 PASSWORD = "four words are plenty"
-HASHES = Passwords()
+#: Hashing that is as slow as it should be would take most of the time of these tests.
+QUICK = {"password_memory_kib": 64, "password_rounds": 1}
+HASHES = Passwords(memory_kib=64, rounds=1)
 #: Nothing here takes longer than this; it only bounds a hang.
 PATIENCE_S = 60
 
 
 @cache
 def hash_of(password: str) -> str:
-    """Made once: it takes its time, as it must."""
+    """Made once."""
     return asyncio.run(HASHES.hash(password))
 
 
@@ -62,7 +63,7 @@ class Browser:
     def __init__(self, url: str, username: str = "ada", password: str = PASSWORD) -> None:
         self.url, self.username, self.password = url, username, password
         self.decision = "allow"
-        self.http = httpx2.Client(base_url=url, trust_env=False, timeout=PATIENCE_S)
+        self.http = httpx2.Client(base_url=url, trust_env=False, verify=False, timeout=PATIENCE_S)
         self.page: httpx2.Response | None = None
 
     def visit(self, address: str) -> httpx2.Response:
@@ -199,7 +200,7 @@ class Site:
 @pytest.fixture
 def sign_in() -> SignIn:
     """A file of tests may have its own."""
-    return SignIn()
+    return SignIn(**QUICK)
 
 
 @pytest.fixture
@@ -214,10 +215,7 @@ class Typed:
     """One `afield …` that runs, at which somebody may type."""
 
     def __init__(self, *arguments: str, environ: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "afield", *arguments], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        self.process = commands.begin(*arguments, environ=environ)
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()

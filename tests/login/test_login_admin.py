@@ -15,10 +15,11 @@ from afield.sdk.login import known
 from afield.sdk.login.known import KnownService
 from afield.service.accounts_on_host import AccountsOnHost
 from afield.service.app import Service
-from afield.service.settings import Settings
+from afield.service.settings import Settings, SignIn
 from afield.wire.rest_accounts import AccountChange, AccountWish, PasswordWish
 
 NEW_PASSWORD = "four other words now"
+QUICK = SignIn(password_memory_kib=64, password_rounds=1)
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_a_password_that_is_given_or_forgotten(site, host):
 
 async def started(place):
     service = Service()
-    running = await service.start(Settings(data_dir=place, port=0, amqp_port=0))
+    running = await service.start(Settings(data_dir=place, port=0, amqp_port=0, sign_in=QUICK))
     return service, running
 
 
@@ -145,7 +146,7 @@ def test_what_is_done_on_the_host_counts_for_the_service(tmp_path):
             # Its data belong to the service while it runs.
             with pytest.raises(DataDirectoryError):
                 await asyncio.to_thread(AccountsOnHost(place, None).list, None)
-            async with httpx2.AsyncClient(base_url=running.service_url, trust_env=False) as http:
+            async with httpx2.AsyncClient(base_url=running.service_url, trust_env=False, verify=False) as http:
                 headers = {"Authorization": f"Bearer {running.token}"}
                 return (await http.get("/afield/v1/accounts", headers=headers)).json()["accounts"]
         finally:

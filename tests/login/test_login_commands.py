@@ -35,7 +35,8 @@ class Form(HTMLParser):
         elif tag == "input" and "name" in said:
             self.fields[said["name"]] = said.get("value", "")
 
-http = httpx2.Client(base_url=re.match("https?://[^/]+", sys.argv[1])[0], trust_env=False, follow_redirects=True)
+site = re.match("https?://[^/]+", sys.argv[1])[0]
+http = httpx2.Client(base_url=site, trust_env=False, verify=False, follow_redirects=True)
 page = http.get(sys.argv[1])
 while "<form" in page.text:
     form = Form(page.text)
@@ -49,7 +50,7 @@ while "<form" in page.text:
 @pytest.fixture
 def sign_in():
     # A device asks once a second, as long as somebody is waiting for it here.
-    return SignIn(device_interval_s=1.0)
+    return SignIn(device_interval_s=1.0, password_memory_kib=64, password_rounds=1)
 
 
 @pytest.fixture
@@ -252,13 +253,26 @@ def test_every_command_explains_itself():
         "client": ("create", "list", "delete"),
         "group": ("create", "list", "show", "invite", "join", "leave", "remove", "delete"),
     }
-    runner = typer.testing.CliRunner()
+    runner, app = typer.testing.CliRunner(), build()
     names = [("login",), ("logout",), ("whoami",)]
     names += [(group, command) for group, commands in groups.items() for command in commands]
     users = ("create", "list", "disable", "enable", "reset-password", "make-admin")
     names += [("admin", "user", command) for command in users]
     for words in names:
-        said = runner.invoke(build(), [*words, "--help"])
+        said = runner.invoke(app, [*words, "--help"])
         assert said.exit_code == 0, words
         assert f"afield {' '.join(words)}" in said.output, words
         assert "--json" in said.output, words
+
+
+def test_a_command_that_is_made_ready_alone_is_as_it_is_among_all():
+    runner, app = typer.testing.CliRunner(), build()
+    asked = (
+        ("endpoint", "start", "--help"), ("admin", "user", "list", "--help"), ("admin", "doctor", "--help"),
+        ("endpoint",), ("endpoint", "strat"), ("admin", "usr"), ("nope",), ("whoami", "--nope"), ("--help",), (),
+    )  # fmt: skip
+    for words in asked:
+        alone, among_all = runner.invoke(build(words), words), runner.invoke(app, words)
+        assert alone.output, words
+        assert (alone.exit_code, alone.output) == (among_all.exit_code, among_all.output), words
+    assert len(build(("endpoint", "start")).registered_groups) == 1

@@ -126,7 +126,7 @@ NO_TOKENS = [
     ({"label": "x", "lifetime_s": 1e300}, 400, "lifetime_s"),
     ({"label": "x", "scopes": ["everything"]}, 422, "no scope everything"),
     ({"label": "x", "scopes": []}, 422, "good for nothing"),
-    ({"label": "x", "scopes": ["openid"]}, 403, "needs one with the scope openid"),
+    ({"label": "x", "scopes": ["email"]}, 403, "needs one with the scope email"),
 ]
 
 

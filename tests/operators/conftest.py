@@ -10,15 +10,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
 import httpx2
 import pytest
+from tests import commands
+from tests.databases import database
 
 from afield.broker.amqp import AmqpConnector
 from afield.broker.base import Connection, Delivery, Publication
-from afield.ids import new_id
 from afield.wire import codec, v1, v2
 from afield.wire.commands import QueueCredentials, decode_command
 from afield.wire.messages import Report, Result, Task
@@ -34,10 +36,7 @@ def environment(user_dir: Path) -> dict[str, str]:
 
 def afield(*arguments: object, user_dir: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run the command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "afield", *map(str, arguments)],
-        env=environment(user_dir), capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    done = commands.run(*map(str, arguments), environ=environment(user_dir))
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -195,23 +194,9 @@ class Lab:
 
 @pytest.fixture
 async def postgres_url(anyio_backend: str) -> AsyncIterator[Callable[[], object]]:
-    """Makes fresh databases, which are gone afterwards."""
-    url = os.environ.get("AFIELD_TEST_POSTGRES")
-    if not url:
-        pytest.skip("needs a PostgreSQL: set AFIELD_TEST_POSTGRES to its URL")
-    import asyncpg
-
-    connection, names = await asyncpg.connect(url), []
-
-    async def make() -> str:
-        names.append("afield_test_" + new_id().replace("-", ""))
-        await connection.execute(f'CREATE DATABASE "{names[-1]}" TEMPLATE template0')
-        return url.rsplit("/", 1)[0] + "/" + names[-1]
-
-    yield make
-    for name in names:
-        await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await connection.close()
+    """Gives empty databases."""
+    async with AsyncExitStack() as given:
+        yield lambda: given.enter_async_context(database(flushed=False))
 
 
 @pytest.fixture

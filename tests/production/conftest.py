@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,6 +14,7 @@ from uuid import uuid4
 import httpx2
 import msgspec
 import pytest
+from tests.databases import database
 
 from afield.broker.amqp import AmqpConnector
 from afield.broker.base import Connection, Delivery, Permissions, Publication
@@ -22,7 +22,6 @@ from afield.broker.rabbitmq.admin import RabbitAdmin
 from afield.broker.rabbitmq.api import ManagementApi
 from afield.broker.rabbitmq.rights import rights
 from afield.broker.rabbitmq.steady import SteadyConnection
-from afield.ids import new_id
 from afield.service.app import Running, Service
 from afield.service.settings import Limits, Settings
 from afield.testing.broker import BrokerUnderTest
@@ -63,20 +62,9 @@ async def vhost(node: RabbitNode) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def postgres_url() -> AsyncIterator[str]:
-    """A fresh database, gone afterwards."""
-    url = os.environ.get("AFIELD_TEST_POSTGRES")
-    if not url:
-        pytest.skip("needs a PostgreSQL: set AFIELD_TEST_POSTGRES to its URL")
-    import asyncpg
-
-    name = "afield_test_" + new_id().replace("-", "")
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
-        yield url.rsplit("/", 1)[0] + "/" + name
-        await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    finally:
-        await connection.close()
+    """An empty database."""
+    async with database(flushed=False) as url:
+        yield url
 
 
 @pytest.fixture(params=["classic", "quorum"])

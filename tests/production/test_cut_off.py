@@ -15,6 +15,8 @@ from afield.errors import BrokerRefused
 from afield.ids import new_id
 from afield.service.accounts_on_host import AccountsOnHost
 from afield.service.app import Service
+from afield.service.auth.oauth.scopes import COMPUTE
+from afield.service.auth.tokens import digest_of
 from afield.service.domain.people import TokenKind
 from afield.service.settings import Limits, Settings
 from afield.wire.messages import Result
@@ -119,14 +121,17 @@ async def test_who_is_disabled_is_dropped_and_kept_out_until_they_are_enabled(si
         await each.http.aclose()
 
 
-@pytest.mark.parametrize("kind", ["personal", "login"])
+@pytest.mark.parametrize("kind", ["personal", "stand-in", "login"])
 async def test_a_revoked_token_takes_along_what_was_opened_by_it_and_nothing_else(sites, kind):
     one, two = sites
     wanted = await one.post("/afield/v1/tokens", {"label": "robot"})
     kept = await one.post("/afield/v1/tokens", {"label": "another"})
     token, refresh = wanted["token"], None
-    if kind == "login":
-        tokens, family, owner = one.service._uses.oauth.tokens, new_id(), one.running.owner.id
+    tokens = one.service._uses.oauth.tokens
+    if kind == "stand-in":
+        token, _ = await tokens.stand_in(await tokens.known(digest_of(token)), (COMPUTE,), 3600)
+    elif kind == "login":
+        family, owner = new_id(), one.running.owner.id
         token = await tokens.issue(owner, "laptop", 3600, kind=TokenKind.ACCESS, family=family)
         refresh = await tokens.issue(owner, "laptop", 3600, kind=TokenKind.REFRESH, family=family)
     stolen, other = Actor(two, token), Actor(two, kept["token"])

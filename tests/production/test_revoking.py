@@ -60,10 +60,13 @@ async def test_what_one_revokes_the_other_refuses_without_waiting_until_it_belie
     }
     given = (await one.http.post("/v2/oauth2/token", data=fields)).json()
     robots = next(each["access_token"] for each in (given, *given["other_tokens"]) if COMPUTE in each["scope"])
-    for token in (made["token"], adas, robots):
+    personal = {"grant_type": "client_credentials", "client_id": made["about"]["id"], "client_secret": made["token"]}
+    stand_in = (await one.http.post("/v2/oauth2/token", data=personal)).json()["access_token"]
+    for token in (made["token"], stand_in, adas, robots):
         assert await status(two, token) == 200
     assert (await one.http.delete(f"/afield/v1/tokens/{made['about']['id']}")).status_code == 200
     await refused(two, made["token"])
+    await refused(two, stand_in)
     assert await status(two, adas) == 200
     answer = await one.http.put(f"/afield/v1/accounts/{ada}", json={"disabled": True})
     assert answer.status_code == 200

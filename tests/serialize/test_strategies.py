@@ -29,6 +29,7 @@ from afield.serialize import (
     SerializationStrategy,
 )
 from afield.serialize.strategy import STRATEGIES
+from afield.shell import ShellFunction
 
 SOURCE = [DillCodeSource, DillCodeTextInspect, PureSourceDill, PureSourceTextInspect]
 CODE = [*SOURCE, DillCode, CombinedCode, AllCodeStrategies]
@@ -199,3 +200,11 @@ def test_functions_of_importable_modules_go_by_name() -> None:
     assert len(payload) < 80
     assert DillCode().deserialize(payload) is textwrap.dedent
     assert ComputeSerializer().deserialize(DillCode().serialize(json.JSONEncoder)) is json.JSONEncoder
+
+
+@pytest.mark.parametrize("strategy", [DillCodeTextInspect, DillCodeSource, PureSourceTextInspect, PureSourceDill])
+def test_an_object_that_can_be_called_has_no_source(strategy: type[SerializationStrategy]) -> None:
+    """That of its class would be read as another thing, or as nothing, far away."""
+    facade = ComputeSerializer(strategy_code=strategy())
+    with pytest.raises(SerializationError, match=r"object of the class ShellFunction.*DillCode takes it"):
+        facade.serialize(ShellFunction("echo {x}"))

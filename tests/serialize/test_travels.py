@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import permutations
 from pathlib import Path
@@ -48,9 +49,14 @@ KNOWN = {"a member of an enum that it knows", "objects of classes that it knows"
 NOT_BACK = {"annotations", "an enum", "instances back", "generic back"}
 
 
+@cache
+def calls_of(script: str, form: str) -> Any:
+    """What a script sends; the same to all workers."""
+    return there.run(script, SCRIPT, "write", form)
+
+
 def journey(form: str, script: str, worker: str, *options: str) -> dict[str, str]:
-    calls = there.run(script, SCRIPT, "write", form)
-    answers = there.run(worker, WORKER, *options, given=calls)
+    answers = there.run(worker, WORKER, *options, given=calls_of(script, form))
     found: dict[str, str] = there.run(script, SCRIPT, "read", given=answers)
     assert len(found) > 25
     return found

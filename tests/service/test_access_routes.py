@@ -5,6 +5,7 @@ Each question is asked of a world of its own, for what is deleted is gone.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -225,6 +226,22 @@ async def _group_queue(world: World) -> dict[str, Any]:
     return {"query": f"task_group_id={(await task(world))[1]}"}
 
 
+def flat_submits() -> dict[str, Case]:
+    """The same in the form of older clients, where the endpoint is in the body."""
+
+    def flat(given: Callable[[World], Awaitable[dict[str, Any]]]) -> Callable[[World], Awaitable[dict[str, Any]]]:
+        async def make(world: World) -> dict[str, Any]:
+            values = await given(world)
+            body = values["body"]
+            [(function_id, payloads)] = body.pop("tasks").items()
+            return {"body": body | {"tasks": [[function_id, values["endpoint_id"], one] for one in payloads]}}
+
+        return make
+
+    cases = submits() | {"a task group": Case("ol", 403, _submit_into_group)}
+    return {name: dataclasses.replace(case, values=flat(case.values)) for name, case in cases.items()}
+
+
 async def _submit_into_group(world: World) -> dict[str, Any]:
     tasks = {await function(world, "public"): [PAYLOAD]}
     body = {"tasks": tasks, "task_group_id": (await task(world))[1]}
@@ -336,6 +353,8 @@ EXPECTED: dict[tuple[str, str], str | dict[str, Case]] = {
     ("PUT", "/v3/endpoints/{endpoint_id}"): on_endpoint("ol", {"endpoint_name": "mine"}),
     ("POST", "/v3/endpoints/{endpoint_id}/lock"): on_endpoint("ola", shared="olam", published="olam"),
     ("DELETE", "/afield/v1/endpoints/{endpoint_id}/lock"): on_endpoint("ola", shared="olam", published="olam"),
+    ("POST", "/v2/submit"): flat_submits(),
+    ("POST", "/v2/endpoints/{endpoint_id}/lock"): on_endpoint("ola", shared="olam", published="olam"),
     ("DELETE", "/v2/endpoints/{endpoint_id}"): on_endpoint("ola", shared="olam", published="olam"),
     ("GET", _GRANTS): on_endpoint("ola", shared="olam", published="olam"),
     ("PUT", _GRANTS): on_endpoint("ol", {"role": "run", "username": "stranger"}, shared="olm", published="olm"),

@@ -93,6 +93,28 @@ async def test_all_of_it_comes_in_order_as_it_is_taken(finished):
     feeding.cancel()
 
 
+async def test_who_takes_and_never_acknowledges_gets_no_more(finished):
+    """Or memory would hold all of it, by looking around for those who need not acknowledge."""
+    world, feed, accepted, _ = finished
+    world.queues.gauge = world.broker
+    where = await world.uses.watch.result_queue(world.ada)
+    connection = await world.broker.connect(where.connection_url)
+    arrived: asyncio.Queue = asyncio.Queue()
+    queue = group_queue(world.ada.id, accepted.task_group_id)
+    taken = await world.broker.depth(queue)
+    await connection.consume(queue, arrived.put_nowait)
+    for _ in range(taken):
+        await arrived.get()
+    for _ in range(3):
+        await feed.look_around()
+    assert await world.broker.depth(queue) == 0
+    await connection.close()
+    assert await world.broker.depth(queue) == taken
+    await world.broker.purge(queue)
+    await feed.look_around()
+    assert await world.broker.depth(queue) > 0
+
+
 async def test_who_takes_without_acknowledging_gets_it_all_the_same(finished):
     world, feed, accepted, _ = finished
     queue = group_queue(world.ada.id, accepted.task_group_id)

@@ -207,7 +207,7 @@ class TestRate:
 class TestWhatOnePersonMayMake:
     @pytest.fixture
     def limits(self) -> Limits:
-        return Limits(clients_per_person=2, tokens_per_person=2, groups_per_person=2)
+        return Limits(clients_per_person=2, tokens_per_person=2, groups_per_person=2, endpoints_per_person=2)
 
     @pytest.mark.parametrize(
         ("what", "wish"), [("clients", {"name": "robot"}), ("tokens", {"label": "laptop"}), ("groups", {"name": "lab"})]
@@ -231,6 +231,17 @@ class TestWhatOnePersonMayMake:
         assert {status for status, _, _ in answers} <= {200, 409}
         listed = (await site.ask(f"/afield/v1/{what}", None, "GET"))[1][what]
         assert len(listed) == [status for status, _, _ in answers].count(200) <= 2
+
+    async def test_endpoints_too_and_one_that_comes_again_is_not_one_more(self, site):
+        said = {"endpoint_name": "lab", "metadata": {"hostname": "lab", "local_user": "ada"}}
+        made = [await site.ask("/v3/endpoints", said) for _ in range(3)]
+        assert [status for status, _, _ in made] == [200, 200, 409]
+        assert made[-1][1]["code"] == "TOO_MANY_ENDPOINTS"
+        first = made[0][1]["endpoint_id"]
+        assert (await site.ask(f"/v3/endpoints/{first}", said, "PUT"))[0] == 200
+        assert (await site.ask(f"/v2/endpoints/{first}", None, "DELETE"))[0] == 200
+        assert (await site.ask("/v3/endpoints", said))[0] == 200
+        assert len((await site.ask("/v2/endpoints", None, "GET"))[1]) == 2
 
     async def test_a_token_that_has_expired_does_not_count(self, site):
         wish = {"label": "brief", "lifetime_s": 60.0}

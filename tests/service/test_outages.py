@@ -226,20 +226,21 @@ async def test_notices_that_cannot_be_passed_on_cost_nothing_else(world):
 
 async def test_a_submit_that_comes_while_others_are_sent_later_is_not_forgotten(world):
     core, function_id = await world.core(online=False), await world.function()
-    send = world.queues.send_tasks
 
-    async def away(*_: object) -> None:
-        raise NotSent("the broker is away")
+    class Away:
+        async def publish(self, _: Publication) -> None:
+            raise NotSent("the broker is away")
 
-    async def meanwhile(*arguments: object) -> None:
-        world.queues.send_tasks = away
-        await world.submit(core, function_id)
-        world.queues.send_tasks = send
-        await send(*arguments)
+    class Meanwhile:
+        async def publish(self, publication: Publication) -> None:
+            world.queues._connection = Away()
+            await world.submit(core, function_id)
+            world.queues._connection = world.connection
+            await world.connection.publish(publication)
 
-    world.queues.send_tasks = away
+    world.queues._connection = Away()
     await world.submit(core, function_id)
-    world.queues.send_tasks = meanwhile
+    world.queues._connection = Meanwhile()
     await world.uses.rounds.retry()
     await world.uses.rounds.retry()
     (user_endpoint,) = await world.store.user_endpoints()

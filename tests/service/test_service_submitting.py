@@ -51,6 +51,21 @@ class TestOptions:
     def test_what_asks_for_nothing_is_fine_everywhere(self, options):
         assert check(options=options, endpoint_wire=1) is None
 
+    @pytest.mark.parametrize(
+        ("name", "value", "large"),
+        [
+            ("resource_specification", {"launcher_options": "x"}, {"launcher_options": "x" * 33_000}),
+            ("result_serializers", ["a.B"], ["a.B" * 20] * 1_000),
+            ("user_endpoint_config", {"a": "x" * 200_000}, {"a": "x" * 263_000}),
+            ("user_runtime", {"python_version": "3.12"}, {"python_version": "3" * 263_000}),
+        ],
+    )
+    def test_what_travels_in_headers_and_commands_is_bounded(self, name, value, large):
+        assert check(**{name: value}) is None
+        refusal = check(**{name: large})
+        assert (refusal.status, refusal.code) == (422, "SEMANTICALLY_INVALID")
+        assert name in refusal.message
+
     @pytest.mark.parametrize("names", [("x",) * 101, ("x" * 301,)])
     def test_what_is_kept_with_each_task_is_bounded(self, names):
         refusal = check(options=CallOptions(retry_on=names))

@@ -18,6 +18,7 @@ from afield.service.domain.accounts import account_name
 from afield.service.domain.caller import Caller
 from afield.service.domain.people import ClientRecord, IdentityRecord, LinkRecord, TokenKind
 from afield.service.domain.refusals import Refusal
+from afield.service.settings import SignIn
 from afield.service.store.memory import MemoryStore
 from afield.service.use.people.accounts import Accounts
 from afield.service.use.people.forget import ForgetExpired
@@ -33,6 +34,8 @@ def somebody(name: str, **more: Any) -> Caller:
     return Caller(IdentityRecord(new_id(), name, name, "", 1.0), **more)
 
 
+#: Hashing that is as slow as it should be would take most of the time of these tests.
+QUICK = SignIn(password_memory_kib=64, password_rounds=1)
 OPERATOR, STRANGER = somebody("operator", is_admin=True), somebody("stranger")
 
 
@@ -43,7 +46,7 @@ class Place:
         self.store, self.clock = MemoryStore(), HandClock(1_000_000.0)
         self.people = self.store.people
         self.tokens = BearerTokens(self.store, self.clock)
-        self.oauth = OAuth(self.store, self.clock, self.tokens, secret=b"s" * 32)
+        self.oauth = OAuth(self.store, self.clock, self.tokens, secret=b"s" * 32, times=QUICK)
         self.accounts = Accounts(self.store, self.oauth, self.clock)
 
     async def make(self, username: str = "ada", **said: Any) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from afield.broker.base import NotSent, QueueSpec
+from afield.broker.base import Connection, NotSent, Publication, QueueSpec
 from afield.errors import BrokerUnreachable
 from afield.service.domain import names
 from afield.service.store.memory import MemoryStore
@@ -101,22 +102,87 @@ async def test_what_a_published_one_may_have_taken_is_not_sent_again(world):
     assert [view.finished.error.code for view in views.values()] == ["EndpointLost"] * 2
 
 
-async def test_what_is_known_not_to_have_left_is_sent_when_the_broker_is_back(world):
+class BreaksOff:
+    """A connection that carries so many messages with tasks, and then none until it is mended.
+
+    :param loses: the one at which it breaks arrives, and nobody hears that it did
+    """
+
+    def __init__(self, connection: Connection, carries: int, *, loses: bool = False) -> None:
+        self._connection, self.carries, self.loses = connection, carries, loses
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    async def publish(self, publication: Publication) -> None:
+        self.carries -= publication.exchange == names.TASKS
+        if self.carries == -1 and self.loses:
+            await self._connection.publish(publication)
+            raise BrokerUnreachable("the connection broke before the broker said that it has it")
+        if self.carries < 0:
+            raise NotSent("away")
+        await self._connection.publish(publication)
+
+
+@pytest.mark.parametrize("before", range(4))
+@pytest.mark.parametrize("later", range(5))
+async def test_what_certainly_has_not_left_is_sent_when_the_broker_is_back(world, before, later):
+    """Wherever it breaks off, at first and when it is tried again: each comes once."""
     core, user, function_id = await world.ready(wire=1)
-
-    async def away(*_):
-        raise NotSent("away")
-
-    send, world.queues.send_tasks = world.queues.send_tasks, away
-    accepted = await world.submit(core, function_id, 2, wire=1)
+    world.queues._connection = broken = BreaksOff(world.connection, before)
+    task_ids = (await world.submit(core, function_id, 4, wire=1)).tasks[function_id]
     world.clock.advance(LATE_S)
-    await world.uses.rounds()
-    world.queues.send_tasks = send
+    await world.uses.rounds()  # whoever is on duty does not send what another knows of
+    broken.carries = later
+    if later < len(task_ids) - before:
+        with pytest.raises(BrokerUnreachable):
+            await world.uses.rounds.retry()
+    broken.carries = 100
     for _ in range(2):
         await world.uses.rounds.retry()
-    assert [(await user.tasks.get()).task_id for _ in range(2)] == accepted.tasks[function_id]
+    assert sorted([(await user.tasks.get()).task_id for _ in task_ids]) == sorted(task_ids)
+    assert user.tasks.empty()
+    await world.kept.flush()
+    assert await world.store.hand_overs(world.clock.now() + 1) == []
+
+
+@pytest.mark.parametrize("before", range(3))
+async def test_what_may_have_left_is_not_sent_again_and_the_rest_does_not_wait_for_it(world, before):
+    core, user, function_id = await world.ready(wire=1)
+    world.queues._connection = broken = BreaksOff(world.connection, before, loses=True)
+    task_ids = (await world.submit(core, function_id, 4, wire=1)).tasks[function_id]
+    broken.carries = 100
+    for _ in range(2):
+        await world.uses.rounds.retry()
+    assert sorted([(await user.tasks.get()).task_id for _ in task_ids]) == sorted(task_ids)
+    world.clock.advance(150.0)
+    await user.report()
+    await world.uses.rounds()
     assert user.tasks.empty()
     assert await world.store.hand_overs(world.clock.now() + 1) == []
+    # It has them, as far as anybody can know.
+    assert [task.id for task in await world.store.taken_tasks()] == task_ids
+
+
+async def test_a_queue_that_the_broker_lost_meanwhile_is_made_again(world):
+    core, user, function_id = await world.ready(wire=1)
+    await user.connection.close()
+    await world.broker.delete_queue(names.task_queue(user.id))
+    await world.submit(core, function_id, 2, wire=1)
+    assert await world.broker.depth(names.task_queue(user.id)) == 2
+
+
+async def test_of_what_nobody_has_read_yet_only_what_is_missing_is_sent(world):
+    core, function_id = await world.core(wire=1, online=False), await world.function()
+    world.queues._connection = BreaksOff(world.connection, 2, loses=True)
+    task_ids = (await world.submit(core, function_id, 4, wire=1)).tasks[function_id]  # and the service is killed
+    world.queues._connection = world.connection
+    (user_endpoint,) = await world.store.user_endpoints()
+    world.uses.rounds._not_sent.clear()
+    world.clock.advance(LATE_S)
+    await world.uses.rounds()
+    assert await world.queues.waiting_tasks(user_endpoint.id) == set(task_ids)
+    assert await world.queues.waiting(user_endpoint.id) == len(task_ids)
 
 
 async def test_results_that_were_left_are_sent(world):

@@ -258,6 +258,24 @@ class TestRepeated:
         assert await second == await first
         assert await world.store.waiting_counts() == {user.id: 1}
 
+    async def test_after_a_commit_that_seemed_to_fail(self, world):
+        """The database took it, and went out of reach before it said so."""
+        core, user, function_id = await world.ready()
+        add_tasks = world.store.add_tasks
+
+        async def breaks_off(*arguments, **options):
+            await add_tasks(*arguments, **options)
+            raise ConnectionResetError("gone before the answer")
+
+        world.store.add_tasks = breaks_off
+        with pytest.raises(ConnectionResetError):
+            await world.submit(core, function_id, 2, key="k")
+        world.store.add_tasks = add_tasks
+        answers = [await world.submit(core, function_id, 2, key="k") for _ in range(2)]
+        assert answers[0] == answers[1]
+        assert [(await user.tasks.get()).task_id for _ in range(2)] == answers[0].tasks[function_id]
+        assert user.tasks.empty()
+
     async def test_joined_ones_are_refused_together(self, world):
         core, function_id = await world.core(), await world.function()
         first = asyncio.ensure_future(world.submit(core, function_id, key="k"))

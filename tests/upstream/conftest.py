@@ -34,7 +34,7 @@ from afield.service.auth.oauth.server import OAuth
 from afield.service.auth.passwords import Passwords
 from afield.service.clock import SystemClock
 from afield.service.domain.people import AccountRecord, IdentityRecord
-from afield.service.settings import ProviderSettings, Settings
+from afield.service.settings import ProviderSettings, Settings, SignIn
 from afield.service.store.base import Store
 from afield.service.store.memory import MemoryStore
 
@@ -45,13 +45,16 @@ SECRET = "it is/ a secret+ with signs " * 2
 HERE = Path(__file__).parent
 
 
+#: Hashing that is as slow as it should be would take most of the time of these tests.
+QUICK = SignIn(password_memory_kib=64, password_rounds=1)
+
 _kept: list[str] = []
 
 
 async def kept_password() -> str:
-    """What is kept of the password that all have: made once, for it takes long on purpose."""
+    """What is kept of the password that all have, made once."""
     if not _kept:
-        _kept.append(await Passwords().hash(PASSWORD))
+        _kept.append(await Passwords(memory_kib=64, rounds=1).hash(PASSWORD))
     return _kept[0]
 
 
@@ -209,7 +212,7 @@ class Site:
 async def serving(data_dir: Path, *providers: ProviderSettings, store: Store | None = None) -> AsyncIterator[Site]:
     clock, store = MovableClock(), store or MemoryStore()
     service = OpenService(clock, store)
-    running = await service.start(Settings(data_dir=data_dir, port=0, amqp_port=0, providers=providers))
+    running = await service.start(Settings(data_dir=data_dir, port=0, amqp_port=0, providers=providers, sign_in=QUICK))
     site = Site(running, service.oauth, store, clock)
     try:
         yield site

@@ -22,6 +22,7 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 
 from afield.broker.amqp_channels import AmqpConsumer, Publisher, refusal
+from afield.broker.amqp_frames import SturdyConnection
 from afield.broker.amqp_tunnel import Tunnelled, proxy_from_environment
 from afield.broker.base import NotSent, OnDelivery, Publication
 from afield.broker.tls import CA_FILE, own_context
@@ -93,7 +94,7 @@ class AmqpConnector:
             if not opened.done():
                 opened.set_exception(_cannot_connect(redact(url), error))
 
-        raw = AsyncioConnection(parameters, on_open, on_error, custom_ioloop=services)
+        raw = SturdyConnection(parameters, on_open, on_error, custom_ioloop=services)
         connection = AmqpConnection(redact(url), raw, loop, self._farewell_s)
         try:
             await opened

@@ -172,12 +172,14 @@ class Permissions:
     :param consume: queues it may read
     :param publish: (exchange, routing key) pairs it may write
     :param inspect: further exchanges and queues whose existence it may check; what it reads and writes it may anyway
+    :param party: whose it is: what several logins of one party use is counted together; empty: it is alone
     """
 
     name: str
     consume: tuple[str, ...] = ()
     publish: tuple[tuple[str, str], ...] = ()
     inspect: tuple[str, ...] = ()
+    party: str = ""
 
     def may_consume(self, queue: str) -> bool:
         """Whether it may read this queue."""

@@ -7,27 +7,47 @@ group of commands).
 
 from __future__ import annotations
 
+import os
 import sys
-from importlib.metadata import EntryPoint, entry_points
-from typing import Annotated, Final
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from afield.cli.admin import admin
-from afield.cli.clients import clients
-from afield.cli.groups import groups
-from afield.cli.login import login, logout, whoami
-from afield.cli.tokens import tokens
+from afield.cli.narrow import narrowed
 from afield.errors import ComputeError
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 __all__ = ["build", "main"]
+
+#: The commands of this floor, and where they are.
+_COMMANDS: Final = {
+    "login": "afield.cli.login",
+    "logout": "afield.cli.login",
+    "whoami": "afield.cli.login",
+    "env": "afield.cli.published",
+    "forward": "afield.cli.published",
+}
+#: The groups of this floor, and what makes them.
+_GROUPS: Final = {
+    "group": ("afield.cli.groups", "groups"),
+    "token": ("afield.cli.tokens", "tokens"),
+    "client": ("afield.cli.clients", "clients"),
+    "admin": ("afield.cli.admin", "admin"),
+}
+#: Of these, the ones into which higher floors hang nothing.
+_ALONE: Final = frozenset({*_COMMANDS, *_GROUPS} - {"admin"})
 
 #: Which extra brings which commands, for the message when it is not installed.
 _EXTRAS: Final = {"up": "all", "demo": "all", "serve": "service", "endpoint": "endpoint", "admin.service": "service"}
 
 #: The order in `afield --help`: what a newcomer needs first. Others follow by name.
 _ORDER: Final = (
-    "demo", "up", "login", "logout", "whoami", "serve", "endpoint", "group", "token", "client", "admin",
+    "demo", "up", "login", "logout", "whoami", "serve", "endpoint", "group", "token", "client", "env", "forward",
+    "admin",
 )  # fmt: skip
 
 _EPILOG: Final = "New here? Start with: afield demo"
@@ -36,20 +56,17 @@ _EPILOG: Final = "New here? Start with: afield demo"
 def main() -> None:
     """Run the command line; what went wrong is told in one line, without a traceback."""
     try:
-        build(sys.argv[1] if len(sys.argv) > 1 else None)()
+        build(sys.argv[1:])()
     except ComputeError as error:
-        from rich.console import Console
-        from rich.markup import escape
-
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print(f"[bold red]afield:[/] {escape(str(error).strip())}")
+        plain = False if "NO_COLOR" in os.environ else None  # else as the terminal is
+        typer.echo(f"{typer.style('afield:', fg='red', bold=True)} {str(error).strip()}", err=True, color=plain)
         sys.exit(1)
 
 
-def build(only: str | None = None) -> typer.Typer:
-    """The command with everything that is installed.
+def build(words: Sequence[str] = ()) -> typer.Typer:
+    """The command with everything that is installed, or what of it is needed.
 
-    :param only: the first word that was typed. If it is a command, those of other floors are not loaded: they take
+    :param words: what was typed. Where it begins with a command, others are neither loaded nor made ready: that takes
         longer than most commands do
     """
     app = typer.Typer(
@@ -62,20 +79,42 @@ def build(only: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for command in (login, logout, whoami):
-        app.command(command.__name__)(command)
-    for name, group in (("group", groups), ("token", tokens), ("client", clients), ("admin", admin)):
-        app.add_typer(group(), name=name)
+    first = words[0] if words else ""
+    if first in _ALONE:
+        _hang_in_ours(app, first)
+    else:
+        _hang_in_all(app, first)
+    return narrowed(app, words)
+
+
+def _hang_in_all(app: typer.Typer, only: str) -> None:
+    """Everything, in its order; or one command and what higher floors hang into it."""
+    from importlib.metadata import entry_points  # takes as long as all else that is loaded here
+
     entries = entry_points(group="afield.commands")
-    known = {entry.name.partition(".")[0] for entry in entries}
-    known |= {str(command.name) for command in app.registered_commands}
-    known |= {str(group.name) for group in app.registered_groups}
+    known = {*_COMMANDS, *_GROUPS, *(_top(entry) for entry in entries)}
+    wanted = {only} & known or known
+    for name in (*_COMMANDS, *_GROUPS):
+        if name in wanted:
+            _hang_in_ours(app, name)
     for entry in entries:
-        if only not in known or entry.name.partition(".")[0] == only:
+        if _top(entry) in wanted:
             _hang_in(app, entry)
     app.registered_commands.sort(key=lambda one: _place(one.name))
     app.registered_groups.sort(key=lambda one: _place(one.name))
-    return app
+
+
+def _hang_in_ours(app: typer.Typer, name: str) -> None:
+    if name in _COMMANDS:
+        app.command(name)(getattr(import_module(_COMMANDS[name]), name))
+    else:
+        module, maker = _GROUPS[name]
+        group: typer.Typer = getattr(import_module(module), maker)()
+        app.add_typer(group, name=name)
+
+
+def _top(entry: EntryPoint) -> str:
+    return entry.name.partition(".")[0]
 
 
 def _print_version(asked: bool) -> None:
@@ -104,10 +143,10 @@ def _hang_in(app: typer.Typer, entry: EntryPoint) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("afield"):
             raise
-        _hang_in_excuse(app, entry.name.partition(".")[0], error.name or "a package")
+        _hang_in_excuse(app, _top(entry), error.name or "a package")
         return
     if isinstance(found, typer.Typer):
-        _add_group(app, found, entry.name.partition(".")[0])
+        _add_group(app, found, _top(entry))
     else:
         app.command(entry.name)(found)
 

@@ -6,8 +6,8 @@ For a script, ``python -m afield.compat script.py arguments…``. For a program 
 
     afield.compat.install()
 
-While the real package is installed nothing is answered, and both say so. The same table lets a worker read objects that
-were pickled under a published name, such as ``globus_compute_sdk.sdk.shell_function.ShellFunction``.
+While the real package is installed nothing is answered, and both say so. Workers answer likewise for tasks
+(``afield.worker.published``), after all else that could.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any, Final
 from afield.compat.names import PUBLISHED, ROOTS, reason
 from afield.errors import ConfigurationError
 
-__all__ = ["install"]
+__all__ = ["find_spec", "install"]
 
 _MARK: Final = "afield.compat"
 
@@ -29,7 +29,15 @@ def install() -> None:
         return
     for root, distribution in ROOTS.items():
         _refuse_beside(root, distribution)
-    sys.meta_path.insert(0, _Answers())
+    sys.meta_path.insert(0, _ANSWERS)
+
+
+def find_spec(fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    """The answer to one import; for a finder that is asked after all others, as those of workers are.
+
+    :raises ModuleNotFoundError: Afield has no such module
+    """
+    return _ANSWERS.find_spec(fullname, path, target)
 
 
 def _refuse_beside(root: str, distribution: str) -> None:
@@ -88,6 +96,9 @@ class _Answers(MetaPathFinder, Loader):
             __dir__=lambda: sorted({*vars(module), *table}),
             __all__=sorted(each for each in table if not each.startswith("_")),
         )
+
+
+_ANSWERS: Final = _Answers()
 
 
 def _resolve(place: str) -> Any:

@@ -77,6 +77,7 @@ PUBLISHED: Final[dict[str, dict[str, str]]] = {
     "globus_compute_sdk.sdk.batch": _BATCHES,
     "globus_compute_sdk.sdk.client": {"Client": _CLIENT},
     "globus_compute_sdk.sdk.executor": {"ComputeFuture": _FUTURE, "Executor": _EXECUTOR},
+    "globus_compute_sdk.sdk.hardware_report": {"run_hardware_report": "afield.compat.hardware:run_hardware_report"},
     "globus_compute_sdk.sdk.login_manager": _LOGIN,
     "globus_compute_sdk.sdk.login_manager.manager": _LOGIN,
     "globus_compute_sdk.sdk.login_manager.protocol": {"LoginManagerProtocol": _PROTOCOL},

@@ -101,11 +101,18 @@ class _Source(SerializationStrategy):
     def _write(self, name: str, source: str) -> str: ...
 
     def _find(self, function: Callable[..., Any], *, whole: bool) -> tuple[str, str]:
+        import inspect
+
         name = getattr(function, "__name__", "")
         if not name.isidentifier():
             raise SerializationError(
                 f"{name or type(function).__name__} has no name under which its source defines it: source strategies "
                 "take functions made by def; DillCode takes others"
+            )
+        if not (inspect.isroutine(function) or inspect.isclass(function) or hasattr(function, "__wrapped__")):
+            raise SerializationError(
+                f"{name} is an object of the class {type(function).__name__}: its source is that of the class and says "
+                "nothing of what is in it. DillCode takes it"
             )
         if is_complete(function):
             return name, self._source(function)

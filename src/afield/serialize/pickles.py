@@ -33,6 +33,7 @@ from weakref import WeakSet
 
 from afield.serialize.foreign import VERSION, Unusable, checking, foreign
 from afield.serialize.identities import LEFT_BEHIND, MARK, class_at_home, class_of_task, remember, split_module
+from afield.serialize.published import stand_in
 
 __all__ = ["CODE_MARK", "LEFT_BEHIND", "Reader", "dumps", "loads"]
 
@@ -96,7 +97,12 @@ class Reader(pickle.Unpickler):
                 return type(None)
         elif module == "dill.dill":
             module = "dill._dill"  # where it was until dill 0.2.8
-        found = super().find_class(module, name)
+        try:
+            found = super().find_class(module, name)
+        except ModuleNotFoundError:
+            if (ours := stand_in(module, name)) is None:
+                raise
+            return ours
         wrap = _WRAPPED.get((module, name))
         # Somebody may well send ``setattr`` itself.
         if wrap is None or (wrap is _filling_classes and not _CLASSES.search(self._pickled)):

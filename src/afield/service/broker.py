@@ -96,6 +96,7 @@ class OwnBroker:
             logins.authenticate,
             handshakes=limits.queue_handshakes,
             handshakes_per_address=limits.queue_handshakes_per_address,
+            connections=limits.queue_connections,
             on_settled=self._taken,
         )
         self.connection: Connection = self._broker.connect_local()
@@ -190,7 +191,15 @@ class RabbitBroker:
         admin: BrokerAdmin = RabbitAdmin(steady.up, self._api, settings.queue_type)
         self.queues = Queues(admin, self.connection, clock, survive=settings.limits.retention_s, kept=kept.results)
         logins: RabbitLogins = (
-            ManagedLogins(secret, records, store.people, clock, api=self._api, address=address)
+            ManagedLogins(
+                secret,
+                records,
+                store.people,
+                clock,
+                api=self._api,
+                address=address,
+                connections=settings.limits.queue_connections,
+            )
             if settings.queue_logins == "management"
             else TokenLogins(sign, records, store.people, clock, api=self._api, address=address, vhost=vhost)
         )

@@ -45,6 +45,8 @@ class Limits:
     tokens_per_person: int = 100
     #: groups that one person may be a manager of when they make another; 0: no limit
     groups_per_person: int = 100
+    #: endpoints that one person may have registered; 0: no limit
+    endpoints_per_person: int = 1_000
     #: tasks that are committed at once; submits beyond wait, and whose turn it is goes by how much each has submitted
     commit_tasks: int = 20_000
     #: bytes of results that wait in memory for one task group's clients; what comes beyond waits in the database
@@ -88,6 +90,8 @@ class Limits:
     queue_handshakes: int = 1_000
     #: the same, of one address
     queue_handshakes_per_address: int = 200
+    #: connections to the queues that one person's programs, or one endpoint, may have at once; 0: no limit
+    queue_connections: int = 500
     #: seconds for which requests that are under way may go on when the service stops
     goodbye_s: float = 10.0
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import keyword
 import math
 import os
-from typing import Any
+from typing import Any, SupportsIndex
 
 from afield.shell.quoting import fill
 from afield.shell.result import ShellResult
+from afield.shell.travel import blank
 
 __all__ = ["MPIFunction", "ShellFunction"]
 
@@ -39,8 +40,9 @@ class ShellFunction:
     :raises TypeError: ``cmd`` is no text, or a file's name is none
     """
 
-    #: for those that the published SDK has pickled: they know nothing of it
+    #: for those that the published SDK has pickled: it knows nothing of the first, and before 4.0 not of the second
     quote = False
+    return_dict = False
 
     def __init__(  # noqa: PLR0917 - as published
         self,
@@ -102,6 +104,12 @@ class ShellFunction:
             lines=self.snippet_lines,
         )
         return result.as_dict() if self.return_dict else result
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        # A class of somebody's own goes as any object does.
+        if type(self) not in {ShellFunction, MPIFunction}:
+            return super().__reduce_ex__(protocol)
+        return blank(type(self)), (), vars(self)
 
     def __repr__(self) -> str:
         shown: dict[str, Any] = {"name": self.__name__} if self.__name__ != type(self).__name__ else {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from afield.shell.travel import blank
+
 __all__ = ["ShellResult"]
 
 _LINES_SHOWN: Final = 10
@@ -31,6 +33,9 @@ class ShellResult:
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data."""
         return dict(vars(self))
+
+    def __reduce__(self) -> Any:
+        return blank(ShellResult), (), vars(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ShellResult) and vars(self) == vars(other)

@@ -73,6 +73,20 @@ class RabbitNode:
         paths = [*sorted(self.directory.glob("log/*.log")), self.directory / "output"]
         return "".join(path.read_text(errors="replace") for path in paths if path.exists())
 
+    def unacknowledged(self) -> dict[str, int]:
+        """How many messages consumers have and have not acknowledged, of each queue, at this moment."""
+        script = _script()
+        assert script is not None, "ask rabbitmq_is_installed first"
+        command = [
+            str(Path(script).with_name("rabbitmqctl")),
+            "--silent",
+            "list_queues",
+            "name",
+            "messages_unacknowledged",
+        ]
+        said = subprocess.run(command, env=self._environment, check=True, capture_output=True, text=True).stdout
+        return {name: int(count) for name, count in (line.split("\t") for line in said.splitlines())}
+
     def start(self) -> None:
         """Be up when this returns; once more after :meth:`stop` or :meth:`kill`, with all that was durable.
 

@@ -55,6 +55,8 @@ class FunctionRegistration(msgspec.Struct, omit_defaults=True):
     serialized: bool = True
     #: python_version, sdk_version, serde_identifier
     meta: dict[str, Any] | None = None
+    #: the same, as SDKs before 3.16 call it
+    metadata: dict[str, Any] | None = None
     description: str | None = None
     public: bool = False
     group: str | None = None

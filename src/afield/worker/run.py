@@ -24,6 +24,7 @@ from afield.wire.jobs import Job, Outcome, decode_job, encode_outcome
 from afield.worker.allowance import Allowance
 from afield.worker.environment import details
 from afield.worker.functions import FunctionCache
+from afield.worker.published import answer_published_imports
 from afield.worker.sandbox import Surroundings, make_directory
 from afield.worker.usage import Meter
 
@@ -92,6 +93,7 @@ def _result(job: Job, functions: FunctionCache, *, alone: bool) -> str:
 
 def _read_and_call(job: Job, functions: FunctionCache, *, alone: bool) -> str:
     begin_task()
+    answer_published_imports()
     serializer = _serializer(job.allowed_serializers)
     function = functions.get(job.digest, serializer)
     args, kwargs = _arguments(job, serializer)

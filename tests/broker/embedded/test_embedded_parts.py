@@ -109,6 +109,14 @@ def test_properties_that_are_none(raw: bytes) -> None:
         properties.decode(raw)
 
 
+@pytest.mark.parametrize("seconds", [2**33, 2**40, 2**62, 2**63, 2**64 - 1])
+def test_a_time_that_no_calendar_has(seconds: int) -> None:
+    """Any peer may write one; it must not end the one who reads."""
+    header = b"\x01aT" + seconds.to_bytes(8)
+    with contextlib.suppress(WireError):
+        properties.decode(b"\x20\x00" + len(header).to_bytes(4) + header)
+
+
 @given(some, st.data())
 def test_properties_that_end_too_early(sent: Properties, data: st.DataObject) -> None:
     raw = properties.encode(sent)

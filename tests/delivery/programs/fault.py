@@ -26,7 +26,18 @@ def armed(step: str) -> bool:
 def reach(step: str) -> None:
     """The step is reached: die here if that is wanted, as if by kill -9."""
     if armed(step):
-        _FILE.unlink()
-        with _FILE.with_name("reached").open("w") as reached:
-            reached.write(f"{step}\n")
+        _tell(step)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail(step: str) -> None:
+    """The same, but what dies is only what is being done."""
+    if armed(step):
+        _tell(step)
+        raise RuntimeError(step)
+
+
+def _tell(step: str) -> None:
+    _FILE.unlink()
+    with _FILE.with_name("reached").open("w") as reached:
+        reached.write(f"{step}\n")

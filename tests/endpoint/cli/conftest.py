@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from tests import commands
 
 #: Nothing here takes longer; it only bounds a hang.
 PATIENCE_S = 60
@@ -25,8 +26,8 @@ class Machine:
 
     def __call__(self, *arguments, code=0, stdin=None, **more):
         """Run a command to its end; what it said."""
-        done = subprocess.run([*CLI, *arguments], env=self.environment | more, capture_output=True, text=True,
-                              timeout=PATIENCE_S, input=stdin, cwd=self.user_dir)  # fmt: skip
+        done = commands.run(*arguments, environ=self.environment | more, timeout=PATIENCE_S, typed=stdin or "",
+                            cwd=self.user_dir, module="afield.endpoint.cli")  # fmt: skip
         said = done.stdout + done.stderr
         assert done.returncode == code, said
         assert "Traceback" not in said

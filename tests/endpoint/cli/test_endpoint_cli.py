@@ -174,6 +174,8 @@ def test_a_restart_stops_nothing_that_could_not_start_again(served):
         good = config.read_text()
         config.write_text("debug: [\n")
         assert "config.yaml, line 2" in served("restart", "kept", "--detach", code=78)
+        config.write_text(good + "audit_log_path: .\n")
+        assert "the audit log" in served("restart", "kept", "--detach", code=78)
         assert served.listed()["kept"]["state"] == "running"
         config.write_text(good)
     finally:

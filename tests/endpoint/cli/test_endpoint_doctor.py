@@ -86,6 +86,13 @@ def test_what_is_wrong_here_is_told_with_what_to_do(machine):
     found = json.loads(machine("doctor", "ill", "--json", code=69, PATH=str(empty)))
     assert levels(found, "commands") == ["failed"]
     assert "login node" in todo(found, "commands")
+    (place / "config.yaml").write_text("audit_log_path: audit.log\n")
+    assert levels(json.loads(machine("doctor", "ill", "--json", code=69)), "audit log") == ["ok"]
+    assert not (place / "audit.log").exists()
+    (place / "config.yaml").write_text("audit_log_path: .\n")
+    found = json.loads(machine("doctor", "ill", "--json", code=69))
+    assert levels(found, "audit log") == ["failed"]
+    assert "refuse until then" in todo(found, "audit log")
     (place / "config.yaml").write_text("publick: true\n")
     said = machine("doctor", "ill", code=69)
     assert "failed   files      " in said

@@ -21,7 +21,7 @@ from afield.endpoint.host.presence import Presence
 from afield.endpoint.host.remembered import LastErrors
 from afield.endpoint.host.standing import Standing, without_login
 from afield.endpoint.host.status import AgentStatus, ManagerStatus, read_status, write_status
-from afield.endpoint.host.status_file import AgentFile
+from afield.endpoint.host.status_file import AgentFile, StatusFile
 from afield.errors import ServiceUnreachable
 
 ID = "0192d3a0-0000-7000-8000-00000000000c"
@@ -42,50 +42,62 @@ class Periods:
         self._next.put_nowait(None)
 
 
-async def changed(read, before=None):
-    """What is read, once it is not what it was."""
-    async with asyncio.timeout(30):
-        while (now := read()) == before or now is None:
-            await asyncio.sleep(0.005)
-        return now
+class Written:
+    """Waits for what stands in a file, and looks whenever it was written."""
+
+    def __init__(self, path, kind):
+        self._path, self._kind, self._again = path, kind, asyncio.Event()
+
+    def watching(self, writer):
+        """A kind of status file that tells."""
+        told = self._again
+
+        class Telling(writer):
+            def write(self):
+                super().write()
+                told.set()
+
+        return Telling
+
+    async def until(self, true):
+        async with asyncio.timeout(30):
+            while (now := read_status(self._path, self._kind)) is None or not true(now):
+                self._again.clear()
+                await self._again.wait()
+            return now
 
 
 @pytest.mark.anyio
-async def test_an_endpoint_writes_how_it_is(tmp_path):
+async def test_an_endpoint_writes_how_it_is(tmp_path, monkeypatch):
     path, sleep, lost = tmp_path / "status.json", Periods(), []
     standing = Standing(ID, "amqps://who:secret@broker:5671/%2F", clock=lambda: 1000.0)
 
     async def ahead():
         return 20.0
 
-    def read():
-        return read_status(path, ManagerStatus)
-
+    written = Written(path, ManagerStatus)
+    monkeypatch.setattr("afield.endpoint.host.presence.StatusFile", written.watching(StatusFile))
     with RunLock(tmp_path / "lock", "mine") as lock:
         presence = Presence(
             lock, standing, path, "https://service", clock_ahead=ahead, on_lost=lost.append, sleep=sleep
         )
         running = asyncio.create_task(presence.run())
-        first = await changed(read)
+        first = await written.until(lambda _: True)
         assert (first.pid, first.connected, first.broker) == (os.getpid(), False, "amqps://broker:5671")
         assert b"secret" not in path.read_bytes()
         standing.connected()
         standing.child_started("uep.1", tmp_path / "uep.1", tmp_path / "log", "ada@example.org", lambda: 17)
         standing.failed("it did not start")
-        async with asyncio.timeout(30):
-            while not (now := read()).errors or now.clock_ahead_s is None:
-                await asyncio.sleep(0.005)
+        now = await written.until(lambda now: now.errors and now.clock_ahead_s is not None)
         assert now.connected
         assert [(child.name, child.pid, child.user) for child in now.children] == [("uep.1", 17, "ada@example.org")]
         assert [one.text for one in now.errors] == ["it did not start"]
         assert now.clock_ahead_s == 20.0
         standing.child_ended("uep.1")
         standing.lost("the broker is away")
-        async with asyncio.timeout(30):
-            while read().connected:
-                await asyncio.sleep(0.005)
-        assert read().why == "the broker is away"
-        assert read().children == []
+        now = await written.until(lambda now: not now.connected)
+        assert now.why == "the broker is away"
+        assert now.children == []
         (tmp_path / "lock").unlink()
         sleep.over()
         await running
@@ -97,10 +109,11 @@ async def test_an_endpoint_writes_how_it_is(tmp_path):
 async def test_a_user_endpoints_file_follows_what_happens(tmp_path):
     path, errors = tmp_path / "status.json", LastErrors()
     state = {"pending_tasks": 1}
-    file = AgentFile(path, lambda: state, errors)
+    written = Written(path, AgentStatus)
+    file = written.watching(AgentFile)(path, lambda: state, errors)
     for _ in range(100):
         file.changed()  # however often: one write
-    found = await changed(lambda: read_status(path, AgentStatus))
+    found = await written.until(lambda _: True)
     assert (found.pid, found.state) == (os.getpid(), {"pending_tasks": 1})
     file.close()
 

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from afield.endpoint.agent.audit import Audit
-from afield.endpoint.manager.audit import AuditLog, AuditPipe, stamp
+from afield.endpoint.manager.accounts import Account, Tenant
+from afield.endpoint.manager.audit import AuditLog, AuditPipe, Audits, stamp
 from afield.errors import ConfigurationError
+from afield.wire.commands import StartCommand, StartOptions
 from afield.wire.messages import ErrorDetails, Result, Task, Transition
 
 pytestmark = pytest.mark.anyio
@@ -111,6 +114,55 @@ async def test_it_is_put_aside_when_it_is_long(tmp_path):
     assert numbers == list(range(numbers[0], 12))
     assert all(len(text) <= 300 for text in kept)
     assert oct((tmp_path / "audit.log").stat().st_mode)[-3:] == "600"
+
+
+def speaking(audits, uid, command):
+    """The pipe of a user endpoint that runs as an account, and what its process holds."""
+    child = SimpleNamespace(pid=uid, audit=None, started=None)
+    pipe = audits.listen(child, command, Tenant(Account(f"a{uid}", uid, uid, "/", "/bin/sh"), "id"))
+    audit = Audit(os.dup(child.audit))
+    child.started()
+    return pipe, audit
+
+
+async def test_who_writes_much_pushes_out_nobody_elses_history(tmp_path, parts):
+    command = StartCommand(StartOptions("u", {}, parts.credentials_for("amqp://h")), "ada", "id", [])
+    audits = Audits(tmp_path / "audit.log", clock, pytest.fail, account_largest=2000)
+    quiet, quiets = speaking(audits, 1001, command)
+    quiets.received([TASK])
+    quiets.close()
+    quiet.close()
+    loud, louds = speaking(audits, 1002, command)
+    second, _ = speaking(audits, 1002, command)
+    second.close()  # the file stays open for the first
+    for _ in range(1000):
+        louds.handed([TASK])
+        await asyncio.sleep(0)  # the other end reads
+    louds.close()
+    loud.close()
+    audits.close()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names[:2] == ["audit.log", "audit.uid-1001.log"]
+    assert len(names) == 2 + 21, "the file, and the 20 that are kept"
+    assert all(path.stat().st_size <= 2000 for path in tmp_path.glob("audit.uid-1002.log*"))
+    kept = (tmp_path / "audit.uid-1001.log").read_text().splitlines()
+    assert [line.split()[5] for line in kept] == ["STARTED", "RECEIVED", "ENDED"]
+    own = [line.split() for line in (tmp_path / "audit.log").read_text().splitlines()]
+    assert [(line[1], line[5]) for line in own] == [
+        ("uid=1001", "STARTED"), ("uid=1001", "ENDED"), ("uid=1002", "STARTED"), ("uid=1002", "STARTED"),
+        ("uid=1002", "ENDED"), ("uid=1002", "ENDED"),
+    ]  # fmt: skip
+
+
+async def test_an_accounts_log_that_cannot_be_written_is_told(tmp_path, parts):
+    command = StartCommand(StartOptions("u", {}, parts.credentials_for("amqp://h")), "ada", "id", [])
+    told = []
+    audits = Audits(tmp_path / "audit.log", clock, told.append)
+    (tmp_path / "audit.uid-1001.log").mkdir()
+    with pytest.raises(ConfigurationError, match=r"audit\.uid-1001\.log cannot be written"):
+        speaking(audits, 1001, command)
+    assert len(told) == 1
+    audits.close()
 
 
 async def test_without_it_the_endpoint_does_not_run(tmp_path):

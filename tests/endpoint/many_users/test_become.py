@@ -203,3 +203,28 @@ def test_the_way_out_of_a_site_is_passed_on_and_logins_are_not():
     passed, withheld = way_out(own)
     assert passed == {name: own[name] for name in ("AFIELD_CA_FILE", "SSL_CERT_FILE", "AFIELD_AMQP_PROXY", "no_proxy")}
     assert withheld == ["HTTPS_PROXY"]
+
+
+#: Goes on as the tenant of a PAM session whose keeper is, or was, this process.
+TENANT = """
+import json, os, sys
+from afield.endpoint.manager import become
+order, killed = json.loads(sys.argv[1]), sys.argv[2] == "killed"
+keeper = os.getpid()
+if not os.fork():
+    while killed and os.getppid() == keeper:
+        os.sched_yield()
+    become._go_on(order, {}, os.open(os.devnull, os.O_WRONLY), keeper)
+if not killed:
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize(("fate", "said"), [("lives", "runs\n"), ("killed", "")])
+def test_a_tenant_goes_with_the_keeper_of_its_session_also_if_that_went_first(ada, fate, said):
+    told = json.dumps({"name": ada.pw_name, "uid": ada.pw_uid, "gid": ada.pw_gid, "home": "/",
+                       "argv": ["/bin/echo", "runs"]})  # fmt: skip
+    # Its output ends when the last of them has ended.
+    done = subprocess.run([sys.executable, "-c", TENANT, told, fate], capture_output=True, text=True, check=True)
+    assert done.stdout == said
+    assert ("keeps the session" in done.stderr) == (fate == "killed")

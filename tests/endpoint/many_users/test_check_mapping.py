@@ -52,6 +52,8 @@ def test_who_somebody_would_be(check, mine, ada, tmp_path):
 def test_what_is_wrong_is_told(check, mine, many):
     many.write_rules(mine, "[{")
     assert "mapping.json, line 1: this is not JSON" in check()
+    many.map_by(mine, {"source": "{username}", "match": "((a*)*)*b", "output": "x"})
+    assert "mapping.json: document 1, mapping 1: match" in check()
     mine.config.write_text("display_name: x\n")
     assert "maps nobody" in check()
 

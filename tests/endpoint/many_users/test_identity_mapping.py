@@ -142,6 +142,39 @@ def test_a_rule_that_is_wrong_is_told_with_its_place(mapping, words):
 
 
 @pytest.mark.parametrize(
+    "match",
+    ["((a*)*)*b", "(.*x)*", r"(.*\.)*org", "(a|a)*b", "(a|.)*b", "(a?a?)*b", "(ab|a|b)*c", r"(.)(\1)*b"],
+)
+def test_what_could_be_tried_for_ever_is_refused(match):
+    with pytest.raises(ConfigurationError, match=r"document 1, mapping 1: match .* busy for ever"):
+        by_name(match, "x")
+
+
+@pytest.mark.parametrize(
+    ("match", "names"),
+    [
+        ("(a|b)*", "abba"),
+        ("(a*b)*", "aabab"),
+        ("(a?b)*", "abbab"),
+        ("(ab)*(ab)*", "ababab"),
+        ("((ab)?c)*", "abcc"),
+        ("(a|A)*", "aAa"),
+        (r"(a\*\))*", "a*)a*)"),
+        (".*.*@.*", "ada@x"),
+    ],
+)
+def test_what_fits_in_one_way_only_is_not(match, names):
+    assert account(by_name(match, "x"), named(names)) == "x"
+    assert account(by_name(match, "x"), named(names * 30 + "!")) == (None if "." not in match else "x")
+
+
+def test_case_counts_there_as_it_does_in_the_match():
+    with pytest.raises(ConfigurationError, match="busy for ever"):
+        by_name("(a|A)*", "x", ignore_case=True)
+    assert account(by_name("(.*)*", "x", literal=True), named("(.*)*")) == "x"
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("[", "line 1: this is not JSON"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import shutil
 import signal
 import stat
@@ -167,6 +168,23 @@ async def test_who_has_no_account_here_is_told_so(running, many, parts, username
         [state] = service.said_by(parts.UEP)
     assert told in state["error"]
     assert "root@example.org" in state["error"] or "no account" not in state["error"] or "there is" in state["error"]
+
+
+async def test_a_name_service_that_hangs_stops_nobody_else(running, many, parts, ada, monkeypatch):
+    found, answers = pwd.getpwnam, threading.Event()
+    lost = many.identity("lost@example.org")
+    monkeypatch.setattr("afield.endpoint.manager.tenancy._ACCOUNTS_S", 0.5)
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: answers.wait() if name == "lost" else found(name))
+    try:
+        async with parts.over_sockets() as service, running(service):
+            await service.command(many.CEP, many.start(service, lost))
+            await service.until(lambda: service.said_by(parts.UEP))
+            assert "list of accounts did not answer within" in service.said_by(parts.UEP)[0]["error"]
+            whom = many.identity(f"{ada.pw_name}@example.org")
+            await service.command(many.CEP, many.start(service, whom, max_workers=1))
+            await service.until(lambda: any(state.get("active") for state in service.said_by(parts.UEP)))
+    finally:
+        answers.set()
 
 
 async def test_an_account_that_has_expired_is_refused(running, many, parts, make_account):
@@ -334,7 +352,7 @@ async def test_what_a_task_leaves_behind_keeps_nobody_waiting(running, many, min
         end = threading.Timer(10, os.kill, (left, signal.SIGKILL))
         end.start()
         assert held >= 2, "its orders, and the audit log"
-    lines = (mine.path / "audit.log").read_text().splitlines()
+    lines = (mine.path / f"audit.uid-{ada.pw_uid}.log").read_text().splitlines()
     assert any("tid=lie" in line for line in lines)
     assert lines[-1].endswith(" ENDED")
     assert end.is_alive(), "the manager ended while somebody else held its pipes, and wrote on"

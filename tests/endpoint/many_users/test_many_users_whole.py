@@ -103,10 +103,10 @@ def test_each_person_is_their_own_account(up, cluster, ada, bob):
     assert "no account on this machine belongs to" in third
     assert "ask help@example.org for one" in third
     assert "422" in third or "failed validation" in third
-    audit = up.user_dir / "endpoints" / "cluster" / "audit.log"
-    assert audit.stat().st_mode & 0o777 == 0o600
+    logs = up.user_dir / "endpoints" / "cluster"
+    assert (logs / "audit.log").stat().st_mode & 0o777 == 0o600
     steps = {uid: [] for uid in (ada.pw_uid, bob.pw_uid)}
-    for line in audit.read_text().splitlines():
+    for line in "".join((logs / f"audit.uid-{uid}.log").read_text() for uid in steps).splitlines():
         words = dict(word.split("=", 1) for word in line.split()[1:] if "=" in word)
         steps[int(words["uid"])].append((line.split()[5], words.get("tid"), words.get("outcome")))
     for seen in steps.values():

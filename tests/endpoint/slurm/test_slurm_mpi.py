@@ -17,10 +17,11 @@ from afield.testing.jobs import packed_job, value_of
 
 pytest.importorskip("parsl", reason="Parsl is not installed: pip install 'afield[parsl]'")
 
-pytestmark = pytest.mark.anyio
+#: Slurm itself gives what it ends up to 64 seconds (KillWait, and the wait of srun).
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 #: Nothing here takes longer; it only bounds a hang.
-PATIENCE_S = 90
+PATIENCE_S = 200
 WHERE = "sh -c 'echo $SLURM_PROCID of $SLURM_NTASKS on $SLURMD_NODENAME'"
 #: Nobody finds its ranks by their environment, as nobody would on another machine than this test's.
 ENDLESS = "env -i sleep 600"

@@ -58,6 +58,10 @@ class CoreAdmin:
         """How many bytes wait in it, not counting delivered messages."""
         return self._core.waiting_bytes(name)
 
+    def unacknowledged(self, name: str) -> int:
+        """How many messages were delivered from it and are not acknowledged."""
+        return self._core.unacknowledged(name)
+
     def tell_when_low(self, name: str, size: int, on_low: Callable[[str], None]) -> None:
         """Call ``on_low``, once, with the queue's name when no more than so many bytes wait in it.
 

@@ -103,13 +103,9 @@ class PeerChannel:
             )
             return
         self._missing = self._announced = size
+        self._session.party.begun += size
         if size == 0:
             self._complete(b"")
-
-    @property
-    def unfinished(self) -> int:
-        """Bytes of a message that has begun and is not all here: so much its header has announced."""
-        return self._announced if self._missing else 0
 
     def content_body(self, payload: bytes) -> None:
         """A body frame for this channel."""
@@ -160,6 +156,10 @@ class PeerChannel:
             # no-wait: there is nothing to answer
             self._send(commands.Basic.Cancel.index, shortstr(consumer.name) + b"\x01")
 
+    def lost(self) -> None:
+        """Its connection is over."""
+        self._forget_content()
+
     def flush(self) -> None:
         """Write the confirms that have gathered."""
         if self._confirms is not None:
@@ -196,11 +196,14 @@ class PeerChannel:
     def _begin(self, publish: tuple[str, str, int]) -> None:
         if publish[2] & 2:
             raise Malformed(Reply.NOT_IMPLEMENTED, "basic.publish with immediate=true")
+        # Now, not when it is all here: who may not publish shall not fill our memory.
+        self._core.check_publish(self._session, publish[0], publish[1])
         self._publish = publish
 
     def _forget_content(self) -> None:
         self._publish = self._properties = None
-        self._missing = 0
+        self._session.party.begun -= self._announced
+        self._missing = self._announced = 0
         self._body = []
 
     def _complete(self, body: bytes) -> None:
@@ -244,7 +247,7 @@ class PeerChannel:
     def _on_flow(self, method: commands.Channel.Flow) -> None:
         self._channel.flowing = bool(method.active)
         self._send(commands.Channel.FlowOk.index, bytes((self._channel.flowing,)))
-        self._core.resume(self._session)
+        self._core.resume_channel(self._channel)
 
     def _on_exchange_declare(self, method: commands.Exchange.Declare) -> None:
         if not method.passive:
@@ -304,6 +307,9 @@ class PeerChannel:
             self._send(commands.Basic.CancelOk.index, shortstr(str(method.consumer_tag)))
 
     def _on_get(self, method: commands.Basic.Get) -> None:
+        if self._session.choked:
+            # The same message, put back and asked for again and again in one breath, would fill our memory.
+            raise Malformed(Reply.RESOURCE_ERROR, "messages are asked for faster than they are read")
         got = self._core.get(self._channel, str(method.queue), no_ack=bool(method.no_ack))
         if got is None:
             self._send(commands.Basic.GetEmpty.index, b"\x00")

@@ -39,8 +39,8 @@ __all__ = ["Peer", "State"]
 _FIRST_FRAME_MAX: Final = 16 * 1024
 #: Shortest frame_max that the specification allows.
 _FRAME_MIN: Final = 4096
-#: How many times the largest message a connection may have begun and not finished, on all its channels together. Peers
-#: that mean well have one channel.
+#: How many times the largest message a party may have begun and not finished, on all its channels together. Peers that
+#: mean well publish on one.
 _MANY_CHANNELS: Final = 3
 #: Frames that a peer may send ahead while its login is being checked; well-meaning ones send none.
 _HELD_MAX: Final = 16
@@ -157,8 +157,7 @@ class Peer:
     def lost(self) -> None:
         """The socket is gone; what the peer held goes back."""
         self.state = State.OVER
-        if self.session is not None:
-            self._core.close_session(self.session)
+        self._end_session()
 
     def tick(self, now: float) -> None:
         """Look at the clock; call it every second or so."""
@@ -166,6 +165,8 @@ class Peer:
             self._deadline = now + self._settings.patience_s
         elif self._deadline is not None and now >= self._deadline:
             self.lost()
+        if self.held:
+            self._received = now  # it may well talk; we do not listen
         if self._heartbeat_s and self.state is State.OPEN:
             if now - self._received > 2 * self._heartbeat_s:
                 self.lost()
@@ -197,6 +198,11 @@ class Peer:
     def logged_in(self) -> bool:
         """Whether it has shown who it is."""
         return self.session is not None
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing more of it is to be read for now: its party has sent more than was taken."""
+        return self.session is not None and self.session.party.held
 
     @property
     def in_handshake(self) -> bool:
@@ -252,14 +258,14 @@ class Peer:
                 del self._channels[number]
         elif kind == frames.HEADER:
             channel.content_header(payload)
-            if len(self._channels) > _MANY_CHANNELS:
-                self._check_unfinished()
+            self._check_unfinished()
         else:
             channel.content_body(payload)
 
     def _check_unfinished(self) -> None:
         # Each may hold a message that has begun, in memory, for as long as its peer likes.
-        if sum(channel.unfinished for channel in self._channels.values()) > _MANY_CHANNELS * self._settings.max_body:
+        assert self.session is not None
+        if self.session.party.begun > _MANY_CHANNELS * self._settings.max_body:
             raise Malformed(Reply.RESOURCE_ERROR, "too many large messages that were begun and not finished")
 
     def _open_channel(self, kind: int, number: int, payload: bytes) -> None:
@@ -295,6 +301,7 @@ class Peer:
             case commands.Connection.TuneOk() if self.state is State.TUNING:
                 self._on_tune_ok(method)
             case commands.Connection.Open() if self.state is State.OPENING:
+                self._check_room()
                 # Any virtual host will do: there is only one, and what it may be called is not worth a failure.
                 self._out.append(frames.raw_method(0, commands.Connection.OpenOk.index, b"\x00"))
                 self.state = State.OPEN
@@ -308,6 +315,13 @@ class Peer:
         elif index == commands.Connection.Close.index:
             self._send(0, commands.Connection.CloseOk())
             self.lost()
+
+    def _check_room(self) -> None:
+        # Not before: until the client has asked for Open, it would take this for a wrong password (rule 4).
+        assert self.session is not None
+        party, most = self.session.party, self._settings.connections
+        if most and len(party.members) > most:
+            raise Malformed(Reply.NOT_ALLOWED, f"{party.name} has {most} connections here, and no more: close some")
 
     # Handshake
 
@@ -360,9 +374,14 @@ class Peer:
         for channel in self._channels.values():
             channel.flush()
         self._send(0, commands.Connection.Close(code, code.text(reason), 0, 0))
-        self._channels.clear()
         self.state = State.CLOSING
         self._deadline = None
+        self._end_session()
+
+    def _end_session(self) -> None:
+        for channel in self._channels.values():
+            channel.lost()
+        self._channels.clear()
         if self.session is not None:
             self._core.close_session(self.session)
 

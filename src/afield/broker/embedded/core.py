@@ -22,6 +22,7 @@ from enum import Enum
 from typing import Final
 
 from afield.broker.base import Binding, ExchangeKind, Permissions, QueueSpec
+from afield.broker.embedded.party import MOST_BYTES, Parties
 from afield.broker.embedded.queues import (
     Cancelled,
     Channel,
@@ -43,6 +44,9 @@ __all__ = ["Broker", "Refusal", "Routed"]
 #: Routing keys that one session was found to be allowed; forgotten when there are many, because they come from outside.
 _REMEMBERED_KEYS: Final = 4_096
 
+#: Consumers of one queue: whose turn it is, is looked for among all of them.
+_MOST_CONSUMERS: Final = 200
+
 
 class Routed(Enum):
     """Where a message went."""
@@ -60,10 +64,17 @@ class Broker:
 
     :param on_settled: told what peers acknowledged: the queue's name, the messages in the order of the queue, and by
         whom. Must not call back into the broker.
+    :param most_owed: bytes of its messages that one party may have here before no more of it is to be read
     """
 
-    def __init__(self, on_settled: Callable[[str, list[Message], Session], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_settled: Callable[[str, list[Message], Session], None] | None = None,
+        *,
+        most_owed: int = MOST_BYTES,
+    ) -> None:
         self.on_settled = on_settled
+        self._parties = Parties(most_owed)
         self._hushed = False
         self._register = Register()
         self.queues = self._register.queues
@@ -115,6 +126,11 @@ class Broker:
         queue = self.queues.get(name)
         return queue.size if queue else 0
 
+    def unacknowledged(self, name: str) -> int:
+        """How many messages were delivered from it and are not acknowledged."""
+        queue = self.queues.get(name)
+        return queue.held if queue else 0
+
     def tell_when_low(self, name: str, size: int, on_low: Callable[[str], None]) -> None:
         """Call ``on_low``, once, with the queue's name when no more than so many bytes wait in it; at once if that is
         so. It must not call back into the broker.
@@ -130,6 +146,7 @@ class Broker:
     def open_session(self, permissions: Permissions, wake: Callable[[], None], *, peer: bool) -> Session:
         """Let somebody in who was authenticated."""
         session = Session(permissions, wake, peer=peer)
+        session.party = self._parties.join(permissions.party or permissions.name, session, wake)
         self.sessions[session] = None
         return session
 
@@ -148,6 +165,7 @@ class Broker:
         self.sessions.pop(session, None)
         self._close_channels(list(session.channels))
         session.channels.clear()
+        self._parties.leave(session.party, session)
 
     def close_channel(self, channel: Channel) -> None:
         """Put back what this channel holds, and end its consumers."""
@@ -196,8 +214,12 @@ class Broker:
     def resume(self, session: Session) -> None:
         """Give a session what waits for it: it was paused, or its flow was stopped, and is not any more."""
         for channel in session.channels:
-            for consumer in channel.consumers.values():
-                self._pump(consumer.queue)
+            self.resume_channel(channel)
+
+    def resume_channel(self, channel: Channel) -> None:
+        """The same, of one channel."""
+        for consumer in channel.consumers.values():
+            self._pump(consumer.queue)
 
     # What they do
 
@@ -208,22 +230,32 @@ class Broker:
         """
         self._register.check(session.permissions, exchange=exchange, queue=queue)
 
+    def check_publish(self, session: Session, exchange: str, routing_key: str) -> None:
+        """Make sure that somebody may publish there.
+
+        :raises Refusal: they may not
+        """
+        key = (exchange, routing_key)
+        if key not in session.allowed:
+            self._allow(session, key)
+
     def publish(self, session: Session, message: Message, token: object = None) -> Routed:
         """Take a message in.
 
         :param token: what ``Confirmed`` shall name; None: the publisher does not want to know
         :raises Refusal: this login may not, or there is no such exchange
         """
-        key = (message.exchange, message.routing_key)
-        if key not in session.allowed:
-            self._allow(session, key)
+        self.check_publish(session, message.exchange, message.routing_key)
         queues = self._register.exchange(message.exchange).route(message.routing_key)
         if not queues:
             return Routed.NOWHERE
-        slow = sum(1 for queue in queues if queue.confirm_on_ack) if token is not None else 0
-        receipt = Receipt(session, token, slow) if slow else None
+        slow = [queue for queue in queues if queue.confirm_on_ack] if token is not None else []
+        receipt = None
+        if slow or session.peer:
+            size = session.party.charge(message.body) if session.peer else 0
+            receipt = Receipt(session, token if slow else None, len(slow or queues), size)
         for queue in queues:
-            queue.push(message, receipt if queue.confirm_on_ack else None)
+            queue.push(message, receipt if not slow or queue.confirm_on_ack else None)
             if queue.consumers:
                 self._pump(queue)
         return Routed.PENDING if slow else Routed.SAFE
@@ -247,6 +279,8 @@ class Broker:
         queue = self._register.readable(channel.session.permissions, queue_name)
         if queue.exclusive or (exclusive and queue.consumers):
             raise Refusal(Reply.ACCESS_REFUSED, f"queue {queue_name!r} in exclusive use, not available to {login}")
+        if len(queue.consumers) >= _MOST_CONSUMERS:
+            raise Refusal(Reply.ACCESS_REFUSED, f"queue {queue_name!r} has {_MOST_CONSUMERS} consumers, and no more")
         consumer = Subscription(channel, queue, name, prefetch=prefetch, no_ack=no_ack)
         queue.consumers.append(consumer)
         queue.exclusive = consumer if exclusive else None
@@ -271,10 +305,11 @@ class Broker:
             return None
         entry = queue.pop()
         channel.last_tag += 1
+        channel.session.waiting_bytes += len(entry.message.body)
         if no_ack:
             self._settle(entry, ok=True)
         else:
-            channel.unacked[channel.last_tag] = Held(entry, queue, None)
+            channel.hold(channel.last_tag, entry, queue, None)
         return channel.last_tag, entry, queue.depth
 
     def ack(self, channel: Channel, tag: int, *, multiple: bool = False) -> None:
@@ -355,7 +390,9 @@ class Broker:
         receipt.outstanding -= 1
         receipt.ok = receipt.ok and ok
         if receipt.outstanding == 0:
-            receipt.session.emit(Confirmed(receipt.token, receipt.ok))
+            if receipt.token is not None:
+                receipt.session.emit(Confirmed(receipt.token, receipt.ok))
+            receipt.session.party.pay(receipt.size)
 
     def _pump(self, queue: Queue) -> None:
         while (queue.fresh or queue.returned) and not self._hushed:

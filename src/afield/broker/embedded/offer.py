@@ -19,13 +19,15 @@ class Settings:
     :param frame_max: longest frame in bytes, 4096 or more
     :param channel_max: channels per connection
     :param max_body: longest message body in bytes
+    :param connections: of one party at once; 0: any number
     :param patience_s: how long a peer may take to log in, and to agree to a Close
     """
 
     heartbeat_s: int = 60
     frame_max: int = 131_072
-    channel_max: int = 2_047
+    channel_max: int = 256
     max_body: int = 64 * 1024 * 1024
+    connections: int = 0
     patience_s: float = 10.0
 
 

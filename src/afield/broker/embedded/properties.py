@@ -72,7 +72,8 @@ def decode(raw: bytes) -> Properties:
     """
     try:
         return _Reader(raw).properties()
-    except (struct.error, LookupError, UnicodeDecodeError, ValueError, OverflowError) as error:
+    except (struct.error, LookupError, ValueError, ArithmeticError, OSError) as error:
+        # An OSError is a time that no calendar has.
         raise WireError("a message whose properties are not AMQP's") from error
 
 

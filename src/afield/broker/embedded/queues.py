@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from afield.broker.base import Permissions
+from afield.broker.embedded.party import Party
 
 __all__ = ["Cancelled", "Channel", "Confirmed", "Deliver", "Dropped", "Effect", "Message", "Queue", "Session"]
 
@@ -41,11 +42,16 @@ class Message(msgspec.Struct):
 
 
 class Receipt(msgspec.Struct):
-    """What a publisher waits for: the acknowledgement by every confirm_on_ack queue that its message went to."""
+    """What is owed for a message until all its queues are done with it.
+
+    :param token: its publisher waits for the acknowledgement by every confirm_on_ack queue that it went to; None: not
+    :param size: what was charged to the publisher's party
+    """
 
     session: Session
     token: object
     outstanding: int
+    size: int = 0
     ok: bool = True
 
 
@@ -107,6 +113,7 @@ class Queue:
         "deleted",
         "exclusive",
         "fresh",
+        "held",
         "low",
         "name",
         "next_number",
@@ -129,6 +136,8 @@ class Queue:
         self.deleted = False
         #: bytes of what waits in it
         self.size = 0
+        #: messages that were delivered and are not acknowledged
+        self.held = 0
         #: who wants to know, once, that no more than so many bytes are left; -1: nobody
         self.low = -1
         self.on_low: Callable[[str], None] | None = None
@@ -197,12 +206,7 @@ class Subscription:
         """Whether it can take a message now."""
         channel = self.channel
         session = channel.session
-        return (
-            session.waiting_bytes < WINDOW
-            and not session.paused
-            and channel.flowing
-            and (not self.prefetch or self.unacked < self.prefetch)
-        )
+        return not session.choked and channel.flowing and (not self.prefetch or self.unacked < self.prefetch)
 
 
 class Channel:
@@ -218,6 +222,11 @@ class Channel:
         self.last_tag = 0
         #: false: the peer asked for a pause (Channel.Flow)
         self.flowing = True
+
+    def hold(self, tag: int, entry: Entry, queue: Queue, consumer: Subscription | None) -> None:
+        """Remember a delivery until it is acknowledged."""
+        self.unacked[tag] = Held(entry, queue, consumer)
+        queue.held += 1
 
     def take(self, tag: int, *, multiple: bool) -> list[Held] | None:
         """Remove what this acknowledgement speaks of; None: there is no such delivery.
@@ -239,6 +248,7 @@ class Channel:
         else:
             taken.append(unacked.pop(tag))
         for held in taken:
+            held.queue.held -= 1
             if held.consumer is not None:
                 held.consumer.unacked -= 1
         return taken
@@ -251,9 +261,13 @@ class Session:
     at once, performs them, and calls :meth:`~afield.broker.embedded.core.Broker.performed`.
 
     :param peer: somebody else's, as opposed to the program's own
+    :ivar party: set by who opens it
     """
 
-    __slots__ = ("allowed", "channels", "outbox", "over", "paused", "peer", "permissions", "waiting_bytes", "wake")
+    __slots__ = (
+        *("allowed", "channels", "outbox", "over", "party", "paused", "peer", "permissions", "waiting_bytes", "wake"),
+    )
+    party: Party
 
     def __init__(self, permissions: Permissions, wake: Callable[[], None], *, peer: bool) -> None:
         self.permissions = permissions
@@ -268,6 +282,11 @@ class Session:
         #: (exchange, routing key) pairs that were found to be allowed
         self.allowed: set[tuple[str, str]] = set()
 
+    @property
+    def choked(self) -> bool:
+        """Whether it has so much to read that it gets no more for now."""
+        return self.paused or self.waiting_bytes >= WINDOW
+
     def emit(self, effect: Effect) -> None:
         """Add an effect, unless nobody is there any more."""
         if self.over:
@@ -281,7 +300,7 @@ class Session:
         channel = consumer.channel
         channel.last_tag = tag = channel.last_tag + 1
         if not consumer.no_ack:
-            channel.unacked[tag] = Held(entry, consumer.queue, consumer)
+            channel.hold(tag, entry, consumer.queue, consumer)
             consumer.unacked += 1
         self.waiting_bytes += len(entry.message.body) + _OVERHEAD
         if not self.outbox:

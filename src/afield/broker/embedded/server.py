@@ -18,6 +18,7 @@ from afield.broker.embedded.core import Broker
 from afield.broker.embedded.door import Door
 from afield.broker.embedded.local import EVERYTHING, LocalConnection
 from afield.broker.embedded.offer import Settings
+from afield.broker.embedded.party import MOST_BYTES
 from afield.broker.embedded.queues import Message, Session
 from afield.broker.embedded.replies import Reply
 from afield.errors import WireError
@@ -79,6 +80,9 @@ class EmbeddedBroker(CoreAdmin):
     :param handshakes: connections that may be there without having logged in; one more is hung up on at once. Each has
         ten seconds for it
     :param handshakes_per_address: the same, from one address
+    :param connections: of one party that have logged in, at once; one more is told so; 0: any number
+    :param most_owed: bytes of its messages that one party may have here, not yet acknowledged by who reads them, before
+        it is not listened to
     :param clock: seconds of any steady clock
     :param on_settled: called in the event loop when a peer has acknowledged messages of a queue, with its name and the
         messages in order. Must not wait, raise, or call the broker.
@@ -93,13 +97,17 @@ class EmbeddedBroker(CoreAdmin):
         max_body: int = 64 * 1024 * 1024,
         handshakes: int = 1_000,
         handshakes_per_address: int = 200,
+        connections: int = 0,
+        most_owed: int = MOST_BYTES,
         clock: Callable[[], float] = monotonic,
         on_settled: Callable[[str, list[Settled]], None] | None = None,
     ) -> None:
-        super().__init__(Broker())
+        super().__init__(Broker(most_owed=most_owed))
         self.on_settled = on_settled
         self._authenticate = authenticate
-        self._settings = Settings(heartbeat_s=heartbeat_s, frame_max=frame_max, max_body=max_body)
+        self._settings = Settings(
+            heartbeat_s=heartbeat_s, frame_max=frame_max, max_body=max_body, connections=connections
+        )
         self.clock = clock
         self._door = Door(handshakes, handshakes_per_address)
         self._sent_away = 0
@@ -304,8 +312,7 @@ class _Socket(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.peer.resume()
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._listen()
 
     # From the broker
 
@@ -335,11 +342,11 @@ class _Socket(asyncio.Protocol):
             permissions = await self._authenticate(login, password)
         except Exception:
             # It promised not to. Whatever we say now, the peer hears "wrong password"; at least say it here.
-            logger.exception("login %r could not be checked", login)
+            logger.exception("login %.100r could not be checked", login)
             self.abort()
             return
         if permissions is None:
-            logger.warning("login %r was refused", login)
+            logger.warning("login %.100r was refused", login)
         self.peer.authenticated(permissions, self._clock())
         self._wake()
         self._broker.changed(self)
@@ -361,5 +368,14 @@ class _Socket(asyncio.Protocol):
             transport.close()
             return
         self.peer.written()
-        if transport.get_write_buffer_size() > _DEAF_BYTES:
+        self._listen()
+
+    def _listen(self) -> None:
+        """Read what comes, or, for now, do not."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self.peer.held or transport.get_write_buffer_size() > _DEAF_BYTES:
             transport.pause_reading()
+        else:
+            transport.resume_reading()

@@ -82,9 +82,15 @@ class ManagementApi:
                 f"endpoints: rabbitmqctl set_user_tags {answer.get('name')} administrator"
             )
 
-    async def put_user(self, name: str, password: str, rights: Rights) -> None:
-        """Make a user with these rights and no others, or make it have them."""
+    async def put_user(self, name: str, password: str, rights: Rights, *, connections: int = 0) -> None:
+        """Make a user with these rights and no others, or make it have them.
+
+        :param connections: that it may have at once; 0: any number
+        """
         await self._ask("PUT", f"/users/{_in_path(name)}", {"password": password, "tags": ""})
+        if connections:
+            # Before 3.8.10 there is no such thing.
+            await self._ask("PUT", f"/user-limits/{_in_path(name)}/max-connections", {"value": connections}, missing={})
         where = f"{_in_path(self._vhost)}/{_in_path(name)}"
         said = {"configure": rights.configure, "write": rights.write, "read": rights.read}
         # The keys before the exchanges: without a rule for it, every key of an exchange may be written.

@@ -39,6 +39,7 @@ from afield.endpoint.agent.queues import Queues
 from afield.endpoint.agent.reading import read_cancels, read_tasks
 from afield.endpoint.agent.sending import Sending
 from afield.endpoint.agent.tasks import History, Policy
+from afield.endpoint.agent.timers import Timers
 from afield.endpoint.engines.base import Engine, NeverBegun
 from afield.errors import BrokerError, ConfigurationError, WireError
 from afield.wire import v2
@@ -113,8 +114,7 @@ class Agent:
         self._events: deque[on.Event] = deque()
         self._feeding = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timers: set[asyncio.TimerHandle] = set()
-        self._beat: asyncio.TimerHandle | None = None
+        self._timers = Timers()
         self._sync_due = False
         self._over: asyncio.Future[int] | None = None
         self._fault: ConfigurationError | None = None
@@ -133,7 +133,7 @@ class Agent:
             await self._engine.start()
             self._look_at_capacity()
             self._queues.start()
-            self._heartbeat_later()
+            self._timers.every(self._start.settings.heartbeat_period, lambda: self.feed(on.HeartbeatDue()))
             code = await self._over
         finally:
             await self._close()
@@ -177,8 +177,8 @@ class Agent:
         return {
             do.Run: self._run,
             do.CancelJob: self._cancel_job,
-            do.StartPause: lambda c: self._later(c.seconds, lambda: self.feed(on.PauseOver(c.task_id, c.begun))),
-            do.StartLook: lambda command: self._later(command.seconds, self._look),
+            do.StartPause: lambda c: self._timers.later(c.seconds, lambda: self.feed(on.PauseOver(c.task_id, c.begun))),
+            do.StartLook: lambda command: self._timers.later(command.seconds, self._look),
             do.Notify: lambda command: self._spawn(self._sending.notices(command.notices)),
             do.AcknowledgeCancels: lambda command: self._queues.acknowledge_control(command.tags),
             do.Publish: self._publish,
@@ -189,8 +189,8 @@ class Agent:
             do.MarkNeverBegun: lambda command: self._journal.mark_never_begun(command.task_ids),
             do.Acknowledge: self._acknowledge,
             do.SendHeartbeat: lambda _: self._spawn(self._heartbeat()),
-            do.StartGrace: lambda command: self._later(command.seconds, lambda: self.feed(on.GraceOver())),
-            do.StartFlush: lambda command: self._later(command.seconds, lambda: self.feed(on.FlushOver())),
+            do.StartGrace: lambda command: self._timers.later(command.seconds, lambda: self.feed(on.GraceOver())),
+            do.StartFlush: lambda command: self._timers.later(command.seconds, lambda: self.feed(on.FlushOver())),
             do.StopEngine: lambda _: self._spawn(self._stop_engine()),
             do.SayGoodbye: lambda _: self._spawn(self._goodbye()),
             do.Exit: lambda command: self._end(command.code),
@@ -338,28 +338,13 @@ class Agent:
     def _now(self) -> int:
         return int(self._clock() * 1e9)
 
-    def _later(self, seconds: float, work: Callable[[], None]) -> None:
-        def due() -> None:
-            self._timers.discard(handle)
-            work()
-
-        handle = asyncio.get_running_loop().call_later(seconds, due)
-        self._timers.add(handle)
-
     def _look(self) -> None:
         self.feed(on.LookDue(self._engine.running(), self._now()))
-
-    def _heartbeat_later(self) -> None:
-        def due() -> None:
-            self.feed(on.HeartbeatDue())
-            self._heartbeat_later()
-
-        self._beat = asyncio.get_running_loop().call_later(self._start.settings.heartbeat_period, due)
 
     def _sync_soon(self) -> None:
         if not self._sync_due:
             self._sync_due = True
-            self._later(_SYNC_AFTER_S, lambda: self._spawn(self._sync()))
+            self._timers.later(_SYNC_AFTER_S, lambda: self._spawn(self._sync()))
 
     async def _sync(self) -> None:
         self._sync_due = False
@@ -386,9 +371,7 @@ class Agent:
             self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
     async def _close(self) -> None:
-        for timer in (*self._timers, self._beat):
-            if timer is not None:
-                timer.cancel()
+        self._timers.cancel()
         # A connection that ends in good order has brought over every acknowledgement.
         certain = self._queues.connected
         names = self._core.names(certain=certain)

@@ -42,6 +42,7 @@ _HELP: Final = """Offer this machine to run tasks.
 """
 
 app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, cls=EndpointCommands)
+app.callback()(lambda: None)  # or an application of which one command is wanted takes it for all that there is
 app.command()(configure)
 app.command()(start)
 app.command()(stop)

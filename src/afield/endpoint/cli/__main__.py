@@ -5,7 +5,10 @@ It is how an endpoint starts itself detached, for it loads less and needs no scr
 
 from __future__ import annotations
 
+import sys
+
+from afield.cli.narrow import narrowed
 from afield.endpoint.cli import app
 
 if __name__ == "__main__":
-    app(prog_name="afield endpoint")
+    narrowed(app, sys.argv[1:])(prog_name="afield endpoint")

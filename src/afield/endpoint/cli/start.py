@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from afield.endpoint.host.directory import EndpointDirectory
     from afield.endpoint.host.lock import RunLock
+    from afield.endpoint.host.presence import Presence
     from afield.endpoint.host.registration import Registered, ServiceAccess
     from afield.endpoint.manager.loop import Manager
     from afield.endpoint.settings import ManagerSettings
@@ -64,12 +65,14 @@ def restart(name: Name = "default", detach: Detach = False, endpoint_uuid: Endpo
     Example:
       afield endpoint restart mine --detach
     """
+    from afield.endpoint.manager.audit import check_audit
     from afield.endpoint.manager.owner import read_environment, read_settings, read_template
 
     directory = existing(name)
     settings, _ = read_settings(directory)  # what runs is not stopped for files with which it could not start again
     read_template(directory, settings)
     read_environment(directory)
+    check_audit(directory, settings)
     _checked(endpoint_uuid)
     stop_running(directory)
     start(name, detach, endpoint_uuid)
@@ -153,12 +156,13 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     manager = Manager(directory, settings, registered, assemble.connector())
-    lost, beside = _beside(manager, directory, service, lock, stop, live=live)
+    lost, presence, beside = _beside(manager, directory, service, lock, stop, live=live)
     running = asyncio.create_task(manager.run(stop))
     ready = asyncio.create_task(manager.ready.wait())
     try:
         await asyncio.wait((running, ready), return_when=asyncio.FIRST_COMPLETED)
         if ready.done():
+            presence.write()  # whoever reads the next line may ask at once how it is
             text = f"Ready: endpoint {directory.name} is {manager.endpoint_id} at {service.url}"
             typer.echo(text)
             say_ready(text)
@@ -182,8 +186,8 @@ def _beside(
     stop: asyncio.Event,
     *,
     live: bool,
-) -> tuple[list[ComputeError], list[asyncio.Task[None]]]:
-    """What runs beside a manager for its owner; first why it must end, once it must."""
+) -> tuple[list[ComputeError], Presence, list[asyncio.Task[None]]]:
+    """What runs beside a manager for its owner; first why it must end, once it must, then its signs of life."""
     import asyncio
     import logging
 
@@ -206,4 +210,4 @@ def _beside(
     beside = [asyncio.create_task(presence.run(), name="presence")]
     if live:
         beside.append(asyncio.create_task(LiveLine(standing).run(), name="live-line"))
-    return lost, beside
+    return lost, presence, beside

@@ -25,7 +25,7 @@ from typing import Any, Final
 from afield.endpoint.engines.base import EngineStatus
 from afield.endpoint.engines.losses import cancelled, never_begun, stopped_under_it
 from afield.endpoint.engines.needs import refuse_in_executor
-from afield.endpoint.engines.place import processors
+from afield.endpoint.engines.place import prepare, processors
 from afield.errors import ConfigurationError, WorkerLost
 from afield.wire.jobs import Job, encode_job
 from afield.worker.single import run_job
@@ -129,11 +129,7 @@ class ExecutorEngine:
         :raises ConfigurationError: it cannot be made
         """
         self._loop = asyncio.get_running_loop()
-        if self._working_dir is not None:
-            try:
-                self._working_dir.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise ConfigurationError(f"the engine cannot use {error.filename}: {error.strerror}") from error
+        prepare(self._working_dir)
         self._executor = await self._made()
 
     async def _made(self) -> Executor:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from afield.errors import ConfigurationError
 
-__all__ = ["bind", "memory", "numbers_of_processors", "open_log", "processors", "time_limit"]
+__all__ = ["bind", "memory", "numbers_of_processors", "open_log", "prepare", "processors", "time_limit"]
 
 
 def processors() -> int:
@@ -62,15 +62,35 @@ def time_limit(text: str) -> float | None:
     return seconds or None
 
 
+def prepare(directory: Path | None) -> None:
+    """Make the directory in which tasks run.
+
+    :param directory: None: they run where this process does
+    :raises ConfigurationError: it cannot be made
+    """
+    if directory is not None:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(error) from error
+
+
 def open_log(path: Path | None) -> int:
     """Where the output of user code goes: a file, or if there is none, the stderr of this process.
 
     :returns: its descriptor
-    :raises OSError: the file cannot be opened
+    :raises ConfigurationError: the file cannot be opened
     """
     if path is not None:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise _unusable(error) from error
     try:
         return os.dup(2)
     except OSError:
         return os.open(os.devnull, os.O_WRONLY)
+
+
+def _unusable(error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"the engine cannot use {error.filename}: {error.strerror}")

@@ -43,7 +43,7 @@ from afield.endpoint.engines.losses import (
 )
 from afield.endpoint.engines.needs import needs_of, refuse_in_process
 from afield.endpoint.engines.pinning import share_of
-from afield.endpoint.engines.place import memory, numbers_of_processors, open_log, processors, time_limit
+from afield.endpoint.engines.place import memory, numbers_of_processors, processors, time_limit
 from afield.endpoint.engines.schedule import Batch, Schedule
 from afield.endpoint.engines.staff import Staff
 from afield.endpoint.engines.workers import COMMAND
@@ -92,8 +92,6 @@ class ProcessPoolEngine:
         if len(set(accelerators)) < len(accelerators):
             raise ConfigurationError(f"available_accelerators names one twice: {', '.join(accelerators)}")
         self._max_workers = max_workers or processors()
-        self._working_dir = working_dir
-        self._log_path = log
         self._environment = dict(environment or {})
         numbers = numbers_of_processors() if cpu_affinity != "none" else []
         if numbers:
@@ -111,6 +109,7 @@ class ProcessPoolEngine:
             self._max_workers,
             command=command,
             directory=working_dir,
+            log=log,
             environment=self._environment,
             pause_s=pause_s,
             share=share,
@@ -121,7 +120,6 @@ class ProcessPoolEngine:
         self._condemned: set[int] = set()
         self._calls: dict[str, Call] = {}
         self._dispatch_due = False
-        self._log = -1
         self._stopping = False
 
     # the seam
@@ -130,13 +128,7 @@ class ProcessPoolEngine:
         """Start the workers; they say themselves when they are ready."""
         self._loop = asyncio.get_running_loop()
         self._limit_s = time_limit({**os.environ, **self._environment}.get("GC_TASK_TIMEOUT", ""))
-        try:
-            if self._working_dir is not None:
-                self._working_dir.mkdir(parents=True, exist_ok=True)
-            self._log = open_log(self._log_path)
-        except OSError as error:
-            raise ConfigurationError(f"the engine cannot use {error.filename}: {error.strerror}") from error
-        await self._staff.start(self._log)
+        await self._staff.start()
 
     def submit(self, job: Job) -> asyncio.Future[bytes]:
         """See :class:`~afield.endpoint.engines.base.Engine`."""
@@ -225,9 +217,7 @@ class ProcessPoolEngine:
             # The kernel cannot end it now, but nobody needs to wait for it.
             self.worker_gone(number, 0, "it hangs in the operating system and could not be ended")
         self._deadlines.clear()
-        if self._log >= 0:
-            os.close(self._log)
-            self._log = -1
+        self._staff.close()
 
     # beyond the seam
 

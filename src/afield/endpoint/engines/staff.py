@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from afield.endpoint.engines.births import Births
-from afield.endpoint.engines.place import bind
+from afield.endpoint.engines.place import bind, open_log, prepare
 from afield.endpoint.engines.workers import Listener, WorkerProcess
 
 __all__ = ["Employer", "Staff"]
@@ -34,7 +34,8 @@ class Staff:
 
     :param wanted: how many
     :param command: how one is started, without its arguments
-    :param directory: where they run; None: where this process does
+    :param directory: where they run, made if it is missing; None: where this process does
+    :param log: the file to which the output of user code goes; None: this process's stderr
     :param environment: variables that they have beside those of this process
     :param pause_s: seconds without a start after several could not be started
     :param share: the processors of the worker in one place; empty: all
@@ -47,6 +48,7 @@ class Staff:
         *,
         command: Sequence[str],
         directory: Path | None,
+        log: Path | None,
         environment: Mapping[str, str],
         pause_s: float,
         share: Callable[[int], frozenset[int]] = lambda _: frozenset(),
@@ -55,6 +57,7 @@ class Staff:
         self._wanted = wanted
         self._command = tuple(command)
         self._directory = directory
+        self._log_path, self._log = log, -1
         self._environment = environment
         self._births = Births(wanted, pause_s)
         self._share = share
@@ -63,21 +66,27 @@ class Staff:
         self._useful: set[int] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._started = 0
-        self._log = -1
         self._stopping = False
         self._all_gone = asyncio.Event()
 
-    async def start(self, log: int) -> None:
+    async def start(self) -> None:
         """Start all; they say themselves when they are ready.
 
-        :param log: where the output of user code goes, a file descriptor
+        :raises ConfigurationError: their directory or their log cannot be used
         """
         self._loop = asyncio.get_running_loop()
-        self._log = log
+        prepare(self._directory)
+        self._log = open_log(self._log_path)
         while self._births.missing(self._loop.time()) > 0:
             self._spawn()
             # Starting a process takes a millisecond or two, and there may be a hundred.
             await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """None of them writes to the log any more."""
+        if self._log >= 0:
+            os.close(self._log)
+            self._log = -1
 
     def __getitem__(self, number: int) -> WorkerProcess:
         return self._processes[number]

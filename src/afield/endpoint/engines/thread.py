@@ -21,7 +21,7 @@ from afield.endpoint.engines.base import EngineStatus
 from afield.endpoint.engines.losses import cancelled, ended_its_worker, never_begun, stopped_under_it
 from afield.endpoint.engines.needs import refuse_in_thread
 from afield.endpoint.engines.pace import Pace
-from afield.endpoint.engines.place import processors
+from afield.endpoint.engines.place import prepare, processors
 from afield.errors import ConfigurationError
 from afield.wire.jobs import Job, encode_job
 from afield.worker.functions import FunctionCache
@@ -94,11 +94,7 @@ class ThreadPoolEngine:
     async def start(self) -> None:
         """Start the threads."""
         self._loop = asyncio.get_running_loop()
-        if self._working_dir is not None:
-            try:
-                self._working_dir.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise ConfigurationError(f"the engine cannot use {error.filename}: {error.strerror}") from error
+        prepare(self._working_dir)
         for number in range(self._max_workers):
             # As daemons, since a task that never ends must not keep the endpoint's process from ending.
             threading.Thread(target=self._work, name=f"{self._prefix}-{number}", daemon=True).start()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -51,18 +53,16 @@ def start_detached(command: Sequence[str], log: Path, patience_s: float = PATIEN
     :raises ComputeError: the log cannot be written
     """
     reading, writing = os.pipe()
+    process = None
     with os.fdopen(reading, "rb") as ready:
         try:
-            process, began = _start(command, log, writing)
-        except OSError as error:
-            raise ComputeError(f"{error.filename} cannot be used: {error.strerror}") from error
-        finally:
-            os.close(writing)
-        try:
+            with _interrupts_wait():
+                process, began = _start(command, log, writing)
             said = ready.read().decode() if select.select([ready], [], [], patience_s)[0] else None
         except BaseException:
-            process.terminate()
-            process.wait()
+            if process is not None:
+                process.terminate()
+                process.wait()
             raise
     if said != "":
         # It lives on and is no business of this process any more; without this, Python would remind us of it.
@@ -74,19 +74,41 @@ def start_detached(command: Sequence[str], log: Path, patience_s: float = PATIEN
 
 
 def _start(command: Sequence[str], log: Path, writing: int) -> tuple[subprocess.Popen[bytes], int]:
-    """The process, and how long the log was before it."""
-    with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as file:
-        began = file.tell()
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-            pass_fds=(writing,),
-            env={**os.environ, READY_FD_VARIABLE: str(writing)},
-        )
+    """The process, and how long the log was before it. The end of the pipe is the process's alone afterwards."""
+    try:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as file:
+            began = file.tell()
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                pass_fds=(writing,),
+                env={**os.environ, READY_FD_VARIABLE: str(writing)},
+            )
+    except OSError as error:
+        raise ComputeError(f"{error.filename} cannot be used: {error.strerror}") from error
+    finally:
+        os.close(writing)
     return process, began
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Feel a Ctrl-C at the end of this, not within: of a process that is just being started, nobody would know yet."""
+    usual = signal.default_int_handler
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not usual:
+        yield
+        return
+    felt: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: felt.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if felt:
+        raise KeyboardInterrupt
 
 
 def say_ready(text: str) -> None:

@@ -72,6 +72,10 @@ class Presence:
             await asyncio.wait([clocks])
             self._file.write()
 
+    def write(self) -> None:
+        """Have how it stands on the disk now: somebody is about to look."""
+        self._file.write()
+
     def _beat(self) -> bool:
         try:
             self._lock.beat(self._clock())

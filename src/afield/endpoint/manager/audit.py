@@ -7,8 +7,11 @@
 User endpoints say what happens to their tasks through a pipe each (:mod:`afield.endpoint.agent.audit`); who says so is
 written by the manager, which started them. So a user may tell lies about tasks of their own, and about nobody else's.
 
-A file that has grown long is put aside as ``.1``, the one before as ``.2``, and so on. Where the log cannot be written
-the endpoint must not run: an owner who wants one wants it whole.
+A file that has grown long is put aside as ``.1``, the one before as ``.2``, and so on, and the oldest goes. Where tasks
+run as other accounts, each account has such a series of files of its own, or whoever writes much would push out what
+the others did. The endpoint's own file then says when whose user endpoints began and ended.
+
+Where the log cannot be written the endpoint must not run: an owner who wants one wants it whole.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +33,7 @@ from afield.endpoint.settings import ManagerSettings
 from afield.errors import ConfigurationError
 from afield.wire.commands import StartCommand
 
-__all__ = ["AuditLog", "AuditPipe", "Audits", "stamp"]
+__all__ = ["AuditLog", "AuditPipe", "Audits", "audit_path", "check_audit", "stamp"]
 
 #: A line of a user endpoint may be so long, in bytes; no honest one is.
 _LINE_MOST: Final = 2000
@@ -38,6 +42,9 @@ _READ: Final = 1 << 16
 _HELD_MOST: Final = 16
 #: The file's name in the endpoint's directory, where nobody gave another.
 _NAME: Final = "audit.log"
+#: Bytes after which a file is put aside: the endpoint's own, and an account's, of which there may be hundreds.
+_LARGEST: Final = 64 * 1024 * 1024
+_ACCOUNT_LARGEST: Final = 16 * 1024 * 1024
 
 
 class AuditLog:
@@ -50,9 +57,7 @@ class AuditLog:
     :raises ConfigurationError: it cannot be written
     """
 
-    def __init__(
-        self, path: Path, clock: Callable[[], float], *, largest: int = 64 * 1024 * 1024, kept: int = 20
-    ) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float], *, largest: int = _LARGEST, kept: int = 20) -> None:
         self._path, self._clock, self._largest, self._kept = path, clock, largest, kept
         self._file = self._opened()
 
@@ -75,8 +80,10 @@ class AuditLog:
 
     def close(self) -> None:
         """Let go of the file, and have it on the disk."""
-        os.fsync(self._file)
-        os.close(self._file)
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.fsync(file)
+            os.close(file)
 
     def _opened(self) -> int:
         try:
@@ -122,14 +129,27 @@ def _word(given: str) -> str:
 
 
 class Audits:
-    """The log of an endpoint whose owner wants one.
+    """The logs of an endpoint whose owner wants one.
 
-    :param log: the file
-    :param failed: called with the reason when it cannot be written
+    :param path: of the endpoint's own file; those of other accounts are beside it
+    :param clock: unix time in seconds
+    :param failed: called with the reason when one cannot be written
+    :param account_largest: bytes after which an account's file is put aside
+    :raises ConfigurationError: the endpoint's own cannot be written
     """
 
-    def __init__(self, log: AuditLog, failed: Callable[[ConfigurationError], None]) -> None:
-        self._log, self._failed = log, failed
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float],
+        failed: Callable[[ConfigurationError], None],
+        *,
+        account_largest: int = _ACCOUNT_LARGEST,
+    ) -> None:
+        self._path, self._clock, self._failed, self._account_largest = path, clock, failed, account_largest
+        self._own = AuditLog(path, clock)
+        # uid -> the log of an account, and how many of its user endpoints run
+        self._accounts: dict[int, tuple[AuditLog, int]] = {}
 
     @classmethod
     def of(
@@ -143,18 +163,17 @@ class Audits:
 
         :raises ConfigurationError: it cannot be written
         """
-        path = settings.audit_log_path
-        if path is None and not settings.high_assurance:
-            return None
-        return cls(AuditLog(below(directory, path or _NAME), clock), failed)
+        path = audit_path(directory, settings)
+        return None if path is None else cls(path, clock, failed)
 
     def listen(self, child: UserProcess, command: StartCommand, tenant: Tenant | None) -> AuditPipe:
         """Hear what a user endpoint says of its tasks, from its start on.
 
         :param child: its process, not started
+        :raises ConfigurationError: the log of its account cannot be written
         """
-        pipe = AuditPipe(self._log, self._failed)
         uid = os.getuid() if tenant is None else tenant.account.uid
+        pipe = self._pipe(tenant.account.uid if tenant is not None else None)
         name, user = command.kwargs.amqp_creds.endpoint_id, command.globus_username
         child.audit = pipe.writer
         child.started = lambda: pipe.start(stamp(uid=uid, pid=child.pid, user_endpoint_id=name, user=user))
@@ -162,7 +181,59 @@ class Audits:
 
     def close(self) -> None:
         """Nothing more comes."""
-        self._log.close()
+        for log, _ in self._accounts.values():
+            log.close()
+        self._accounts.clear()
+        self._own.close()
+
+    def _pipe(self, account: int | None) -> AuditPipe:
+        """For a user endpoint that runs as the account of this number; None: as who we are."""
+        if account is None:
+            return AuditPipe(self._own, self._failed)
+        return AuditPipe(self._entered(account), self._failed, own=self._own, done=lambda: self._left(account))
+
+    def _entered(self, account: int) -> AuditLog:
+        log, running = self._accounts.get(account, (None, 0))
+        if log is None:
+            path = self._path.with_name(f"{self._path.stem}.uid-{account}{self._path.suffix}")
+            try:
+                log = AuditLog(path, self._clock, largest=self._account_largest)
+            except ConfigurationError as error:
+                self._failed(error)
+                raise
+        self._accounts[account] = (log, running + 1)
+        return log
+
+    def _left(self, account: int) -> None:
+        log, running = self._accounts.pop(account)
+        if running > 1:
+            self._accounts[account] = (log, running - 1)
+        else:
+            log.close()
+
+
+def audit_path(directory: EndpointDirectory, settings: ManagerSettings) -> Path | None:
+    """Where the settings want the endpoint's own file; None: nobody wants one.
+
+    :raises ConfigurationError: it is below a home directory that nobody knows
+    """
+    path = settings.audit_log_path
+    return None if path is None and not settings.high_assurance else below(directory, path or _NAME)
+
+
+def check_audit(directory: EndpointDirectory, settings: ManagerSettings) -> Path | None:
+    """See whether the log that the settings ask for can be written, also while the endpoint writes it.
+
+    :returns: its path; None: nobody wants one
+    :raises ConfigurationError: it cannot
+    """
+    path = audit_path(directory, settings)
+    if path is not None:
+        there = path.exists()
+        AuditLog(path, time.time).close()
+        if not there:  # whoever looks need not be who writes it later
+            path.unlink()
+    return path
 
 
 class AuditPipe:
@@ -170,10 +241,20 @@ class AuditPipe:
 
     :param log: where its lines go
     :param failed: called with the reason when they cannot
+    :param own: the endpoint's own log, if that is another: it is told of the begin and the end
+    :param done: called when nothing more comes
     """
 
-    def __init__(self, log: AuditLog, failed: Callable[[ConfigurationError], None]) -> None:
-        self._log, self._failed = log, failed
+    def __init__(
+        self,
+        log: AuditLog,
+        failed: Callable[[ConfigurationError], None],
+        *,
+        own: AuditLog | None = None,
+        done: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._log, self._failed, self._done = log, failed, done
+        self._logs = (log,) if own is None else (log, own)
         self._begun = b""
         self._stamp = ""
         # The log could not be written: that was told once.
@@ -185,7 +266,7 @@ class AuditPipe:
         """The process has started and has its end: listen. Our copy of it is closed, so that its end is seen."""
         self._discard_writer()
         self._stamp = stamp
-        if self._write(["STARTED"]):
+        if self._write(["STARTED"], *self._logs):
             asyncio.get_running_loop().add_reader(self._reader, self._read)
 
     def close(self) -> None:
@@ -196,9 +277,10 @@ class AuditPipe:
             for _ in range(_HELD_MOST):
                 if self._reader < 0 or not self._read():
                     break
-            self._write(["ENDED"])
+            self._write(["ENDED"], *self._logs)
         if self._reader >= 0:
             self._let_go()
+        self._done()
 
     def _discard_writer(self) -> None:
         if self.writer >= 0:
@@ -218,13 +300,14 @@ class AuditPipe:
         if len(self._begun) > _LINE_MOST:
             lines.append(self._begun)
             self._begun = b""
-        return self._write([_clean(line) for line in lines if line])
+        return self._write([_clean(line) for line in lines if line], self._log)
 
-    def _write(self, lines: list[str]) -> bool:
+    def _write(self, lines: list[str], *logs: AuditLog) -> bool:
         if self._told:
             return False
         try:
-            self._log.write(self._stamp, lines)
+            for log in logs:
+                log.write(self._stamp, lines)
         except ConfigurationError as error:
             self._told = True
             if self._reader >= 0:

@@ -13,6 +13,7 @@ nothing of the account has run:
 2.  Resource limits, while they can still be raised.
 3.  With PAM: account checked, groups set, credentials and session opened. Then a second process goes on, in a session
     of its own (setsid), and the first stays behind as root, only to close the PAM session when the second has ended.
+    Without the first, the second ends.
 4.  Without PAM: every capability leaves the bounding set, and none is ambient.
 5.  Groups, then group, then user: supplementary ones of the account only (initgroups), real, effective and saved ids.
 6.  Without PAM: permitted, effective and inheritable capabilities cleared, and no_new_privs set, after which setuid
@@ -219,9 +220,10 @@ def _in_session(order: dict[str, Any]) -> int:
 def _keep(order: dict[str, Any], environment: dict[str, str]) -> int:
     """Start the second process and wait for its end; what it ended with, negative for a signal."""
     reading, writing = os.pipe()
+    keeper = os.getpid()
     child = os.fork()
     if child == 0:
-        _go_on(order, environment, writing)
+        _go_on(order, environment, writing, keeper)
     os.close(writing)
     os.read(reading, 1)  # ends when the other leads its group, or is gone
     os.close(reading)
@@ -238,15 +240,21 @@ def _end_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def _go_on(order: dict[str, Any], environment: dict[str, str], writing: int) -> NoReturn:
+def _end_with(keeper: int, name: str) -> None:
+    """Should the keeper of the session be killed, its tenant goes with it; also if that has happened before this."""
+    _call(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+    if os.getppid() != keeper:
+        raise Refused(f"whoever keeps the session of {name} open has ended: submit again")
+
+
+def _go_on(order: dict[str, Any], environment: dict[str, str], writing: int, keeper: int) -> NoReturn:
     code = _EX_OSERR
     try:
         os.setsid()
         os.close(writing)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _drop(order, keep_ways_up=True)
-        # Should the keeper of the session be killed, its tenant goes with it.
-        _call(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+        _end_with(keeper, order["name"])
         _execute(order, environment)
     except Refused as error:
         code = _EX_NOPERM

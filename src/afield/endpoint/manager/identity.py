@@ -13,13 +13,14 @@ them, with the one that somebody signed in as first. An identity that the servic
 for nothing.
 
 Because a wrong match lets somebody into another person's account, these hold (reference: the published identity mapping
-format; the last three are stricter than its implementation):
+format; the last four are stricter than its implementation):
 
 1. ``match`` is a small language: ``.``, ``?``, ``*``, ``|`` and ``()`` are special, a backslash takes that away, and
    every other character means itself. Whatever else regular expressions know is not available, or is refused.
 2. It has to match the whole text, each branch of ``|`` as well, and a line break at the end counts as a character.
 3. ``ignore_case`` is for the letters a to z; it does not take the long s for an s.
 4. What is put into a text is never looked through again: a person called ``{id}`` is called ``{id}``.
+5. An expression that could be tried for ever is refused (:mod:`afield.endpoint.manager.ambiguity`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from afield.endpoint.manager.ambiguity import multiplies
 from afield.errors import ConfigurationError
 
 __all__ = ["Candidates", "ExpressionMapping", "ExternalMapping", "Rules", "question", "read_answer", "read_rules"]
@@ -46,8 +48,9 @@ _EXTERNAL: Final = "external_identity_mapping#1.0.0"
 _INPUT: Final = "identity_mapping_input#1.0.0"
 _OUTPUT: Final = "identity_mapping_output#1.0.0"
 
-#: A text longer than this matches nothing, in characters: identities are short, and backtracking is not free.
-_SOURCE_MOST: Final = 512
+#: A text longer than this matches nothing, in characters: backtracking is not free, and no mail address is longer than
+#: that (RFC 5321 section 4.5.3.1). ``(.*)\.(.*)@(.*)\.(.*)`` then takes half a second at worst; with 512 it was five.
+_SOURCE_MOST: Final = 320
 #: Identities in another state are nobody's yet, or nobody's any more.
 _COUNT: Final = frozenset({"used", "private"})
 #: A field or a group in a text; what a backslash stands before means itself.
@@ -160,12 +163,8 @@ def _mapping(given: Any, where: str) -> _Mapping:
     for key in _FLAGS:
         if not isinstance(given.get(key, False), bool):
             raise ConfigurationError(f"{where}: {key} should be true or false")
-    match, literal = given["match"], given.get("literal", False)
-    expression = re.escape(match) if literal else _expression(match, where)
-    try:
-        compiled = re.compile(expression, re.ASCII | (re.IGNORECASE if given.get("ignore_case", False) else 0))
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ConfigurationError(f"{where}: match {match!r} is no expression: {error}") from error
+    match = given["match"]
+    compiled = _compiled(match, where, literal=given.get("literal", False), ignore_case=given.get("ignore_case", False))
     for place in _places(given["output"]):
         if place.isdecimal() and int(place) >= compiled.groups:
             raise ConfigurationError(
@@ -175,6 +174,21 @@ def _mapping(given: Any, where: str) -> _Mapping:
     if any(place.isdecimal() for place in _places(given["source"])):
         raise ConfigurationError(f"{where}: source {given['source']!r} can hold fields of the identity only")
     return _Mapping(given["source"], compiled, given["output"])
+
+
+def _compiled(match: str, where: str, *, literal: bool, ignore_case: bool) -> re.Pattern[str]:
+    expression = re.escape(match) if literal else _expression(match, where)
+    try:
+        compiled = re.compile(expression, re.ASCII | (re.IGNORECASE if ignore_case else 0))
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ConfigurationError(f"{where}: match {match!r} is no expression: {error}") from error
+    if not literal and multiplies(match, ignore_case=ignore_case):
+        raise ConfigurationError(
+            f"{where}: match {match!r} repeats a group that can match the same text in several ways, so that some "
+            "names would keep this endpoint busy for ever: write it such that each text fits in one way, for instance "
+            "(.*) instead of (.*)* or ((.*)x)*"
+        )
+    return compiled
 
 
 def _expression(match: str, where: str) -> str:

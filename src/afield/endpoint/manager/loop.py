@@ -13,7 +13,8 @@ from typing import Any, Final
 from afield.broker.base import Connection, Connector, Consumer, Delivery
 from afield.broker.link import Link
 from afield.endpoint.agent.orders import Refresh, Start
-from afield.endpoint.host.credentials import one_url, publication, with_port, with_port_everywhere
+from afield.endpoint.agent.timers import Timers
+from afield.endpoint.host.credentials import one_url, with_port, with_port_everywhere
 from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.host.registration import Registered
 from afield.endpoint.host.report import facts, local_identity
@@ -27,14 +28,13 @@ from afield.endpoint.manager.core import KILL_AFTER_S, ManagerCore
 from afield.endpoint.manager.errand import errand_for, rendered, under
 from afield.endpoint.manager.lending import Lending, rules_for_tasks
 from afield.endpoint.manager.owner import below, user_environment
+from afield.endpoint.manager.reports import Reports
 from afield.endpoint.manager.runaway import Runaways
 from afield.endpoint.manager.spawn import COMMAND, Child, UserProcess
 from afield.endpoint.manager.tenancy import NoAccount, Tenancy
 from afield.endpoint.settings import ManagerSettings
-from afield.errors import BrokerError, BrokerRefused, BrokerUnreachable, ComputeError, ConfigurationError
-from afield.wire import v1
-from afield.wire.commands import QueueCredentials, StartCommand
-from afield.wire.messages import STOPPED, Report
+from afield.errors import BrokerRefused, ComputeError, ConfigurationError
+from afield.wire.commands import StartCommand
 
 __all__ = ["STOP_GRACE_S", "Manager"]
 
@@ -42,10 +42,6 @@ logger = logging.getLogger("afield.endpoint")
 
 #: How long running tasks may go on when the endpoint is stopped, in seconds.
 STOP_GRACE_S: Final = 5.0
-#: The heartbeat period in reports for somebody who has none, in seconds (reference: wire contract section 5.5).
-_FAILURE_PERIOD: Final = 3
-#: How long a report for somebody else, or a goodbye, may take, in seconds.
-_REPORT_S: Final = 5.0
 
 
 class Manager:
@@ -70,10 +66,12 @@ class Manager:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._directory, self._settings, self._registered = directory, settings, registered
-        self._connector, self._command, self._clock = connector, tuple(command), clock
-        #: set when the service can know that it is here
+        self._command, self._clock = tuple(command), clock
+        #: set when the service can know that it is here, and it hears the service
         self.ready = asyncio.Event()
         self._tenancy = Tenancy.of(directory, settings, registered.endpoint_id, clock)
+        # Asked before anything runs: a name service that hangs would stop all of it.
+        self._own_identity, self._facts = local_identity(), {**facts(), "endpoint_id": registered.endpoint_id}
         self._stopped = RunawayFile(directory.path)
         runaways = Runaways(settings.start_deaths_most, settings.start_proven_after, settings.start_pause)
         runaways.restore(self._stopped.load())
@@ -87,12 +85,13 @@ class Manager:
         )
         self._audits = Audits.of(directory, settings, clock, self._audit_failed)
         self._children: dict[str, UserProcess] = {}
-        self._connection: Connection | None = None
+        self._reports = Reports(registered, settings, connector)
         self._consumer: Consumer | None = None
         self._events: deque[on.Event] = deque()
         self._feeding = False
+        self._greeted = False  # the service has had a heartbeat
         self._works: set[asyncio.Task[None]] = set()
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers = Timers()
         self._fault: ComputeError | None = None
         self._over = asyncio.Event()
         queues = registered.queues
@@ -119,7 +118,7 @@ class Manager:
         """
         stopping = asyncio.create_task(self._stop_when(stop), name="endpoint-stop")
         self._link.start()
-        self._beat_later()
+        self._timers.every(self._settings.heartbeat_period, lambda: self.feed(on.HeartbeatDue()))
         try:
             await self._over.wait()
             if self._works:  # reports for others, each of which has its own limit
@@ -152,7 +151,7 @@ class Manager:
             do.Spawn: self._spawn,
             do.RefreshCredentials: self._refresh,
             do.ReportFailure: self._report_failure,
-            do.ReportGone: self._report_gone,
+            do.ReportGone: lambda command: self._work(self._reports.gone(command)),
             do.SendHeartbeat: lambda _: self._work(self._heartbeat()),
             do.StopChild: self._stop_child,
             do.StopChildren: self._stop_children,
@@ -173,14 +172,15 @@ class Manager:
         return self._url
 
     async def _up(self, connection: Connection) -> None:
-        self._connection = connection
+        self._reports.connection = connection
         self.feed(on.ConnectionUp())
         queue = self._registered.queues.command_queue_info.queue
         self._consumer = await connection.consume(queue, self._delivered)
         self.standing.connected()
+        self._perhaps_ready()
 
     def _down(self, reason: str) -> None:
-        self._connection = self._consumer = None
+        self._reports.connection = self._consumer = None
         self.standing.lost(reason)
         self.feed(on.ConnectionDown())
 
@@ -207,51 +207,21 @@ class Manager:
             self._consumer.ack(command.tag)
 
     async def _heartbeat(self) -> None:
-        try:
-            await self._say({"heartbeat_period": self._settings.heartbeat_period})
-        except BrokerError as error:
-            logger.info("a heartbeat could not be sent: %s", error)
-        else:
+        if await self._reports.heartbeat():
+            self._greeted = True
+            self._perhaps_ready()
+
+    def _perhaps_ready(self) -> None:
+        if self._greeted and self._consumer is not None:
             self.ready.set()
 
     async def _goodbye(self) -> None:
-        try:
-            async with asyncio.timeout(_REPORT_S):
-                await self._say({"heartbeat_period": 0})
-        except (BrokerError, TimeoutError) as error:
-            logger.info("the goodbye could not be sent: %s", error)
+        await self._reports.goodbye()
         self.feed(on.GoodbyeSaid())
-
-    async def _say(self, state: dict[str, Any]) -> None:
-        body = v1.encode_report(Report(self.endpoint_id, state))
-        if self._connection is None:
-            raise BrokerUnreachable("there is no connection to the broker at the moment")
-        await self._connection.publish(publication(self._registered.queues.heartbeat_queue_info, body))
 
     def _report_failure(self, command: do.ReportFailure) -> None:
         self.standing.failed(command.text)
-        state = {"error": command.text, "heartbeat_period": _FAILURE_PERIOD}
-        if command.stopped:
-            state[STOPPED] = True
-        self._work(self._say_for(command.credentials, state))
-
-    def _report_gone(self, command: do.ReportGone) -> None:
-        state = {"active": False, "heartbeat_period": self._settings.heartbeat_period}
-        self._work(self._say_for(command.credentials, state))
-
-    async def _say_for(self, credentials: QueueCredentials, state: dict[str, Any]) -> None:
-        """Speak for a user endpoint that cannot, with its credentials."""
-        queue = credentials.heartbeat_queue_info
-        body = v1.encode_report(Report(credentials.endpoint_id, state))
-        try:
-            async with asyncio.timeout(_REPORT_S):
-                connection = await self._connector.connect(with_port(queue.connection_url, self._settings.amqp_port))
-                try:
-                    await connection.publish(publication(queue, body))
-                finally:
-                    await connection.close()
-        except (BrokerError, TimeoutError) as error:
-            logger.warning("the service could not be told about %s: %s", credentials.endpoint_id, error)
+        self._work(self._reports.failure(command))
 
     # --- user endpoints
 
@@ -328,7 +298,7 @@ class Manager:
     def _prepared(self, command: StartCommand) -> tuple[Start, Mapping[str, str]]:
         """What a user endpoint is told, and its environment."""
         options = command.kwargs
-        made = rendered(errand_for(self._directory, self._settings, command), local_identity())
+        made = rendered(errand_for(self._directory, self._settings, command), self._own_identity)
         for warning in made.warnings:
             logger.warning("%s: %s", options.name, warning)
         lent = not self._core.is_owners(command)
@@ -336,10 +306,9 @@ class Manager:
         place = self._directory.child(options.name)
         place.mkdir(mode=0o700, exist_ok=True)
         own = with_port_everywhere(options.amqp_creds, self._settings.amqp_port)
-        told = {**facts(), "endpoint_id": self.endpoint_id}
         rules = rules_for_tasks(self._settings.lending) if lent else None
         person = command.globus_effective_identity
-        start = Start(options.name, str(place), settings, own, told, dict(made.places), rules, person)
+        start = Start(options.name, str(place), settings, own, self._facts, dict(made.places), rules, person)
         return start, user_environment(self._directory)
 
     def _log_of(self, name: str) -> Path:
@@ -353,8 +322,7 @@ class Manager:
         child = self._children.get(command.name)
         if child is not None:
             child.stop(command.why, command.grace_s)
-            loop = asyncio.get_running_loop()
-            self._timers.append(loop.call_later(command.grace_s + KILL_AFTER_S, child.kill))
+            self._timers.later(command.grace_s + KILL_AFTER_S, child.kill)
 
     def _refresh(self, command: do.RefreshCredentials) -> None:
         child = self._children.get(command.name)
@@ -372,15 +340,7 @@ class Manager:
     # --- time and end
 
     def _start_grace(self, command: do.StartGrace) -> None:
-        loop = asyncio.get_running_loop()
-        self._timers.append(loop.call_later(command.seconds, self.feed, on.GraceOver()))
-
-    def _beat_later(self) -> None:
-        def due() -> None:
-            self.feed(on.HeartbeatDue())
-            self._beat_later()
-
-        self._beat = asyncio.get_running_loop().call_later(self._settings.heartbeat_period, due)
+        self._timers.later(command.seconds, lambda: self.feed(on.GraceOver()))
 
     def _work(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -393,8 +353,7 @@ class Manager:
             logger.error("the endpoint has a fault and goes on", exc_info=error)
 
     async def _close(self) -> None:
-        for timer in (*self._timers, self._beat):
-            timer.cancel()
+        self._timers.cancel()
         self._kill_children()
         works = list(self._works)
         for work in works:

@@ -6,7 +6,6 @@ serves its owner, with its own account (published).
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from afield.endpoint.host.credentials import with_port_everywhere
 from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.manager import accounts
 from afield.endpoint.manager.accounts import Account, Tenant
+from afield.endpoint.manager.enquiry import Enquiry
 from afield.endpoint.manager.errand import Seated, errand_for, under
 from afield.endpoint.manager.lending import rules_for_tasks
 from afield.endpoint.manager.lodger import Become, Lodger
@@ -34,6 +34,8 @@ logger = logging.getLogger("afield.endpoint")
 
 #: How long the machine's list of accounts may take, in seconds: it may be a directory service elsewhere.
 _ACCOUNTS_S: Final = 15.0
+#: How many questions to it may be open at once: while it hangs, each keeps a thread.
+_QUESTIONS_MOST: Final = 8
 #: How many warnings an account's process may have written to the log, and how many characters of each.
 _WARNINGS_MOST: Final = 20
 _WARNING_LONGEST: Final = 600
@@ -75,6 +77,7 @@ class Tenancy:
     ) -> None:
         self._directory, self._settings, self._endpoint_id = directory, settings, endpoint_id
         self._mapper, self._clock = mapper, clock
+        self._accounts = Enquiry(_QUESTIONS_MOST, _ACCOUNTS_S)
 
     @classmethod
     def of(
@@ -134,11 +137,12 @@ class Tenancy:
 
     async def _open_account(self, name: str) -> Account:
         try:
-            async with asyncio.timeout(_ACCOUNTS_S):
-                account, refused = await asyncio.to_thread(accounts.judged, name, self._settings, self._clock())
+            now = self._clock()
+            account, refused = await self._accounts.ask(lambda: accounts.judged(name, self._settings, now))
         except TimeoutError as error:
             raise ConfigurationError(
-                f"this machine's list of accounts did not answer within {_ACCOUNTS_S:.0f} s: try again later"
+                f"this machine's list of accounts did not answer within {_ACCOUNTS_S:.0f} s: try again later; if that "
+                f"does not help, tell {self._settings.email} that its name service (nsswitch.conf: passwd) hangs"
             ) from error
         if refused is not None:
             raise NoAccount(refused)

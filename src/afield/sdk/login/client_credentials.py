@@ -6,6 +6,7 @@ The exchange is OAuth 2.0's (RFC 6749 section 4.4): POST /v2/oauth2/token with t
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,12 +15,13 @@ from typing import Final
 import msgspec
 
 from afield.errors import ComputeAPIError, ServiceError, ServiceUnreachable
+from afield.sdk.login.known import same_service
 from afield.sdk.login.plain_http import LATER, post_form
 from afield.sdk.login.tokens import TOKEN_PATH, basic
 from afield.sdk.retry import TryAgain
 from afield.wire.malformed import MALFORMED
 
-__all__ = ["COMPUTE_SCOPE", "PAIRS", "ClientCredentials", "find"]
+__all__ = ["COMPUTE_SCOPE", "PAIRS", "ClientCredentials", "find", "is_token_id"]
 
 #: Published: what a token must be good for.
 COMPUTE_SCOPE: Final = "https://auth.globus.org/scopes/facd7ccc-c5f4-42aa-916b-a0e270e2c2a9/all"
@@ -33,6 +35,11 @@ PAIRS: Final = (
 
 #: An id without a secret has a published meaning of its own there: a person logs in through that application.
 _ID_MAY_BE_ALONE: Final = {"GLOBUS_COMPUTE_CLIENT_ID"}
+
+#: Where `afield forward` makes that service answer.
+_FORWARDED: Final = "http://localhost:5000"
+#: Published: which service the pair of today is for.
+_AUTH_VARIABLE: Final = "GLOBUS_SDK_SERVICE_URL_AUTH"
 
 #: Seconds before its end at which a token is renewed, so that none ends on its way.
 _EARLY_S: Final = 60.0
@@ -129,16 +136,36 @@ class ClientCredentials:
 def find(url: str, environ: Mapping[str, str]) -> ClientCredentials | None:
     """What the environment says; None: nothing.
 
+    What `afield env` set for another service is not for this one: it would be shown a token that is good there. Where
+    that service may be behind `afield forward`, it is shown the secret itself, as published: this machine's port 5000
+    may be anybody's, and gets no more than what stands for the personal token.
+
     :param url: of the service
     :raises ValueError: it says half of it
     """
     for id_name, secret_name in PAIRS:
         client_id, secret = environ.get(id_name), environ.get(secret_name)
         if client_id and secret:
-            return ClientCredentials(url, client_id, secret, id_name)
+            where = _whose(url, environ) if is_token_id(client_id) else url
+            if where is None:
+                continue
+            return ClientCredentials(where, client_id, secret, id_name)
         if secret or (client_id and id_name not in _ID_MAY_BE_ALONE):
             there, absent = (secret_name, id_name) if secret else (id_name, secret_name)
             raise ValueError(
                 f"{there} is set and {absent} is not: set both to be that client, or neither to be yourself"
             )
     return None
+
+
+def is_token_id(client_id: str) -> bool:
+    """Whether that is a personal access token's id; those of clients are UUIDs."""
+    return re.fullmatch(r"[0-9a-f]{16}", client_id) is not None
+
+
+def _whose(url: str, environ: Mapping[str, str]) -> str | None:
+    """Which service is shown the secret by whoever asks at this URL; None: none is."""
+    meant = environ.get(_AUTH_VARIABLE)
+    if not meant or same_service(meant, url):
+        return url
+    return meant if same_service(_FORWARDED, url) else None

@@ -8,7 +8,6 @@ the running service.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -135,13 +134,21 @@ def checked_url(given: object) -> str:
     """
     if not isinstance(given, str):
         raise TypeError(f"service_url should be text, and is a {type(given).__name__}")
-    parts = urlsplit(given)
+    wrong = ConfigurationError(f"{given!r} is not the address of a service; write one like http://127.0.0.1:5000")
     try:
-        fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port out of range
-        fine = False
+        parts = urlsplit(given)
+        # What cannot be seen is skipped where a URL is taken apart, and sent and printed where it is used as a whole.
+        fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and given.isprintable()
+    except ValueError as error:  # a port out of range, half a bracket
+        raise wrong from error
     if not fine:
-        raise ConfigurationError(f"{given!r} is not the address of a service; write one like http://127.0.0.1:5000")
+        raise wrong
+    if "@" in parts.netloc:
+        # Not shown: there may be a password in it.
+        raise ConfigurationError(
+            f"the address of a service has no name or password in it: write {parts.scheme}://"
+            f"{parts.netloc.rpartition('@')[2]}, and log in with `afield login`"
+        )
     return given
 
 
@@ -220,6 +227,8 @@ def authorization(token: str | None, authorizer: Authorizer | None) -> Callable[
 
 async def _in_thread(ask: Callable[[], T]) -> T:
     """What an authorizer's method says, which may talk to a server."""
+    import asyncio  # commands, which do without it, start a little sooner
+
     try:
         return await asyncio.to_thread(ask)
     except (ServiceError, TryAgain):

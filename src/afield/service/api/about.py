@@ -14,7 +14,7 @@ from afield.service.api.answers import no_such_route
 from afield.service.api.ask import Ask
 from afield.service.api.reply import Reply
 from afield.service.domain import people_refusals
-from afield.service.domain.versions import OLDEST_PUBLISHED
+from afield.service.domain.versions import OLDEST_PUBLISHED_ENDPOINT, OLDEST_PUBLISHED_SDK
 from afield.wire.rest import ErrorBody, Ready, VersionInfo, VersionLimits
 
 __all__ = ["API_VERSION", "health", "metrics", "metrics_are_open", "ready", "version"]
@@ -44,9 +44,9 @@ async def version(ask: Ask) -> VersionInfo | Reply:
     limits = ask.uses.limits
     return VersionInfo(
         api=API_VERSION,
-        min_sdk_version=OLDEST_PUBLISHED,
-        min_ep_version=OLDEST_PUBLISHED,
-        min_endpoint_version=OLDEST_PUBLISHED,
+        min_sdk_version=OLDEST_PUBLISHED_SDK,
+        min_ep_version=OLDEST_PUBLISHED_ENDPOINT,
+        min_endpoint_version=OLDEST_PUBLISHED_ENDPOINT,
         afield=_installed(),
         limits=VersionLimits(
             payload_bytes=limits.payload_bytes,

@@ -15,6 +15,7 @@ from afield.service.api import (
     clients,
     endpoints,
     functions,
+    older,
     people_groups,
     people_policies,
     personal_tokens,
@@ -67,6 +68,7 @@ from afield.wire.rest_accounts import (
     PasswordWish,
 )
 from afield.wire.rest_logins import ClientList, ClientWish, NewClient, NewToken, TokenList, TokenWish, WhoAmI
+from afield.wire.rest_older import FlatSubmit, FlatSubmitAnswer, LockedUntil
 from afield.wire.rest_people import (
     Grant,
     GrantList,
@@ -139,6 +141,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/v3/endpoints/{endpoint_id}/lock", endpoints.lock, gives=LockResponse),
     Route("DELETE", "/afield/v1/endpoints/{endpoint_id}/lock", endpoints.unlock, gives=LockResponse),
     Route("DELETE", "/v2/endpoints/{endpoint_id}", endpoints.delete, gives=_DONE),
+
+    Route("POST", "/v2/submit", older.submit_flat, takes=FlatSubmit, gives=FlatSubmitAnswer, is_repeated=True),
+    Route("POST", "/v2/endpoints/{endpoint_id}/lock", older.lock_until, gives=LockedUntil),
 
     Route("GET", "/afield/v1/endpoints/{endpoint_id}/grants", sharing.grants, gives=GrantList),
     Route("PUT", "/afield/v1/endpoints/{endpoint_id}/grants", sharing.share, takes=GrantWish, gives=Grant),

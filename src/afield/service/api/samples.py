@@ -18,7 +18,7 @@ _MOMENT: Final = 1_750_000_000.0
 
 #: By the name of a field, where the type alone says too little. Of several fields of one name, each takes what fits.
 _NAMED: Final[dict[str, tuple[Any, ...]]] = {
-    "tasks": ({_ID: [_PACKED]}, {_ID: [_OTHER_ID]}),
+    "tasks": ({_ID: [_PACKED]}, {_ID: [_OTHER_ID]}, [[_ID, _OTHER_ID, _PACKED]]),
     "task_ids": ([_OTHER_ID],),
     "function_name": ("double",),
     "function_code": ("def double(x):\n    return 2 * x\n",),
@@ -56,7 +56,8 @@ def sample(kind: Any) -> Any:
     if kind is ErrorBody:
         said = f"There is no task {_ID} here, or its retention has ended."
         return msgspec.to_builtins(ErrorBody("TASK_NOT_FOUND", 404, said, said))
-    return msgspec.to_builtins(msgspec.convert(_of(inspect.type_info(kind), ""), kind))
+    # By way of JSON, so that a tuple is a list, as there.
+    return msgspec.json.decode(msgspec.json.encode(msgspec.convert(_of(inspect.type_info(kind), ""), kind)))
 
 
 def _of(kind: inspect.Type, name: str) -> Any:
@@ -124,6 +125,8 @@ def _fits(value: Any, kind: inspect.Type) -> bool:
             return value in values
         case inspect.ListType(item_type=item):
             return isinstance(value, list) and all(_fits(one, item) for one in value)
+        case inspect.TupleType(item_types=items):
+            return isinstance(value, list) and len(value) == len(items) and all(map(_fits, value, items))
         case inspect.DictType(value_type=inner):
             return isinstance(value, dict) and all(_fits(one, inner) for one in value.values())
         case _:

@@ -16,10 +16,9 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote, urlsplit
 
-from afield.broker.rabbitmq.api import ManagementApi
 from afield.broker.rabbitmq.rights import rights, scopes
 from afield.errors import ConfigurationError
 from afield.service.auth.queue_logins import Logins, Lookup, is_current, owner_of, password_of
@@ -27,6 +26,9 @@ from afield.service.clock import Clock
 from afield.service.domain.names import ClientLogin, Login, parse_login, permissions
 from afield.service.store.people import People
 from afield.service.use.people.callers import all_shut_out, is_proof_good
+
+if TYPE_CHECKING:
+    from afield.broker.rabbitmq.api import ManagementApi  # brings aiohttp, which who has no RabbitMQ needs not
 
 __all__ = ["ManagedLogins", "PeerAddress", "RabbitLogins", "TokenLogins"]
 
@@ -98,11 +100,21 @@ class ManagedLogins:
     :param secret: the service's key; passwords follow from it
     :param records: where the generations are
     :param people: whose logins they are
+    :param connections: that each may have at once; 0: any number
     """
 
     def __init__(
-        self, secret: bytes, records: Lookup, people: People, clock: Clock, *, api: ManagementApi, address: PeerAddress
+        self,
+        secret: bytes,
+        records: Lookup,
+        people: People,
+        clock: Clock,
+        *,
+        api: ManagementApi,
+        address: PeerAddress,
+        connections: int = 0,
     ) -> None:
+        self._connections = connections
         self._secret = secret
         self._records = records
         self._people = people
@@ -121,7 +133,8 @@ class ManagedLogins:
         password = password_of(self._secret, login.name)
         now = self._clock.now()
         if self._there.get(login.name, 0.0) <= now:
-            await self._api.put_user(login.name, password, rights(permissions(login)))
+            allowed = rights(permissions(login))
+            await self._api.put_user(login.name, password, allowed, connections=self._connections)
             if len(self._there) >= _MOST:
                 self._there.clear()
             self._there[login.name] = now + _BELIEVED_S

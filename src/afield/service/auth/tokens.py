@@ -21,10 +21,12 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
+import msgspec
+
 from afield.service.auth.oauth.clients import DEFAULT_CLIENT, find_client
 from afield.service.clock import Clock
 from afield.service.domain.caller import Caller
-from afield.service.domain.people import Session, TokenKind, TokenRecord, proof_of_family
+from afield.service.domain.people import Session, TokenKind, TokenRecord, family_of_stand_ins, proof_of_family
 from afield.service.store.base import Store
 from afield.service.together.base import News, Together
 from afield.service.together.single import Single
@@ -122,6 +124,8 @@ class BearerTokens:
         identity = await people.identity(token.identity_id)
         if identity is None or not await self._is_client_in_use(token):
             return None
+        if token.stands_for is not None and await self.known(token.stands_for) is None:
+            return None
         caller = await admitted(people, identity)
         if caller is None:
             return None
@@ -181,6 +185,29 @@ class BearerTokens:
         await self._store.people.put_token(record)
         return token
 
+    async def stand_in(self, personal: TokenRecord, scopes: tuple[str, ...], lifetime_s: float) -> tuple[str, float]:
+        """A token that stands for a personal one: its holder's, and of its kind, so that it may make no others. It is
+        not counted or listed beside that one, and lets nobody in without it.
+
+        :param personal: stands for no other
+        :param scopes: some of its own
+        :param lifetime_s: seconds, if the personal one lasts as long
+        :return: the token, and the seconds for which it is good
+        """
+        token = secrets.token_urlsafe(32)
+        now = self._clock.now()
+        until = now + lifetime_s if personal.expires_at is None else min(now + lifetime_s, personal.expires_at)
+        record = msgspec.structs.replace(
+            personal,
+            digest=digest_of(token),
+            created_at=now,
+            expires_at=until,
+            scopes=scopes,
+            family=family_of_stand_ins(personal.digest),
+        )
+        await self._store.people.put_token(record)
+        return token, until - now
+
     async def prolong(self, token: str, lifetime_s: float) -> bool:
         """Let a token that is known live for this many seconds from now; whether there is one."""
         return await self._store.people.prolong_token(digest_of(token), self._clock.now() + lifetime_s)
@@ -190,11 +217,17 @@ class BearerTokens:
         await self.revoke_digest(digest_of(token))
 
     async def revoke_digest(self, digest: bytes) -> None:
-        """The same, for whoever does not have the token."""
-        token = await self._store.people.token(digest)
-        await self._store.people.delete_token(digest)
+        """The same, for whoever does not have the token. With a personal token all end that stand for it."""
+        people = self._store.people
+        token = await people.token(digest)
+        await people.delete_token(digest)
         self._forget(digest)
         await self._tell(digest.hex())
+        is_personal = token is not None and token.kind is TokenKind.PERSONAL and token.family is None
+        if is_personal and await people.delete_tokens(family=family_of_stand_ins(digest)):
+            # Who looks for one of those that stood for it is refused since it went, also for one that is given at this
+            # moment; who had looked before may still believe it.
+            await self.doubt()
         # Of those that belong together, others may go on.
         if token is not None and token.family is None:
             await self.ended({token.proof})

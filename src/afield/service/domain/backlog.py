@@ -5,8 +5,8 @@ client takes them, which may be never. The results are in the store anyway. So o
 into the queue; of what comes beyond, only the task's id is remembered, in order, and it is put there when clients have
 taken half of what is in the queue. While something is remembered, all that comes goes behind it.
 
-What is in a queue is counted: bytes put in, less bytes acknowledged. A client may take messages without acknowledging
-them; so a queue that is seen to be empty is empty.
+What is in a queue is counted: bytes put in, less bytes acknowledged. A client may ask for messages that need no
+acknowledgement; so a queue that is seen to be empty, and of which nothing waits for one, is empty.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ def permissions(login: Login) -> Permissions:
     contract section 4.1).
     """
     if isinstance(login, ClientLogin):
-        return Permissions(login.name, consume=(group_prefix(login.identity_id) + "*",))
+        return Permissions(login.name, consume=(group_prefix(login.identity_id) + "*",), party=login.identity_id)
     if isinstance(login, CoreLogin):
         one = login.endpoint_id
         queues: tuple[str, ...] = (command_queue(one),)
@@ -201,4 +201,4 @@ def permissions(login: Login) -> Permissions:
         one = login.user_endpoint_id
         queues = (task_queue(one), control_queue(one))
     publish = ((RESULTS, result_key(one)), (HEARTBEATS, heartbeat_key(one)))
-    return Permissions(login.name, consume=queues, publish=publish, inspect=(RESULTS, HEARTBEATS))
+    return Permissions(login.name, consume=queues, publish=publish, inspect=(RESULTS, HEARTBEATS), party=one)

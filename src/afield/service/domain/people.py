@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -33,6 +33,7 @@ __all__ = [
     "TicketRecord",
     "TokenKind",
     "TokenRecord",
+    "family_of_stand_ins",
     "proof_of_family",
 ]
 
@@ -108,6 +109,13 @@ class TokenKind(StrEnum):
     SERVICE = "service"  #: lets in; made by the service for whoever runs it
 
 
+#: Characters of :attr:`TokenRecord.shown_id`.
+_ID_LENGTH: Final = 16
+
+#: How the families of tokens that stand for a personal one begin. No login's does: those have no colon.
+_STAND_IN: Final = "personal:"
+
+
 class TokenRecord(msgspec.Struct, frozen=True):
     """A bearer token. Only its SHA-256 is kept."""
 
@@ -125,14 +133,41 @@ class TokenRecord(msgspec.Struct, frozen=True):
     session: Session | None = None
 
     @property
+    def stands_for(self) -> bytes | None:
+        """The digest of the personal token in whose place it was given; None: of none. It ends with that one."""
+        if self.family is None or not self.family.startswith(_STAND_IN):
+            return None
+        return bytes.fromhex(self.family.removeprefix(_STAND_IN))
+
+    @property
+    def shown_id(self) -> str:
+        """By which its owner knows it, good for nothing else: the same for all of one login, and for a personal token
+        and all that stand for it.
+        """
+        named = self.digest if self.family is None else sha256(f"family:{self.family}".encode()).digest()
+        return (self.stands_for or named).hex()[:_ID_LENGTH]
+
+    @property
     def proof(self) -> str:
-        """Says which login or token it is, without being good for anything: the same for all of one login."""
-        return _short(self.digest) if self.family is None else proof_of_family(self.family)
+        """Says which login or token it is, without being good for anything: the same for all of one login, and for a
+        personal token and all that stand for it.
+        """
+        if self.family is None:
+            return _short(self.digest)
+        return proof_of_family(self.family) if self.stands_for is None else _short(self.stands_for)
 
 
 def proof_of_family(family: str) -> str:
     """:attr:`TokenRecord.proof` of all tokens of one login."""
     return _short(family.encode())
+
+
+def family_of_stand_ins(personal: bytes) -> str:
+    """The family of the tokens that stand for a personal one.
+
+    :param personal: its digest
+    """
+    return _STAND_IN + personal.hex()
 
 
 def _short(text: bytes) -> str:

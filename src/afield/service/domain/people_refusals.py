@@ -119,12 +119,13 @@ def policy_forbidden(policy_id: str) -> Refusal:
 def too_many(what: str, most: int) -> Refusal:
     """Somebody has as many of these as one person may have.
 
-    :param what: a word for one of them: client, token or group
+    :param what: a word for one of them: client, token, group or endpoint
     """
     having = "manage" if what == "group" else "have"
+    command = "afield endpoint list` on each machine" if what == "endpoint" else f"afield {what} list`"
     return Refusal(
         409,
         f"TOO_MANY_{what.upper()}S",
-        f"This service lets one person {having} {most:,} {what}s, and you do. `afield {what} list` shows them: remove "
+        f"This service lets one person {having} {most:,} {what}s, and you do. `{command} shows them: remove "
         "what you do not need any more, or ask whoever runs the service to allow more.",
     )

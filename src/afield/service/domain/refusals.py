@@ -17,8 +17,10 @@ __all__ = [
     "conflict",
     "endpoint_forbidden",
     "endpoint_not_found",
+    "endpoint_outdated",
     "endpoint_runs_no_guests",
     "endpoint_unprotected",
+    "endpoint_without_template",
     "function_bound_elsewhere",
     "function_forbidden",
     "function_not_found",
@@ -114,6 +116,30 @@ def invalid_id(message: str) -> Refusal:
 def invalid(message: str) -> Refusal:
     """Understood, and it cannot be."""
     return Refusal(422, "SEMANTICALLY_INVALID", message)
+
+
+def endpoint_outdated(version: str, oldest: str) -> Refusal:
+    """A published endpoint too old for this service."""
+    return Refusal(
+        400,
+        "ENDPOINT_OUTDATED",
+        f"This endpoint is of version {version}, and this service takes published ones from {oldest} on: install a "
+        "newer globus-compute-endpoint, or afield, where it is.",
+        [version, oldest],
+    )
+
+
+def endpoint_without_template(version: str) -> Refusal:
+    """A published endpoint that runs tasks in its one process."""
+    return Refusal(
+        400,
+        "ENDPOINT_OUTDATED",
+        "This endpoint runs tasks itself, by the engine in its config.yaml, and this service takes only those that "
+        "start user endpoints from a template. From version 4.0 on, `globus-compute-endpoint "
+        "migrate-to-template-capable` makes it one; before, configure another one with --multi-user, which is good for "
+        "a single user, too.",
+        [version],
+    )
 
 
 def options_not_supported(names: Sequence[str]) -> Refusal:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from afield.service.domain import refusals
 from afield.service.domain.packing import is_packed
 from afield.service.domain.records import EndpointRecord, FunctionRecord
@@ -29,6 +31,16 @@ _HARMLESS: Final = frozenset({"label", "backoff_s"})
 #: How many exceptions may be named, and how many characters each may have; they are kept with every task.
 _MOST_NAMES: Final = 100
 _LONGEST_NAME: Final = 300
+
+#: Bytes as JSON. The first two travel in the headers of each task, which have to fit into one frame of 128 KiB: a
+#: broker hangs up on whoever sends a longer one, and that would be us. The others are in every start command; what a
+#: published endpoint makes of them has to fit into 64 KiB (reference: wire contract section 5.6).
+_MOST_SAID: Final = {
+    "resource_specification": 32_768,
+    "result_serializers": 32_768,
+    "user_endpoint_config": 262_144,
+    "user_runtime": 262_144,
+}
 
 _NOTHING: Final = CallOptions()
 
@@ -62,6 +74,7 @@ def check_submit(
     return (
         check_options(request.user_endpoint_config)
         or _check_plain(request)
+        or _check_sizes(request)
         or _check_call(request, endpoint_wire)
         or _check_functions(request, client_wire)
         or _check_payloads(request, most_bytes)
@@ -85,6 +98,17 @@ def _check_plain(request: SubmitRequest) -> Refusal | None:
     for name in ("resource_specification", "user_endpoint_config", "user_runtime"):
         if not is_plain(getattr(request, name)):
             return refusals.invalid(f"{name} holds a number that needs more than 64 bits: write it as text.")
+    return None
+
+
+def _check_sizes(request: SubmitRequest) -> Refusal | None:
+    for name, most in _MOST_SAID.items():
+        said = getattr(request, name)
+        if said and (size := len(msgspec.json.encode(said))) > most:
+            return refusals.invalid(
+                f"{name} has {size:,} bytes as JSON, and may have {most:,}: write large things where the endpoint can "
+                "read them, and name their place."
+            )
     return None
 
 

@@ -1,4 +1,5 @@
-"""Which versions go together: published clients with this service, a submit's compiled code with the workers.
+"""Which versions go together: published clients and endpoints with this service, a submit's compiled code with the
+workers.
 
 Theory. What a serializer compiles (bytecode, or pickles that hold some) is good for one minor version of Python: on
 another it crashes the worker or, worse, gives wrong results without a word. Who compiled it is known of functions, from
@@ -15,17 +16,36 @@ from typing import Final
 from afield.service.domain import refusals
 from afield.service.domain.records import EndpointRecord, FunctionRecord, UserEndpointRecord
 from afield.service.domain.refusals import Refusal
-from afield.wire.rest import SubmitRequest
+from afield.wire.rest import EndpointRegistration, SubmitRequest
 
-__all__ = ["OLDEST_PUBLISHED", "check_python", "workers_python"]
+__all__ = ["OLDEST_PUBLISHED_ENDPOINT", "OLDEST_PUBLISHED_SDK", "check_endpoint", "check_python", "workers_python"]
 
-#: The oldest published packages whose endpoints start user endpoints by command, as this service needs it.
-OLDEST_PUBLISHED: Final = "4.0.0"
+#: The oldest published SDK whose requests are the ones that this service answers; it was called funcx then.
+OLDEST_PUBLISHED_SDK: Final = "1.0.13"
+
+#: The oldest published endpoint that reports on a queue of its own. Those before it report among the results.
+OLDEST_PUBLISHED_ENDPOINT: Final = "3.1.0"
 
 #: The strategies whose payload is compiled code (reference: wire contract section 6).
 _COMPILED: Final = frozenset({"01", "02"})
 
 _VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})(\.\d{1,3})?")
+
+
+def check_endpoint(registration: EndpointRegistration) -> Refusal | None:
+    """The refusal of a published endpoint that could not work here.
+
+    Nothing is known of one that does not say its version, and one of ours has other numbers.
+    """
+    said = registration.metadata
+    version = _version(said.get("endpoint_version"))
+    if version is None or "afield_wire" in said:
+        return None
+    if _numbers(version) < _numbers(OLDEST_PUBLISHED_ENDPOINT):
+        return refusals.endpoint_outdated(version, OLDEST_PUBLISHED_ENDPOINT)
+    if "user_config_template" not in said:
+        return refusals.endpoint_without_template(version)
+    return None
 
 
 def workers_python(endpoint: EndpointRecord | None, user_endpoint: UserEndpointRecord | None) -> str | None:
@@ -80,6 +100,10 @@ def _version(said: object) -> str | None:
     """The beginning of what was said that is a version: ``sys.version`` goes on after it."""
     found = _VERSION.match(said) if isinstance(said, str) else None
     return found[0] if found else None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def _minor(version: str) -> list[str]:

@@ -13,6 +13,8 @@ __all__ = ["Inbox"]
 #: A bunch is worked on as a whole, so it is bounded: messages, and bytes (one message may be larger).
 _MOST: Final = 1_000
 _MOST_BYTES: Final = 32_000_000
+#: Messages that may be here: the bunch that is worked on, and the next one. What is beyond stays with the broker.
+_AHEAD: Final = 2 * _MOST
 
 
 class Inbox:
@@ -37,7 +39,7 @@ class Inbox:
 
         :raises BrokerError: that cannot be
         """
-        self._consumer = await self._connection.consume(self._queue, self._arrived)
+        self._consumer = await self._connection.consume(self._queue, self._arrived, prefetch=_AHEAD)
         self._consumer.cancelled.add_done_callback(lambda _: self._something.set())
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 from afield.broker.base import Connection
 from afield.errors import WireError
@@ -31,16 +32,21 @@ class Results:
         while bunch := await self.inbox.take():
             results: list[tuple[str, Result]] = []
             notices: list[tuple[str, Notice]] = []
+            wrong: Counter[tuple[str, str]] = Counter()
             for delivery in bunch:
                 sender = names.sender(delivery.routing_key)
                 try:
                     messages = codec.decode(delivery.body, delivery.properties.headers)
                 except WireError as error:
                     # Kept, it would come back for ever. Its sender is told nothing: what it sent has no task in it.
-                    logger.warning("%s sent something that is no result, and it is dropped: %s", sender, error)
+                    wrong[sender, str(error)] += 1
                     continue
                 results += [(sender, one) for one in messages if isinstance(one, Result)]
                 notices += [(sender, one) for one in messages if isinstance(one, Notice)]
+            for (sender, why), count in wrong.items():
+                logger.warning(
+                    "%s sent something that is no result, and it is dropped (%d times): %s", sender, count, why
+                )
             # Ends first: of what has ended, no notice is of interest.
             await self._finish(results)
             if notices:

@@ -21,6 +21,7 @@ from afield.service.together.lives import Lives, OnlyLife
 from afield.service.together.single import Single
 from afield.service.use.beat import Beat
 from afield.service.use.cancel import Cancel
+from afield.service.use.doubts import Doubts
 from afield.service.use.endpoints import Endpoints
 from afield.service.use.expire import Expire
 from afield.service.use.finish import Finish
@@ -144,7 +145,7 @@ def assemble(
     withdraw = Withdraw(store, records, queues, permit=permit, expire=expire)
     cut_off = CutOff(store, records, queues)
     oauth.tokens.ended = cut_off.tokens_ended
-    caps = Caps(store.people, clock, limits)
+    caps = Caps(store, clock, limits)
     teams = Groups(store, permit=permit, withdraw=withdraw, caps=caps, clock=clock)
     functions = Functions(records, permit, clock, limits.function_bytes)
     watch = Watch(
@@ -182,6 +183,7 @@ def assemble(
         keep=keep,
         clock=clock,
         limits=limits,
+        doubts=Doubts(refill),
         handed_over=handed_over,
     )
     lose = Lose(store, in_flight, finish, refill, clock)
@@ -201,7 +203,7 @@ def assemble(
         submit.not_sent = rounds.not_sent
     return Uses(
         functions=functions,
-        register_endpoint=RegisterEndpoint(store, records, queues, logins, clock, withdraw=withdraw),
+        register_endpoint=RegisterEndpoint(store, records, queues, logins, clock, withdraw=withdraw, caps=caps),
         endpoints=Endpoints(store, records, queues, expire=expire, permit=permit, clock=clock, lock_s=limits.lock_s),
         sharing=Sharing(store, records, permit=permit, withdraw=withdraw, clock=clock),
         teams=teams,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from afield.errors import BrokerError
@@ -63,11 +64,18 @@ class Finish:
         now = self._clock.now()
         holders = await self._in_flight.holders({result.task_id for _, result in results})
         ends = []
+        wrong: Counter[str] = Counter()
         for sender, result in results:
             if holders.get(result.task_id) == sender:
                 ends.append(to_finished(within(result, self._most_bytes), now))
             else:
-                logger.warning("%s sent a result of task %s, which it was never given", sender, result.task_id)
+                wrong[sender] += 1
+                if wrong[sender] == 1:
+                    # It is anybody's text, of any length.
+                    logger.warning("%s sent a result of task %.40r, which it was never given", sender, result.task_id)
+        for sender, count in wrong.items():
+            if count > 1:
+                logger.warning("%s sent %d results of tasks that it was never given", sender, count)
         await self.end(ends)
         # Also those of tasks that had ended: their sender knows of them, and of their end, from now on.
         await self._wishes.answered(end.id for end in ends)

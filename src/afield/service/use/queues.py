@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
-from afield.broker.base import Binding, BrokerAdmin, Connection, Delivery, NotSent, Properties, Publication, QueueSpec
+from afield.broker.base import Binding, BrokerAdmin, Connection, Delivery, Properties, Publication, QueueSpec
 from afield.errors import BrokerRefused, BrokerUnreachable, Unroutable
 from afield.service.clock import Clock
 from afield.service.domain import names
@@ -20,6 +20,7 @@ from afield.service.domain.records import (
     UserEndpointRecord,
 )
 from afield.service.use import spelling
+from afield.service.use.sending import WINDOW, send_parcels
 from afield.wire import v2
 from afield.wire.commands import CONTENT_TYPE, StartCommand, encode_command
 from afield.wire.messages import Notice, Task
@@ -28,9 +29,6 @@ __all__ = ["Gauge", "Queues"]
 
 #: How many tasks are put at once into a queue in memory.
 _AT_ONCE: Final = 512
-
-#: How many messages are under way to the broker at once.
-_WINDOW: Final = 256
 
 #: How many waiting tasks are looked at, and for how long (seconds) at most.
 _MOST_LOOKED_AT: Final = 65_535
@@ -45,6 +43,9 @@ class Gauge(Protocol):
 
     def waiting_bytes(self, name: str) -> int:
         """How many bytes wait in a queue, not counting delivered messages."""
+
+    def unacknowledged(self, name: str) -> int:
+        """How many messages were delivered from a queue and are not acknowledged."""
 
     def tell_when_low(self, name: str, size: int, on_low: Callable[[str], None]) -> None:
         """Call ``on_low``, once, with the queue's name when no more than so many bytes wait in it."""
@@ -155,8 +156,10 @@ class Queues:
             self.backlog.forget(group.id)
 
     async def results_waiting(self, group: TaskGroupRecord) -> int:
-        """How many messages wait for whoever watches this group, not counting delivered ones."""
-        return await self._admin.depth(names.group_queue(group.owner_id, group.id))
+        """How many messages wait for whoever watches this group, or for their acknowledgement."""
+        queue = names.group_queue(group.owner_id, group.id)
+        unacknowledged = 0 if self.gauge is None else self.gauge.unacknowledged(queue)
+        return unacknowledged + await self._admin.depth(queue)
 
     async def forget_old_groups(self, moment: float) -> None:
         """Remove the queues of task groups that nobody reads and that nothing was put into since ``moment``."""
@@ -260,7 +263,7 @@ class Queues:
         """Hand tasks to a user endpoint's queue. What would be too much for a queue in memory stays in the store.
 
         :param wire: the version of the envelope that it reads
-        :raises NotSent: none of them was
+        :raises TasksNotSent: some were not, or nobody knows; it says which may be sent again
         """
         if self.survive:
             await self._send_surely(user_endpoint_id, wire, tasks)
@@ -278,22 +281,17 @@ class Queues:
             sizes = ((task.task_id, spelling.size_of_task(task, wire)) for task in tasks)
             count = self.held_back.admit(user_endpoint_id, self.gauge.waiting_bytes(queue), sizes)
             tasks = tasks[:count]
-        for publication in spelling.of_tasks(queue, wire, tasks):
-            await self._connection.publish(publication)
+        for parcel in spelling.of_tasks(queue, wire, tasks):
+            await self._connection.publish(parcel.publication)
 
     async def _send_surely(self, user_endpoint_id: str, wire: int, tasks: Sequence[Task]) -> None:
-        publications = spelling.of_tasks(names.task_queue(user_endpoint_id), wire, tasks)
-        try:
-            await self._send(*publications[:1])
-        except Unroutable:
-            # The broker has lost it since, or another service has removed it.
-            self._declared.discard(names.task_queue(user_endpoint_id))
+        queue = names.task_queue(user_endpoint_id)
+
+        async def declare() -> None:
+            self._declared.discard(queue)
             await self.declare_user(user_endpoint_id, wire)
-            await self._send(*publications[:1])
-        try:
-            await self._send(*publications[1:])
-        except NotSent as error:
-            raise BrokerUnreachable(str(error)) from error  # the first has left
+
+        await send_parcels(self._connection.publish, spelling.of_tasks(queue, wire, tasks), declare)
 
     def next_held_back(self, user_endpoint_id: str) -> list[str]:
         """The next tasks that were held back and that there is room for now. While there is none, ``on_low`` is called
@@ -321,8 +319,8 @@ class Queues:
         if self.held_back is None or not self.held_back.are_first(user_endpoint_id, task_ids):
             return
         # Like above: nothing comes in between.
-        for publication in spelling.of_tasks(names.task_queue(user_endpoint_id), wire, tasks):
-            await self._connection.publish(publication)
+        for parcel in spelling.of_tasks(names.task_queue(user_endpoint_id), wire, tasks):
+            await self._connection.publish(parcel.publication)
         self.held_back.release(user_endpoint_id, len(task_ids))
 
     async def send_cancels(self, user_endpoint_id: str, wishes: Sequence[CancelRecord]) -> None:
@@ -373,8 +371,8 @@ class Queues:
         if len(publications) == 1:
             await self._connection.publish(publications[0])
             return
-        for begin in range(0, len(publications), _WINDOW):
-            await asyncio.gather(*map(self._connection.publish, publications[begin : begin + _WINDOW]))
+        for begin in range(0, len(publications), WINDOW):
+            await asyncio.gather(*map(self._connection.publish, publications[begin : begin + WINDOW]))
 
     async def _declare(self, name: str, exchange: str, expires_s: float | None = None) -> None:
         if name in self._declared:

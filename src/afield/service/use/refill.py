@@ -20,6 +20,7 @@ from afield.service.store.base import Store
 from afield.service.use.in_flight import InFlight
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
+from afield.service.use.sending import TasksNotSent
 from afield.service.use.wishes import Wishes
 from afield.wire import v2
 from afield.wire.messages import Task
@@ -91,8 +92,13 @@ class Refill:
             limit = max(1, min(_PAGE, _PAGE_BYTES * len(page) // (size + 1)))
             yield page
 
-    async def again(self, user_endpoint_id: str, task_ids: Container[str]) -> None:
-        """Queue these tasks of a user endpoint once more; they were taken, and nobody has them any more."""
+    async def again(self, user_endpoint_id: str, task_ids: Container[str], sent: set[str] | None = None) -> None:
+        """Queue these tasks of a user endpoint once more; they were taken, and nobody has them any more.
+
+        :param sent: gets those that were sent, or may have been: however this ends, the others certainly were not
+        :raises BrokerError: it broke off
+        """
+        sent = set() if sent is None else sent
         user_endpoint = await self._records.user_endpoint(user_endpoint_id)
         endpoint = None if user_endpoint is None else await self._records.endpoint(user_endpoint.endpoint_id)
         if endpoint is None:
@@ -100,9 +106,29 @@ class Refill:
         wire = endpoint_wire(endpoint)
         await self._queues.declare_user(user_endpoint_id, wire)
         async for page in self._waiting(user_endpoint_id):
-            queued = [task for task in page if task.id in task_ids]
-            if queued:
-                await self._queues.send_tasks(user_endpoint_id, wire, await self._as_sent(queued))
+            tasks = await self._as_sent([task for task in page if task.id in task_ids])
+            if not tasks:
+                continue
+            sent.update(task.task_id for task in tasks)
+            try:
+                await self._queues.send_tasks(user_endpoint_id, wire, tasks)
+            except TasksNotSent as error:
+                sent.difference_update(error.task_ids)
+                raise
+
+    async def adopt(self, user_endpoint_id: str, task_ids: Sequence[str]) -> None:
+        """Queue tasks that are in the store and that this service did not know of."""
+        user_endpoint = await self._records.user_endpoint(user_endpoint_id)
+        endpoint = None if user_endpoint is None else await self._records.endpoint(user_endpoint.endpoint_id)
+        if endpoint is None:
+            return  # it was deleted a moment ago, and its tasks fail
+        wire = endpoint_wire(endpoint)
+        unknown = [one for one in task_ids if not self._in_flight.is_open(one)]
+        tasks = await self._unfinished(user_endpoint_id, unknown) if unknown else []
+        if tasks:
+            await self._queues.declare_user(user_endpoint_id, wire)
+            self._in_flight.begin(tasks)
+            await self._queues.send_tasks(user_endpoint_id, wire, await self._as_sent(tasks))
 
     async def held_back(self, user_endpoint_id: str) -> bool:
         """Put some of the tasks that were held back into their queue, if it has room; whether to ask again at once."""

@@ -25,7 +25,9 @@ from afield.service.domain.liveness import is_online
 from afield.service.domain.names import CoreLogin
 from afield.service.domain.queue_infos import core_queues
 from afield.service.domain.records import EndpointRecord
+from afield.service.domain.versions import check_endpoint
 from afield.service.store.base import Store
+from afield.service.use.people.caps import Caps, Kind
 from afield.service.use.people.withdraw import Withdraw
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
@@ -40,13 +42,23 @@ class RegisterEndpoint:
     """Registers core endpoints, for the first time and again.
 
     :param withdraw: ends what guests have on one that no longer lets everybody in
+    :param caps: how many one person may have
     """
 
     def __init__(
-        self, store: Store, records: Records, queues: Queues, logins: Logins, clock: Clock, *, withdraw: Withdraw
+        self,
+        store: Store,
+        records: Records,
+        queues: Queues,
+        logins: Logins,
+        clock: Clock,
+        *,
+        withdraw: Withdraw,
+        caps: Caps,
     ) -> None:
         self._store = store
         self._withdraw = withdraw
+        self._caps = caps
         self._records = records
         self._queues = queues
         self._logins = logins
@@ -55,13 +67,19 @@ class RegisterEndpoint:
     async def new(self, caller: Caller, registration: EndpointRegistration) -> EndpointRegistered:
         """Register one that has no id yet.
 
-        :raises Refusal: what it says of itself cannot be
+        :raises Refusal: what it says of itself cannot be, or somebody has as many as they may
         """
-        await self._check_policy(registration)
+        await self._check_said(registration)
         now = self._clock.now()
         blank = EndpointRecord(id=new_id(), owner_id=caller.id, name="", created_at=now, generation=0)
         endpoint = _described(blank, registration, now)
+        await self._caps.check(Kind.ENDPOINTS, caller, more=1)
         await self._records.put_endpoint(endpoint)
+        try:
+            await self._caps.check(Kind.ENDPOINTS, caller)
+        except refusals.Refusal:
+            await self._records.delete_endpoint(endpoint.id)
+            raise
         return await self._welcome(endpoint)
 
     async def again(self, caller: Caller, endpoint_id: str, registration: EndpointRegistration) -> EndpointRegistered:
@@ -70,7 +88,7 @@ class RegisterEndpoint:
         :raises Refusal: unknown, somebody else's, locked, or alive elsewhere
         """
         endpoint_id = parse_id(endpoint_id, "endpoint")
-        await self._check_policy(registration)
+        await self._check_said(registration)
         now = self._clock.now()
         before: list[EndpointRecord] = []
 
@@ -102,7 +120,10 @@ class RegisterEndpoint:
                 "one without an id to get a new one."
             )
 
-    async def _check_policy(self, registration: EndpointRegistration) -> None:
+    async def _check_said(self, registration: EndpointRegistration) -> None:
+        outdated = check_endpoint(registration)
+        if outdated is not None:
+            raise outdated
         named = registration.authentication_policy
         policy = None if named is None else await self._store.people.policy(parse_id(named, "policy"))
         if named is not None and policy is None:

@@ -64,7 +64,7 @@ class Functions:
             code=encoded,
             created_at=self._clock.now(),
             description=registration.description,
-            metadata=registration.meta,
+            metadata=registration.metadata if registration.meta is None else registration.meta,
             public=registration.public,
             # Who is in the group is looked at when somebody runs it, as published; it need not exist yet.
             group_id=None if registration.group is None else parse_id(registration.group, "group"),

@@ -37,6 +37,7 @@ from afield.service.use.queues import Queues
 from afield.service.use.records import Records
 from afield.service.use.refill import Refill
 from afield.service.use.revive import Revive
+from afield.service.use.sending import TasksNotSent
 from afield.states import TaskState
 
 __all__ = ["FILLED", "Rounds"]
@@ -87,8 +88,10 @@ class Rounds:
         self._clock = clock
         self._grace_s = grace_s
         self._since = self._up_since = clock.now()
-        # first tasks of submits of which this service knows that nothing was sent
-        self._not_sent: set[str] = set()
+        # first task of a submit -> those of its tasks of which this service knows that they were not sent
+        self._not_sent: dict[str, frozenset[str]] = {}
+        # first tasks of submits of whose other tasks nobody knows whether all were sent
+        self._unclear: set[str] = set()
         # task -> since when its life is known to have ended
         self._ending: dict[str, float] = {}
 
@@ -122,9 +125,15 @@ class Rounds:
 
     # -- tasks that were accepted --------------------------------------------------------------------------------------
 
-    def not_sent(self, task_id: str) -> None:
-        """Nothing was sent of the submit that began with this task."""
-        self._not_sent.add(task_id)
+    def not_sent(self, submit: str, error: TasksNotSent) -> None:
+        """The sending of a submit broke off.
+
+        :param submit: its first task
+        """
+        if error.task_ids:
+            self._not_sent[submit] = error.task_ids
+            if error.is_unclear:
+                self._unclear.add(submit)
 
     def came_back(self) -> None:
         """The broker was away, and is there again."""
@@ -135,15 +144,29 @@ class Rounds:
 
         :raises BrokerError: it cannot be sent now either
         """
-        wanted = set(self._not_sent)  # others may come in meanwhile
-        if not wanted:
+        submits = list(self._not_sent)  # others may come in meanwhile
+        if not submits:
             return
-        for one in await self._store.hand_overs(self._clock.now() + _SOON_S, limit=_ALL):
-            if one.id in wanted:
-                await self._refill.again(one.user_endpoint_id, await self._unfinished(one))
-                self._not_sent.discard(one.id)
-                await self._store.handed_over([one.id])
-        self._not_sent -= wanted
+        known = {one.id: one for one in await self._store.hand_overs(self._clock.now() + _SOON_S, limit=_ALL)}
+        for submit in submits:
+            # Taken out while it is under way: nobody else may send it, too.
+            task_ids, sent = self._not_sent.pop(submit), set[str]()
+            try:
+                if submit in known:
+                    await self._send_rest(known[submit], task_ids, sent)
+            except BaseException as error:
+                if left := task_ids - sent:
+                    self._not_sent[submit] = left
+                    if not isinstance(error, TasksNotSent) or error.is_unclear:
+                        self._unclear.add(submit)
+                raise
+            self._unclear.discard(submit)
+
+    async def _send_rest(self, one: HandOver, task_ids: frozenset[str], sent: set[str]) -> None:
+        unfinished = await self._unfinished(one)
+        await self._refill.again(one.user_endpoint_id, unfinished & task_ids, sent)
+        if one.id not in self._unclear:  # else the note stays, for whoever looks into the queue
+            await self._store.handed_over([one.id])
 
     async def _hand_over(self) -> None:
         now = self._clock.now()
@@ -157,14 +180,23 @@ class Rounds:
         user_endpoint, endpoint = await self._find(one.user_endpoint_id)
         if not unfinished or user_endpoint is None or endpoint is None:
             return True
-        if endpoint_wire(endpoint) > 1 or not user_endpoint.last_report_at:
+        if endpoint_wire(endpoint) > 1:
             logger.info("%d accepted tasks are not known to be in their queue, and are sent", len(unfinished))
             await self._refill.again(one.user_endpoint_id, unfinished)
             return True
-        if now < max(one.created_at, self._up_since) + _UNKNOWN_S:
+        has_read = bool(user_endpoint.last_report_at)
+        if now < max(one.created_at, self._up_since) + (_UNKNOWN_S if has_read else _LATE_S):
             return False  # who knows that they were not sent, sends them
         queued = await self._queues.waiting_tasks(one.user_endpoint_id)
-        await self._mark(user_endpoint, unfinished - (queued or set()))
+        if has_read:
+            await self._mark(user_endpoint, unfinished - (queued or set()))
+        elif queued is None:
+            return False  # it begins to read just now, and will have read
+        elif missing := unfinished - queued:
+            logger.info(
+                "%d accepted tasks are not in their queue, which nobody has read yet, and are sent", len(missing)
+            )
+            await self._refill.again(one.user_endpoint_id, missing)
         return True
 
     async def _unfinished(self, one: HandOver) -> set[str]:

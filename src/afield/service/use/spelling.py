@@ -5,7 +5,7 @@ each task or result, in ours many in one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from afield.broker.base import Properties, Publication
 from afield.errors import WireError
@@ -16,23 +16,36 @@ from afield.service.domain.records import CancelRecord, FinishedTask, TaskGroupR
 from afield.wire import v1, v2
 from afield.wire.messages import Cancel, ErrorDetails, Notice, Result, Task
 
-__all__ = ["of_cancels", "of_notices", "of_results", "of_tasks", "size_of_end", "size_of_task"]
+__all__ = ["Parcel", "of_cancels", "of_notices", "of_results", "of_tasks", "size_of_end", "size_of_task"]
 
 #: What rides in one message of our envelope: enough to make its cost small, little enough to begin early.
 _MOST_ITEMS: Final = 512
 _MOST_BYTES: Final = 1 << 20
 
 
-def of_tasks(queue: str, wire: int, tasks: Sequence[Task]) -> list[Publication]:
+class Parcel(NamedTuple):
+    """A message, and the tasks that travel in it."""
+
+    publication: Publication
+    task_ids: tuple[str, ...]
+
+
+def of_tasks(queue: str, wire: int, tasks: Sequence[Task]) -> list[Parcel]:
     """Tasks.
 
     :param wire: the version of the envelope that their user endpoint reads
     """
     if wire >= v2.VERSION[0]:
         batches = bunches(tasks, _payload_size, most=_MOST_ITEMS, most_bytes=_MOST_BYTES)
-        return [Publication(names.TASKS, queue, v2.encode_tasks(batch)) for batch in batches]
+        return [
+            Parcel(Publication(names.TASKS, queue, v2.encode_tasks(batch)), tuple(task.task_id for task in batch))
+            for batch in batches
+        ]
     return [
-        Publication(names.TASKS, queue, v1.encode_task(task), Properties(headers=v1.task_headers(task)))
+        Parcel(
+            Publication(names.TASKS, queue, v1.encode_task(task), Properties(headers=v1.task_headers(task))),
+            (task.task_id,),
+        )
         for task in tasks
     ]
 

@@ -20,7 +20,6 @@ from hashlib import sha256
 
 import msgspec
 
-from afield.broker.base import NotSent
 from afield.errors import BrokerError
 from afield.ids import new_id, new_ids, parse_id
 from afield.service.clock import Clock
@@ -40,9 +39,10 @@ from afield.service.domain.refusals import Refusal
 from afield.service.domain.repeats import Repeated
 from afield.service.domain.submitting import check_function, check_submit
 from afield.service.domain.user_endpoints import endpoint_wire, user_endpoint_id
-from afield.service.domain.versions import OLDEST_PUBLISHED, check_python, workers_python
+from afield.service.domain.versions import OLDEST_PUBLISHED_SDK, check_python, workers_python
 from afield.service.settings import Limits
 from afield.service.store.base import AlreadyStored, Store
+from afield.service.use.doubts import Doubts
 from afield.service.use.in_flight import InFlight
 from afield.service.use.limits import KeepLimits
 from afield.service.use.people.permit import Permit
@@ -51,6 +51,7 @@ from afield.service.use.records import Records
 from afield.service.use.register_function import Functions
 from afield.service.use.repeats import Keyless
 from afield.service.use.revive import Revive
+from afield.service.use.sending import TasksNotSent
 from afield.service.use.start_user_endpoint import StartUserEndpoint
 from afield.service.use.task_groups import TaskGroups
 from afield.service.use.watch import Watch
@@ -82,7 +83,7 @@ class _Repeats(Exception):  # noqa: N818 - not an error
         self.key = key
 
 
-def _nobody(_task_id: str) -> None:
+def _nobody(_submit: str, _error: TasksNotSent) -> None:
     """A broker that lives in the service is never away."""
 
 
@@ -105,6 +106,7 @@ class Submit:
         keep: KeepLimits,
         clock: Clock,
         limits: Limits,
+        doubts: Doubts,
         handed_over: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._store = store
@@ -120,9 +122,10 @@ class Submit:
         self._keep = keep
         self._clock = clock
         self._limits = limits
+        self._doubts = doubts
         self._handed_over = handed_over
-        #: told of submits of which nothing was sent, by the first task
-        self.not_sent: Callable[[str], None] = _nobody
+        #: told of submits whose sending broke off, by the first task
+        self.not_sent: Callable[[str, TasksNotSent], None] = _nobody
         # key -> the answer to come
         self._under_way: dict[bytes, asyncio.Future[SubmitResponse]] = {}
 
@@ -180,7 +183,7 @@ class Submit:
         # An answer is kept for as long as somebody is known to have missed it.
         since = 0.0 if follows else self._clock.now() - self._limits.repeat_s
         if follows and (stored := await self._store.submit(digest, since=since)) is not None:
-            return _decode(stored.response)
+            return await self._found(digest, stored)
         try:
             return await self._accept(asked, digest, keyless)
         except (Refusal, AlreadyStored):
@@ -188,10 +191,15 @@ class Submit:
             # now was fine then.
             stored = await self._store.submit(digest, since=since)
             if stored is not None:
-                return _decode(stored.response)
+                return await self._found(digest, stored)
             if keyless is not None and (found := await keyless.find()) is not None:
                 raise _Repeats(found.key) from None
             raise
+
+    async def _found(self, digest: bytes, stored: SubmitRecord) -> SubmitResponse:
+        answer = _decode(stored.response)
+        await self._doubts.found(digest, [one for ids in answer.tasks.values() for one in ids])
+        return answer
 
     async def _accept(self, asked: _Asked, digest: bytes | None, keyless: Keyless | None = None) -> SubmitResponse:
         caller, endpoint_id, request, wire = asked.caller, asked.endpoint_id, asked.request, asked.wire
@@ -215,7 +223,11 @@ class Submit:
             records = self._make(caller, request, functions, user_endpoint, group.id)
             answer = _answer(endpoint_id, request, records, group.id, new)
             submit = SubmitRecord(digest, _encode(answer), self._clock.now()) if digest is not None else None
-            await self._commit(records, submit, list(new.values()), keyless)
+            try:
+                await self._commit(records, submit, list(new.values()), keyless)
+            except Exception as error:
+                self._doubts.broke_off(error, digest, user_endpoint.id)
+                raise
             for function in new.values():
                 self._records.know_function(function)
             self._in_flight.begin(records)
@@ -234,7 +246,7 @@ class Submit:
             answer,
             result_queue=await self._way_to_results(caller, owner_id) if request.create_queue else None,
             python_version=workers_python(endpoint, await self._records.user_endpoint(one)),
-            min_sdk_version=OLDEST_PUBLISHED,
+            min_sdk_version=OLDEST_PUBLISHED_SDK,
             payload_bytes=self._limits.payload_bytes,
         )
 
@@ -352,9 +364,9 @@ class Submit:
             await self._queues.send_tasks(records[0].user_endpoint_id, endpoint_wire(endpoint), tasks)
             self._handed_over(records[0].id)
             await self._revive.accepted(records[0].user_endpoint_id)
-        except NotSent:
-            logger.warning("%d accepted tasks wait for the broker, which is away", len(tasks))
-            self.not_sent(records[0].id)
+        except TasksNotSent as error:
+            logger.warning("%d of %d accepted tasks wait for the broker: %s", len(error.task_ids), len(tasks), error)
+            self.not_sent(records[0].id, error)
         except BrokerError:
             # They are committed: an error now would make the submitter send them a second time.
             logger.exception("%d accepted tasks could not be queued; they are stored, and wait", len(tasks))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import psutil
 import pytest
 
 from afield.endpoint.engines.parsl.engine import HtexEngine
+from afield.endpoint.engines.parsl.watch import Watch
+from afield.endpoint.host.remembered import LastErrors
 from afield.endpoint.settings.engines import HtexSettings
 from afield.errors import WorkerLost
 from afield.testing.engines import running
@@ -60,7 +64,9 @@ async def test_a_lost_node(tmp_path: Path):
         job = gate.job()
         lost = engine.submit(job)
         await gate.has_begun()
-        pool_of(tmp_path).kill()
+        pool = pool_of(tmp_path)
+        for process in [pool, *pool.children(recursive=True)]:  # without power, all of them
+            process.kill()
         await asyncio.wait([lost])
         error = lost.exception()
         assert isinstance(error, WorkerLost)
@@ -71,10 +77,11 @@ async def test_a_lost_node(tmp_path: Path):
         assert sorted(trace.read_text().split()) == ["0", "1", "2", "3"]
 
 
-async def test_a_lost_interchange(tmp_path: Path):
-    """Likewise; another is started."""
+async def test_a_lost_interchange_and_a_node_without_power(tmp_path: Path):
+    """Likewise; another is started. And what says nothing any more is lost when its owner says."""
     gate, trace = Gate(tmp_path), tmp_path / "trace"
-    async with running(Sturdy(settings(), tmp_path / "endpoint")) as engine:
+    soon = settings(heartbeat_period=1, heartbeat_threshold=3)
+    async with running(Sturdy(soon, tmp_path / "endpoint")) as engine:
         job = gate.job()
         lost = engine.submit(job)
         waiting = [engine.submit(packed_job(append, str(trace), str(n))) for n in range(3)]
@@ -85,6 +92,18 @@ async def test_a_lost_interchange(tmp_path: Path):
         assert "SIGKILL" in str(lost.exception())
         await asyncio.gather(*waiting)
         assert sorted(trace.read_text().split()) == ["0", "1", "2"]
+        (tmp_path / "node").mkdir()
+        gate = Gate(tmp_path / "node")
+        lost = engine.submit(gate.job())
+        await gate.has_begun()
+        pool = pool_of(tmp_path)
+        node = [pool, *pool.children(recursive=True)]
+        for process in node:  # its connections stay as they are, as those of a machine whose power is cut
+            process.suspend()
+        await asyncio.wait([lost])
+        assert isinstance(lost.exception(), WorkerLost)
+        for process in node:
+            process.kill()
 
 
 def dies_twice(path: str) -> int:
@@ -124,6 +143,15 @@ async def test_without_a_control_channel_tasks_run_and_say_what_does_not_work(tm
         assert value_of(await engine.submit(packed_job(dies_twice, str(trace)))) == 3
 
 
+@pytest.fixture
+def last_errors():
+    """What `afield endpoint status` would show."""
+    found = LastErrors()
+    logging.getLogger("afield").addHandler(found)
+    yield found
+    logging.getLogger("afield").removeHandler(found)
+
+
 @pytest.mark.parametrize(
     ("module", "text", "told"),
     [
@@ -132,17 +160,34 @@ async def test_without_a_control_channel_tasks_run_and_say_what_does_not_work(tm
         ("afield/__init__.py", "", r"pip install 'afield\[parsl\]=="),
     ],
 )
-async def test_workers_with_another_environment_say_at_once_what_mends_it(tmp_path: Path, module, text, told):
+async def test_workers_with_another_environment_say_at_once_what_mends_it(
+    tmp_path: Path, last_errors, module, text, told
+):
     path = tmp_path / "environment" / module
     path.parent.mkdir(parents=True)
     path.write_text(text)
     provider = {
         "type": "LocalProvider", "init_blocks": 1, "max_blocks": 1,
-        "worker_init": f"export PYTHONPATH={tmp_path / 'environment'}",
+        "worker_init": f"source nosuch/activate\nexport PYTHONPATH={tmp_path / 'environment'}",
     }  # fmt: skip
-    async with running(HtexEngine(settings(provider=provider), tmp_path / "endpoint")) as engine:
-        job = packed_job(echo, 1)
-        with pytest.raises(WorkerLost, match=told) as caught:
-            await engine.submit(job)
-        assert job.task_id in str(caught.value)
-        assert "for the owner of the endpoint to mend" in str(caught.value)
+    loop, complained = asyncio.get_running_loop(), asyncio.Event()
+
+    def look() -> None:
+        if "nosuch" in str(last_errors.said()):
+            loop.call_soon_threadsafe(complained.set)
+
+    last_errors.changed = look
+    place, wanted = tmp_path / "endpoint", settings(provider=provider)
+    place.mkdir()
+    async with running(HtexEngine(wanted, place, watch=Watch(wanted, place))) as engine:
+        for _ in range(2):
+            job = packed_job(echo, 1)
+            with pytest.raises(WorkerLost, match=told) as caught:
+                await engine.submit(job)
+            assert job.task_id in str(caught.value)
+            assert "for the owner of the endpoint to mend" in str(caught.value)
+        await complained.wait()
+    said = [one.text for one in last_errors.said()]
+    assert len([text for text in said if re.search(told, text)]) == 1, "the owner hears of it, once"
+    (wrong,) = [text for text in said if "nosuch/activate" in text]
+    assert "perhaps with another Python than was meant" in wrong

@@ -48,6 +48,7 @@ PLACES = {
         ({"job_status_kwargs": {"max_idletime": "long"}}, "line 11: .*number of seconds"),
         ({"strategy": "simpel"}, "line 1: .*simpel.*write simple"),
         ({"cpu_affinity": "block", "cores_per_worker": 0.5}, "line 1: .*processors of its own.*0.5 several share one"),
+        ({"heartbeat_threshold": 20.0}, r"line 1: engine.heartbeat_threshold \(20 s\) .*heartbeat_period \(30 s\)"),
         ({"cpu_affinity": "none", "container_type": "dokcer"}, "dokcer is not one of docker"),
     ],
 )

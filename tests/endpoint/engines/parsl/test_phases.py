@@ -12,6 +12,7 @@ from afield.endpoint.engines.parsl.phases import (
     TAIL_LINES,
     End,
     Phase,
+    complaint,
     marked,
     phase_of,
     story,
@@ -53,6 +54,23 @@ def test_what_worker_init_complained_of_is_no_word_about_python():
     """It went on all the same, and the workers then did not connect."""
     output = f"{NODE}conda: command not found\n{PREPARED}\n"
     assert phase_of(End(output=output)) is Phase.CONNECT
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "EnvironmentNameNotFound: Could not find conda environment: nosuch",
+        "ERROR: Unable to locate a modulefile for 'python/9'",
+        'Lmod has detected the following error: The following module(s) are unknown: "python/9"',
+        "bash: line 3: /opt/nosuch/bin/activate: No such file or directory",
+        "bash: line 3: module: command not found",
+    ],
+)
+def test_a_python_that_lacks_something_after_worker_init_went_wrong_is_the_wrong_one(said):
+    end = End(output=f"{NODE}loading\n{said}\n{PREPARED}\n/usr/bin/python3: No module named parsl\n")
+    assert phase_of(end) is Phase.INTERPRETER
+    assert f"worker_init went wrong, and the job went on without it: {said}" in story(end)
+    assert complaint(READY + said) == "", "that is no word of worker_init's"
 
 
 def test_marks_come_from_a_real_shell():

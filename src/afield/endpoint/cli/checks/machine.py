@@ -59,6 +59,7 @@ def machine_findings(directory: EndpointDirectory) -> tuple[ManagerSettings | No
     found += files
     found += _disk(directory.path)
     if settings is not None:
+        found += _audit(directory, settings)
         found += _template(directory, settings)
     return settings, found
 
@@ -107,6 +108,18 @@ def _disk(path: Path) -> Iterator[Finding]:
             f"the file system of {path} has no file locks: a second start is kept away by heartbeats alone",
             "start it on one host only, or set AFIELD_USER_DIR to a file system with locks",
         )
+
+
+def _audit(directory: EndpointDirectory, settings: ManagerSettings) -> Iterator[Finding]:
+    from afield.endpoint.manager.audit import check_audit
+
+    try:
+        path = check_audit(directory, settings)
+    except ConfigurationError as error:
+        yield failed("audit log", str(error), "mend it: `afield endpoint start` and `restart` refuse until then")
+        return
+    if path is not None:
+        yield ok("audit log", f"{path} can be written")
 
 
 def _template(directory: EndpointDirectory, settings: ManagerSettings) -> Iterator[Finding]:

@@ -24,17 +24,17 @@ from afield.endpoint.engines.base import EngineStatus
 from afield.endpoint.engines.calls import Call
 from afield.endpoint.engines.losses import cancelled, never_begun, stopped_under_it
 from afield.endpoint.engines.parsl import losses
+from afield.endpoint.engines.parsl.channel import Channel
 from afield.endpoint.engines.parsl.crew import Crew, Pool
 from afield.endpoint.engines.parsl.doorkeeper import Doorkeeper, Guest
 from afield.endpoint.engines.parsl.packing import pack
 from afield.endpoint.engines.parsl.plant import Plant
 from afield.endpoint.engines.parsl.register import Register
 from afield.endpoint.engines.parsl.report import Facts, report
-from afield.endpoint.engines.place import memory
 from afield.endpoint.settings.engines import HtexSettings
 from afield.errors import ConfigurationError
 from afield.wire.jobs import Job
-from afield.worker.bundle_records import Answer, Door, Go, Introduction, Part, Say, StopOne
+from afield.worker.bundle_records import Answer, Go, Introduction, Part, Say, StopOne
 from afield.worker.child import how_it_ended
 
 if TYPE_CHECKING:
@@ -52,12 +52,6 @@ _CONTEXT: Final = {"task_executor": {"f": "afield.worker.bundle.run"}}
 _END_WITHIN_S: Final = 60.0
 #: Seconds that workers may take to end after their blocks were.
 _LEAVE_WITHIN_S: Final = 5.0
-#: More memory than any node has: where nobody knows how much one has.
-_UNKNOWN_MEMORY: Final = 1 << 50
-#: Bundles in a row whose workers could not reach us, until we do without.
-_UNREACHED_MOST: Final = 3
-#: Seconds until we try again.
-_CHANNEL_AGAIN_S: Final = 600.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _answer = msgspec.msgpack.Decoder(Answer).decode
@@ -92,11 +86,9 @@ class HtexEngine:
         self._loads = self._register.loads
         self._plant = Plant(settings, directory, places or {}, self, watch)
         self._keeper = Doorkeeper(self)
-        self._door: Door | None = None
-        # Why there is no control channel; why nothing can run any more.
-        self._no_channel = self._ended = ""
-        # Bundles in a row whose workers could not reach us.
-        self._unreached = 0
+        self._channel = Channel(settings.worker_port_range, self._loads)
+        # Why nothing can run any more.
+        self._ended = ""
         self._guests: dict[int, Guest] = {}
         self._all_left = asyncio.Event()
         # What Parsl's threads have reported, and whether the loop was told to look.
@@ -121,9 +113,9 @@ class HtexEngine:
             encrypted=self._settings.encrypted,
         )
         if isinstance(door, str):
-            self._give_up_channel(door)
+            self._channel.give_up(door)
         else:
-            self._have_channel(door)
+            self._channel.open(door)
         try:
             await asyncio.to_thread(self._plant.start)
         except ConfigurationError:
@@ -158,7 +150,7 @@ class HtexEngine:
         elif self._say_stop(call):
             call.sentence = cancelled(task_id)
         else:
-            return losses.cannot_cancel(task_id, self._no_channel or "its worker is not heard at the moment")
+            return losses.cannot_cancel(task_id, self._channel.why_not or "its worker is not heard at the moment")
         return ""
 
     def running(self) -> list[str]:
@@ -185,7 +177,7 @@ class HtexEngine:
             outstanding=self._loads.outstanding,
             running=self._loads.begun,
             submitted=self._register.submitted,
-            no_channel=self._no_channel,
+            no_channel=self._channel.why_not,
             trouble=self._plant.trouble(),
         )
 
@@ -244,7 +236,7 @@ class HtexEngine:
             if load is None:
                 return
             jobs = [item.job.job for item in load.items]
-            data = pack(load.number, jobs, self._plant.versions, self._door, self._working_dir)
+            data = pack(load.number, jobs, self._plant.versions, self._channel.door, self._working_dir)
             future: Future[bytes] = self._plant.htex.submit_payload(self._context(jobs), data)
             future.add_done_callback(partial(self._bundle_done, load.number))
 
@@ -274,37 +266,11 @@ class HtexEngine:
         """A worker is through with a bundle."""
         answer = _answer(data)
         if answer.unreachable:
-            self._not_reached(answer.unreachable)
+            self._channel.unreached(answer.unreachable, is_any_heard=bool(self._guests), later=self._loop.call_later)
         self._register.settle(number, answer.entries)
         if answer.refusal:
             self._register.refuse(number, answer.refusal)
         self._register.give_back(number, answer.given_back)
-
-    def _not_reached(self, why: str) -> None:
-        """A worker could not reach us. It may be one among many, or the network may have hiccoughed."""
-        self._unreached += 1
-        if self._door is not None and (not self._guests or self._unreached >= _UNREACHED_MOST):
-            self._loop.call_later(_CHANNEL_AGAIN_S, self._have_channel, self._door)
-            self._give_up_channel(why)
-
-    def _have_channel(self, door: Door) -> None:
-        """Workers can report, as far as is known."""
-        self._door, self._unreached, self._no_channel = door, 0, ""
-        self._loads.heard = True
-
-    def _give_up_channel(self, why: str) -> None:
-        """Workers cannot say what they do: each job travels alone, and what runs cannot be ended."""
-        self._no_channel = f"workers cannot report to this endpoint ({why})"
-        self._door = None
-        self._loads.heard = False
-        first, behind = self._settings.worker_port_range
-        logger.warning(
-            "%s: tasks travel one by one, which is slow for short ones, and one that runs cannot be cancelled. Let "
-            "workers reach this machine on ports %s to %s",
-            self._no_channel,
-            first,
-            behind,
-        )
 
     def _context(self, _jobs: Sequence[Job]) -> dict[str, Any]:
         """What HTEX is to know of a bundle."""
@@ -315,15 +281,7 @@ class HtexEngine:
 
         :raises ConfigurationError: with the reason
         """
-        if job.cores == 1 and not job.gpus and job.memory is None and not job.resource_specification:
-            return
-        local = type(self._plant.provider).__name__ == "LocalProvider"
-        losses.refuse(
-            job,
-            cores=max(1, int(self._settings.cores_per_worker)),
-            accelerators=min(1, len(self._plant.htex.available_accelerators)),
-            memory=self._facts.memory or (memory() if local else _UNKNOWN_MEMORY),
-        )
+        self._plant.check(job, self._facts.memory)
 
     # what workers say
 
@@ -331,7 +289,7 @@ class HtexEngine:
         """A worker has introduced itself."""
         assert guest.who is not None
         self._guests[guest.number] = guest
-        self._unreached = 0
+        self._channel.reached()
         who = guest.who
         self._crew.came(guest.number, Pool(who.pool, who.pool_size, who.block))
         self._facts.memory = max(self._facts.memory, who.memory)

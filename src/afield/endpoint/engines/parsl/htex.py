@@ -21,7 +21,7 @@ from parsl.jobs.states import JobStatus
 from parsl.version import VERSION
 
 from afield.endpoint.engines.parsl.classes import Maker
-from afield.endpoint.engines.parsl.containers import POOL, pool_command, wrapped
+from afield.endpoint.engines.parsl.containers import KEEPER, KEEPER_TEXT, POOL, keeps, pool_command, wrapped
 from afield.endpoint.engines.parsl.interchange import COMMAND
 from afield.endpoint.settings.engines import HtexSettings
 
@@ -214,6 +214,12 @@ def make_htex(
     }
     known = inspect.signature(kind).parameters
     _check_affinity(settings, maker)
+    if settings.heartbeat_threshold <= settings.heartbeat_period:
+        raise maker.error(
+            "engine.heartbeat_threshold",
+            f"engine.heartbeat_threshold ({settings.heartbeat_threshold:g} s) should be some times "
+            f"engine.heartbeat_period ({settings.heartbeat_period:g} s), or every node soon counts as lost",
+        )
     htex: FedHtex = maker.call("engine", kind, {name: values[name] for name in values if name in known} | more)
     htex.owner = owner
     htex.status_period = settings.block_status_period
@@ -226,6 +232,8 @@ def make_htex(
         command = wrapped(
             command, settings.container_type, settings.container_uri, settings.container_cmd_options, str(directory)
         )
+    if keeps(settings.container_type):
+        (directory / KEEPER).write_text(KEEPER_TEXT)
     htex.launch_cmd = command
     htex.run_dir = str(directory / _RUN)
     provider.script_dir = str(directory / _RUN / "submit_scripts")

@@ -64,9 +64,17 @@ def environment_lacks(error: BaseException, version: str) -> str:
     :param error: what they raised when they should have run a bundle
     :param version: of Afield, at the endpoint
     """
+    said = f"{type(error).__name__}: {error}"
+    name = getattr(error, "name", None) or ""
+    if isinstance(error, ImportError) and name.partition(".")[0] not in ("", "afield"):
+        return (
+            f'in the phase "import": the workers\' Python cannot import {name}, which afield needs ({said}). Install '
+            "what is missing where workers run, in their environment or the image of their container, until "
+            "`python3 -c 'import afield.worker.bundle'` works there"
+        )
     return (
-        f"the Python environment of the workers has no afield that knows this endpoint ({type(error).__name__}: "
-        f"{error}): run `pip install 'afield[parsl]=={version}'` in it"
+        f"the Python environment of the workers has no afield that knows this endpoint ({said}): run "
+        f"`pip install 'afield[parsl]=={version}'` in it"
     )
 
 

@@ -12,6 +12,10 @@ of its own and is mended by somebody else:
 5. *connect*: the workers connect to the endpoint. A wrong address, a firewall, an endpoint that is gone.
 6. *run*: they were connected, and ended soon. Too little memory, a node that failed.
 
+A ``worker_init`` that fails does not end its job: it goes on with whatever Python is there, which often lacks
+something. So an import that fails after ``worker_init`` complained is told as the wrong interpreter
+(:func:`complaint`).
+
 How far a block came is read from four witnesses, of which each may be missing: marks that the job's script writes to
 its error output as it goes (:func:`marked`), what the endpoint's side saw (was there ever a connection), the words of
 whatever failed, and the exit status.
@@ -24,11 +28,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["BEGAN", "PREPARED", "TAIL_LINES", "End", "Phase", "marked", "phase_of", "story", "tail_of"]
+__all__ = [
+    "BEGAN",
+    "NO_CONTAINER",
+    "PREPARED",
+    "TAIL_LINES",
+    "End",
+    "Phase",
+    "complaint",
+    "marked",
+    "phase_of",
+    "story",
+    "tail_of",
+]
 
 #: What the job's script writes when it begins, and when ``worker_init`` is over.
 BEGAN: Final = "afield: the job begins on"
 PREPARED: Final = "afield: worker_init is over"
+#: What a job writes whose container could not be started, by the exit status of ``docker run`` or ``podman run``.
+NO_CONTAINER: Final = "afield: the container was not started"
 
 #: How much of the end of the output is told.
 TAIL_LINES: Final = 20
@@ -50,8 +68,10 @@ class Phase(StrEnum):
 _STORIES: Final = {
     Phase.QUEUE: "the scheduler did not run it: check its partition, account, walltime and scheduler_options",
     Phase.NODE: "it got a node and failed before its Python was started: check worker_init and the node",
-    Phase.INTERPRETER: "its Python could not be started: check that worker_init makes the workers' Python available",
-    Phase.IMPORT: "its Python could not import what workers need: install afield[parsl] where the job runs",
+    Phase.INTERPRETER: "its Python could not be started: check that worker_init, or the container, has "
+    "the workers' Python",
+    Phase.IMPORT: "its Python could not import what workers need: install afield[parsl], and the "
+    "libraries that it needs, where the job runs",
     Phase.CONNECT: "its workers did not connect to this machine: check the engine's address, its ports and firewalls",
     Phase.RUN: "its workers connected and ended soon: check memory and the node",
 }
@@ -64,6 +84,14 @@ _WORDS: Final = {
     r"|Fatal Python error|Exec format error",
 }
 _PATTERNS: Final = tuple((phase, re.compile(words)) for phase, words in _WORDS.items())
+
+#: By which shells, conda, and both kinds of environment modules say that something is not there.
+_COMPLAINTS: Final = re.compile(
+    r"Environment(Name|Location)NotFound|Could not find conda environment|CondaError|CommandNotFoundError"
+    r"|Unable to locate a modulefile|module\(s\) are unknown|not found|No such file or directory"
+)
+#: How much of a complaint is told, in characters.
+_COMPLAINT_MOST: Final = 300
 
 #: Words of schedulers about jobs that had a node.
 _ON_A_NODE: Final = re.compile(r"NODE_FAIL|BOOT_FAIL|NodeList=\S|exec_host = \S")
@@ -107,18 +135,29 @@ def phase_of(end: End) -> Phase:
         return Phase.NODE
     # What worker_init said is no word about what came after it.
     words = end.output.rpartition(PREPARED)[2]
+    if NO_CONTAINER in words:
+        return Phase.INTERPRETER
     for phase, pattern in _PATTERNS:
         if pattern.search(words):
-            return phase
+            return Phase.INTERPRETER if phase is Phase.IMPORT and complaint(end.output) else phase
     if end.exit_code in _NO_COMMAND:
         return Phase.INTERPRETER
     return Phase.CONNECT if prepared else Phase.NODE
+
+
+def complaint(output: str) -> str:
+    """What ``worker_init`` could not find, in the words of whatever looked for it; empty: nothing, or not known."""
+    before, mark, _ = output.rpartition(PREPARED)
+    lines = before.rpartition(BEGAN)[2].splitlines()[1:] if mark else []
+    return next((line.strip()[:_COMPLAINT_MOST] for line in lines if _COMPLAINTS.search(line)), "")
 
 
 def story(end: End) -> str:
     """What happened, where, and what to look at; then the end of its output."""
     phase = phase_of(end)
     parts = [f'in the phase "{phase}": {_STORIES[phase]}']
+    if complained := complaint(end.output):
+        parts.append(f"worker_init went wrong, and the job went on without it: {complained}")
     if end.said:
         parts.append(f"The scheduler says: {end.said}")
     tail = tail_of(end.output)

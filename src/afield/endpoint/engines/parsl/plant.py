@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from afield.endpoint.engines.parsl.losses import refuse
 from afield.endpoint.engines.parsl.packing import versions
+from afield.endpoint.engines.place import memory
 from afield.endpoint.settings.engines import HtexSettings, MpiSettings
 from afield.errors import ConfigurationError
+from afield.wire.jobs import Job
 from afield.worker.bundle_records import Versions
 from afield.worker.environment import version_of
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from afield.endpoint.engines.parsl.htex import BlockWatch, FedHtex, Owner
 
 __all__ = ["Plant"]
+
+#: More memory than any node has, in bytes: where nobody knows how much one has.
+_UNKNOWN_MEMORY: Final = 1 << 50
 
 
 class Plant:
@@ -107,6 +113,22 @@ class Plant:
             self._poller = None
         self.htex.shutdown()
         forget_keys(self.htex)
+
+    def check(self, job: Job, node_memory: int) -> None:
+        """Refuse what no worker can be given.
+
+        :param node_memory: bytes of the largest node that was seen, 0: none was
+        :raises ConfigurationError: with the reason
+        """
+        if job.cores == 1 and not job.gpus and job.memory is None and not job.resource_specification:
+            return
+        is_local = type(self.provider).__name__ == "LocalProvider"
+        refuse(
+            job,
+            cores=max(1, int(self._settings.cores_per_worker)),
+            accelerators=min(1, len(self.htex.available_accelerators)),
+            memory=node_memory or (memory() if is_local else _UNKNOWN_MEMORY),
+        )
 
     def hopeless(self) -> str | None:
         """Why a task that waits will not run, for its submitter; None: it may."""

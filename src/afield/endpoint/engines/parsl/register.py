@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -14,6 +15,11 @@ from afield.endpoint.engines.parsl.loads import Load, Loads
 from afield.worker.bundle_records import Entry, Fate
 
 __all__ = ["Register"]
+
+logger = logging.getLogger("afield.endpoint")
+
+#: How many different reasons why workers refuse are told to the owner; beyond these something makes them up.
+_REFUSALS_MOST: Final = 20
 
 _limit: Final = msgspec.msgpack.Decoder(tuple[float, bool]).decode
 
@@ -35,6 +41,8 @@ class Register:
         self._calls: dict[str, Call] = {}
         # How often a job was lost with its worker.
         self._lost: dict[str, int] = {}
+        # Why workers refused, as far as the owner was told.
+        self._refusals: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -88,7 +96,10 @@ class Register:
                 self.end(call, call.sentence or never_begun(call.job.task_id))
 
     def refuse(self, number: int, why: str) -> None:
-        """No worker can run this bundle; whatever is left of it fails."""
+        """No worker can run this bundle; whatever is left of it fails, and the owner hears of each reason once."""
+        if why not in self._refusals and len(self._refusals) < _REFUSALS_MOST:
+            self._refusals.add(why)
+            logger.error("tasks fail, for workers refuse them: %s", why)
         load = self.loads.get(number)
         for index in tuple(load.open) if load is not None else ():
             item = self.loads.settle(number, index)

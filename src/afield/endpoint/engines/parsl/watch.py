@@ -19,7 +19,7 @@ from parsl.jobs.states import JobStatus
 
 from afield.endpoint.engines.parsl.blocks import Blocks, refusal
 from afield.endpoint.engines.parsl.mended import mend
-from afield.endpoint.engines.parsl.phases import End, marked
+from afield.endpoint.engines.parsl.phases import End, complaint, marked
 from afield.endpoint.engines.parsl.scheduler import question, said
 from afield.endpoint.host.runaway import BLOCKS, RunawayFile
 from afield.endpoint.settings.engines import HtexSettings
@@ -31,6 +31,8 @@ logger = logging.getLogger("afield.endpoint")
 #: How much of the beginning and of the end of a job's output is read, in bytes.
 _HEAD: Final = 16 * 1024
 _TAIL: Final = 64 * 1024
+#: How many different complaints of worker_init are told.
+_COMPLAINTS_MOST: Final = 20
 #: Parsl's own words about every block whose workers never connected; they tell nobody anything.
 _PARSL_SAYS: Final = "Job is marked as MISSING"
 
@@ -57,6 +59,9 @@ class Watch:
         self._clock = clock
         self._executor: BlockProviderExecutor | None = None
         self._marks = False
+        # Blocks that came up, while they are there, and what their worker_init complained of, as far as it was told.
+        self._came_up: set[str] = set()
+        self._complaints: set[str] = set()
         self._lock = Lock()
         self._file = RunawayFile(directory)
         stopped = self._file.load().get(BLOCKS)
@@ -97,6 +102,9 @@ class Watch:
         :param statuses: of all blocks that were ever asked for
         :param connected: blocks whose workers are connected now
         """
+        for block_id in connected - self._came_up:
+            self._hear_complaint(block_id, statuses.get(block_id))
+        self._came_up = set(connected)
         ended = {
             block_id: self._end(block_id, status)
             for block_id in self._blocks.alive
@@ -136,6 +144,19 @@ class Watch:
             logger.info("the owner has cleared what was stopped: blocks are asked for again")
             self._blocks.clear()
 
+    def _hear_complaint(self, block_id: str, status: JobStatus | None) -> None:
+        """Tell, once, what the job of a block whose workers run did not find: they may run with another Python."""
+        path = status.stderr_path if status is not None else None
+        complained = complaint(_read(path or self._output_of(block_id))) if self._marks else ""
+        if complained and complained not in self._complaints and len(self._complaints) < _COMPLAINTS_MOST:
+            self._complaints.add(complained)
+            logger.warning(
+                "engine.provider.worker_init went wrong in block %s, whose workers run without it, perhaps with "
+                "another Python than was meant (interpreter): %s",
+                block_id,
+                complained,
+            )
+
     def _end(self, block_id: str, status: JobStatus) -> End:
         """What can be found out about a block that is over."""
         assert self._executor is not None
@@ -157,7 +178,7 @@ class Watch:
         """Where a job wrote its errors, of which some providers of Parsl say nothing: beside its script."""
         assert self._executor is not None
         scripts = getattr(self._executor.provider, "script_dir", None)
-        found = sorted(Path(scripts).glob(f"*.block-{block_id}.*stderr")) if scripts else []
+        found = sorted(Path(scripts).glob(f"*.block-{block_id}.*err")) if scripts else []
         return str(found[-1]) if found else None
 
     def _asked_scheduler(self, job_id: str) -> str:

@@ -14,7 +14,7 @@ from afield.service.domain.people import ClientRecord, IdentityRecord
 from afield.service.store.people import People
 from afield.service.store.texts import is_text
 
-__all__ = ["CLIENT_DOMAIN", "DEFAULT_CLIENT", "authenticated", "claimed", "find_client", "identity_of_client"]
+__all__ = ["CLIENT_DOMAIN", "DEFAULT_CLIENT", "authenticated", "claimed", "find_client", "identity_of_client", "said"]
 
 #: The native client that published programs are, without registration (reference: wire contract section 2.1). Ours too.
 DEFAULT_CLIENT: Final = ClientRecord(
@@ -39,7 +39,7 @@ async def claimed(people: People, authorization: str | None, fields: Mapping[str
     :param authorization: the value of that header
     :raises OAuthError: nobody, or not with that secret
     """
-    client_id, secret = _said(authorization, fields)
+    client_id, secret = said(authorization, fields)
     client = await find_client(people, client_id)
     if client is None:
         raise invalid_client()
@@ -76,7 +76,12 @@ async def identity_of_client(people: People, client: ClientRecord) -> IdentityRe
     return found
 
 
-def _said(authorization: str | None, fields: Mapping[str, str]) -> tuple[str, str | None]:
+def said(authorization: str | None, fields: Mapping[str, str]) -> tuple[str, str | None]:
+    """By what name somebody asks, and with which secret, if any; neither is checked.
+
+    :param authorization: the value of that header
+    :raises OAuthError: they say nothing, or two things
+    """
     client_id, secret = fields.get("client_id"), fields.get("client_secret")
     scheme, _, credentials = (authorization or "").partition(" ")
     if scheme.lower() == "basic":

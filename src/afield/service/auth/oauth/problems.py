@@ -43,8 +43,8 @@ def invalid_client() -> OAuthError:
     """The client is not known, or did not prove that it is the one."""
     return OAuthError(
         "invalid_client",
-        "This service does not know the client, or its secret is another. Check client_id and secret; `afield client "
-        "create` makes new ones.",
+        "This service does not know the client, or its secret is another. Check client_id and secret; `afield env` or "
+        "`afield client create` makes new ones.",
         401,
         {"www-authenticate": 'Basic realm="afield"'},
     )

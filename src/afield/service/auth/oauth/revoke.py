@@ -11,6 +11,7 @@ from typing import Any
 
 from afield.service.auth.oauth.clients import claimed
 from afield.service.auth.oauth.fields import needed
+from afield.service.auth.oauth.personal import proven
 from afield.service.auth.tokens import BearerTokens, digest_of
 from afield.service.domain.people import TokenKind
 from afield.service.store.people import People
@@ -27,6 +28,12 @@ async def revoke(
     :raises OAuthError: the client is not known, or did not prove that it is the one
     """
     text = needed(fields, "token")
+    personal = await proven(tokens, authorization, fields)
+    if personal is not None:  # it ends itself, or one that stands for it
+        record = await tokens.known(digest_of(text))
+        if record is not None and personal.digest in {record.digest, record.stands_for}:
+            await tokens.revoke(text)
+        return {"active": False}
     # Whoever holds a token may end it; a client that names itself must be that one.
     client = None
     if authorization is not None or "client_id" in fields:

@@ -11,6 +11,7 @@ from afield.service.auth.oauth.clients import claimed
 from afield.service.auth.oauth.device import DEVICE_GRANT, Devices
 from afield.service.auth.oauth.fields import needed
 from afield.service.auth.oauth.issue import Issuer
+from afield.service.auth.oauth.personal import proven, stand_ins
 from afield.service.auth.oauth.problems import OAuthError, invalid_grant
 from afield.service.auth.oauth.refresh import refresh
 from afield.service.auth.tokens import BearerTokens
@@ -45,6 +46,10 @@ class TokenEndpoint:
                 "unsupported_grant_type",
                 f"This service has no grant of the type {kind[:80]}, but {', '.join(GRANT_TYPES)}.",
             )
+        if kind == "client_credentials":
+            personal = await proven(self._tokens, authorization, fields)
+            if personal is not None:
+                return await stand_ins(self._tokens, personal, fields, self._times)
         client = await claimed(self._people, authorization, fields)
         if kind == "authorization_code":
             return await self._for_code(client, fields, here)

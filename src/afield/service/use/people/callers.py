@@ -56,11 +56,15 @@ async def all_shut_out(people: People) -> frozenset[str]:
 
 
 async def is_proof_good(people: People, identity_id: str, proof: str, now: float) -> bool:
-    """Whether somebody who has this identity holds a token of this proof that has not expired."""
+    """Whether somebody who has this identity holds a token of this proof that has not expired.
+
+    What stands for a personal token has its proof, and is good only as long as that one is.
+    """
     identity = await people.identity(identity_id)
     everybody = [] if identity is None else [one.id for one, _ in await _person(people, identity)]
     tokens = [token for one in everybody for token in await people.tokens_of(one)]
-    return any(one.proof == proof and (one.expires_at is None or now < one.expires_at) for one in tokens)
+    good = [one for one in tokens if one.stands_for is None and (one.expires_at is None or now < one.expires_at)]
+    return any(one.proof == proof for one in good)
 
 
 async def _person(people: People, identity: IdentityRecord) -> _Person:

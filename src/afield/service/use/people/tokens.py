@@ -5,7 +5,7 @@ other program that was let in, or has credentials of its own: what is to end wou
 token be made that is good for more than the one that asks.
 
 A token is named by the beginning of its digest, which opens nothing. The tokens of one login are one entry, and end
-together.
+together; so do a personal one and what was given to a program in its place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from afield.wire.rest_logins import Known, Membership, NewToken, Token, TokenLis
 
 __all__ = ["Tokens", "may_hand_out"]
 
-_ID_LENGTH: Final = 16
 _LOGIN: Final = "login"
 
 
@@ -97,7 +96,7 @@ class Tokens:
         label = wish.label.strip()
         if not label:
             raise refusals.invalid("The label of a token is empty: you know it by that when you revoke it.")
-        scopes = _checked(caller, wish.scopes)
+        scopes = _checked(await self._granted(caller, token), wish.scopes)
         await self._caps.check(Kind.TOKENS, caller, more=1)
         text = await self._bearer.issue(caller.id, label, wish.lifetime_s, kind=TokenKind.PERSONAL, scopes=scopes)
         try:
@@ -121,13 +120,23 @@ class Tokens:
         """
         wanted = token_id.lower()
         for group in await self._groups(caller):
-            if _id_of(group) == wanted:
+            if group[0].shown_id == wanted:
                 if group[0].family is not None:
                     await self._bearer.revoke_all(family=group[0].family)
                 else:
                     await self._bearer.revoke_digest(group[0].digest)
                 return
         raise people_refusals.token_not_found(token_id)
+
+    async def _granted(self, caller: Caller, token: TokenRecord | None) -> frozenset[str] | None:
+        """What a personal token may be good for: all that its maker's login is, of which the token that asks is the
+        part for one resource server. None: everything.
+        """
+        if caller.scopes is None or token is None or token.family is None:
+            return caller.scopes
+        login = [one for one in await self._people.tokens_of(token.identity_id) if one.family == token.family]
+        alive = [one for one in login if one.expires_at is None or self._clock.now() < one.expires_at]
+        return caller.scopes.union(*(one.scopes or () for one in alive))
 
     async def _groups(self, caller: Caller) -> Sequence[Sequence[TokenRecord]]:
         groups: dict[object, list[TokenRecord]] = {}
@@ -136,27 +145,22 @@ class Tokens:
             for record in await self._people.tokens_of(identity_id):
                 is_over = record.expires_at is not None and now >= record.expires_at
                 # What the service makes for whoever runs it comes and goes with its process.
-                if record.kind is not TokenKind.SERVICE and not is_over:
+                if record.kind is not TokenKind.SERVICE and record.stands_for is None and not is_over:
                     groups.setdefault(record.family or record.digest, []).append(record)
         return sorted(groups.values(), key=lambda group: min(record.created_at for record in group))
 
 
-def _checked(caller: Caller, asked: Iterable[str] | None) -> tuple[str, ...]:
+def _checked(granted: frozenset[str] | None, asked: Iterable[str] | None) -> tuple[str, ...]:
     try:
         scopes = (COMPUTE,) if asked is None else parse(" ".join(asked))
     except OAuthError as error:
         raise refusals.invalid(error.message) from error
     if not scopes:
         raise refusals.invalid("A token without a scope is good for nothing: name one, or leave scopes out.")
-    more = [] if caller.scopes is None else [scope for scope in scopes if scope not in caller.scopes]
+    more = [] if granted is None else [scope for scope in scopes if scope not in granted]
     if more:
         raise refusals.scope_missing(more)
     return scopes
-
-
-def _id_of(group: Sequence[TokenRecord]) -> str:
-    first = group[0]
-    return (first.digest if first.family is None else digest_of(f"family:{first.family}")).hex()[:_ID_LENGTH]
 
 
 def _shown(*group: TokenRecord) -> Token:
@@ -165,7 +169,7 @@ def _shown(*group: TokenRecord) -> Token:
     expiries = [record.expires_at for record in group]
     scopes = [record.scopes for record in group]
     return Token(
-        _id_of(group),
+        first.shown_id,
         first.label,
         _LOGIN if is_login else first.kind.value,
         min(record.created_at for record in group),
