@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,13 +91,28 @@ class Deployment:
         return made["client"]["id"], made["secret"]
 
     def endpoint(self, whose: str) -> Endpoint:
-        """The endpoint of this package that all scenarios share; it is started when the first asks for it."""
+        """The endpoint of this package that all scenarios share; it is started when the first asks for it, and once
+        more after a scenario in which it had to end.
+        """
         if whose not in self._endpoints:
-            one = Endpoint(whose, "shared", self.place / f"endpoint-{whose}", self.credentials)
-            one.configure()
+            self._endpoints[whose] = Endpoint(whose, "shared", self.place / f"endpoint-{whose}", self.credentials)
+            self._endpoints[whose].configure()
+        one = self._endpoints[whose]
+        if one.program is None or not one.program.runs:
             one.start()
-            self._endpoints[whose] = one
-        return self._endpoints[whose]
+            self.until_online(one)
+        return one
+
+    def until_online(self, endpoint: Endpoint) -> None:
+        """Wait for its first report: nobody is told, so this asks. A submit before that is accepted, whatever comes."""
+        began = time.monotonic()
+        while self.ask("GET", f"/v2/endpoints/{endpoint.id}/status")["status"] != "online":
+            assert time.monotonic() - began < PATIENCE_S, (endpoint.directory / "endpoint.log").read_text()
+
+    def without_their_endpoint(self) -> None:
+        """End the shared one of theirs: it ends by itself when a service is gone three times within ten seconds."""
+        if (one := self._endpoints.get("theirs")) is not None:
+            one.stop()
 
     def new_endpoint(
         self,

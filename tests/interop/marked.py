@@ -84,4 +84,4 @@ def _until_taken(deployment: Deployment, one: Endpoint, task_id: str) -> None:
         queues = {f"{directory.name.rsplit('.', 1)[1]}.tasks" for directory in user_endpoints}
         while sum(count for name, count in deployment.node.unacknowledged().items() if name in queues):
             assert one.program is not None
-            assert one.program.process.poll() is None
+            assert one.program.runs

@@ -49,6 +49,11 @@ class Program:
         return self.process.pid
 
     @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    @property
     def said(self) -> str:
         """Everything that it has said so far."""
         return self.log.read_text(errors="replace")[self._begin :]
@@ -71,7 +76,7 @@ class Program:
 
     def end(self, number: int = signal.SIGINT) -> int:
         """Send it a signal and wait for its end; its exit status, also of one that had ended."""
-        if self.process.poll() is None:
+        if self.runs:
             self.process.send_signal(number)
         return self.wait()
 

@@ -56,7 +56,7 @@ def one(owned, deployment, whose_endpoint):
     if found is None:
         found = owned[deployment, whose_endpoint] = deployment.new_endpoint(whose_endpoint, OWN, name="own")
         found.configure()
-    if found.program is None or found.program.process.poll() is not None:
+    if found.program is None or not found.program.runs:
         found.start()
     return found
 

@@ -71,6 +71,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(deployment, tmp_path_factory):
+    deployment.without_their_endpoint()
     assert deployment.end() == 0
     one = Site(deployment, tmp_path_factory.mktemp("lives"))
     yield one

@@ -185,6 +185,18 @@ async def test_of_what_nobody_has_read_yet_only_what_is_missing_is_sent(world):
     assert await world.queues.waiting(user_endpoint.id) == len(task_ids)
 
 
+async def test_what_nobody_has_read_yet_is_sent_when_its_queue_is_gone(world):
+    core, function_id = await world.core(wire=1, online=False), await world.function()
+    ids = await killed_after_the_commit(world, core, function_id, 3, 1)
+    (user_endpoint,) = await world.store.user_endpoints()
+    await world.broker.delete_queue(names.task_queue(user_endpoint.id))
+    world.clock.advance(LATE_S)
+    await world.uses.rounds()
+    assert await world.queues.waiting_tasks(user_endpoint.id) == set(ids)
+    await world.kept.flush()
+    assert await world.store.hand_overs(world.clock.now() + 1) == []
+
+
 async def test_results_that_were_left_are_sent(world):
     core, user, function_id = await world.ready()
     accepted = await world.submit(core, function_id)

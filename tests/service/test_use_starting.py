@@ -12,6 +12,7 @@ import pytest
 from afield.service.domain.records import FunctionRecord, SubmitRecord, TaskRecord
 from afield.service.domain.refusals import Refusal
 from afield.service.domain.repeats import Repeated, Unclear
+from afield.service.domain.starting import ECHO_S, FAILURES
 from afield.service.settings import Limits
 from afield.service.store.memory import MemoryStore
 from afield.wire.commands import CONTENT_TYPE
@@ -108,6 +109,72 @@ async def test_a_start_that_fails_refuses_the_submit(world):
     assert (info.value.status, info.value.code) == (422, "SEMANTICALLY_INVALID")
     assert info.value.message == "Request payload failed validation: Engine nosuch is not known"
     assert await world.store.waiting_counts() == {}
+
+
+async def test_while_the_failed_process_ends_the_next_submit_hears_the_same(world):
+    """A published core endpoint does nothing for one that it believes to run (seen with 4.19)."""
+    core, function_id = await world.core(wire=1), await world.function()
+    submitting = later(world.submit(core, function_id))
+    await (await core.start()).report(error="Engine nosuch is not known")
+    with pytest.raises(Refusal):
+        await submitting
+    world.clock.advance(ECHO_S - 1)
+    with pytest.raises(Refusal, match="nosuch"):
+        await world.submit(core, function_id)
+    assert core.commands.empty()
+    world.clock.advance(1)
+    submitting = later(world.submit(core, function_id))
+    await (await core.start()).report()
+    await submitting
+
+
+async def test_one_that_came_up_after_all_is_used(world):
+    core, function_id = await world.core(wire=1), await world.function()
+    submitting = later(world.submit(core, function_id))
+    user = await core.start()
+    await user.report(error="not yet")
+    with pytest.raises(Refusal):
+        await submitting
+    await user.report()
+    await world.submit(core, function_id)
+
+
+@pytest.mark.parametrize("wire", [1, 2])
+async def test_tasks_do_not_wait_for_one_that_fails_to_start_again_and_again(world, wire):
+    """They were accepted while nobody could tell; each learns what a submit would have been told."""
+    core, function_id = await world.core(wire=wire, online=False), await world.function()
+    accepted = await world.submit(core, function_id, 2, wire=wire)
+    watcher = await world.watch(accepted)
+    for number in range(1, FAILURES + 1):
+        await core.report()
+        await world.uses.revive.look_around()
+        assert watcher.empty()
+        await (await core.start()).report(error=f"no such engine, {number}")
+        world.clock.advance(60)
+    views = await world.store.tasks(accepted.tasks[function_id])
+    for view in views.values():
+        assert view.finished.error.code == "NoWorkers"
+        assert b"3 times in a row" in view.finished.data
+        assert b"no such engine, 3" in view.finished.data
+    assert (await watcher.get()).body
+    # The next one is tried as if nothing had been.
+    submitting = later(world.submit(core, function_id))
+    await core.report()
+    await (await core.start()).report()
+    await submitting
+
+
+async def test_failures_that_are_not_in_a_row_fail_no_task(world):
+    core, function_id = await world.core(online=False), await world.function()
+    accepted = await world.submit(core, function_id)
+    for number in range(2 * FAILURES):
+        await core.report()
+        await world.uses.revive.look_around()
+        user = await core.start()
+        await (user.report() if number % FAILURES == FAILURES - 1 else user.report(error="the disk is full"))
+        world.clock.advance(200)
+    [view] = (await world.store.tasks(accepted.tasks[function_id])).values()
+    assert view.finished is None
 
 
 async def test_the_second_telling_of_a_failure_hits_nobody_else(world):

@@ -11,16 +11,63 @@ then under its *own* id (reference: wire contract section 8.3). The second must 
 way. So each error under a user endpoint's id is remembered for a while, and takes one error under its core endpoint's
 id with it. An error under a core endpoint's id that has no such companion fails what waits there, for then it is all
 the news there is.
+
+Another trap. The process that failed speaks while it still runs, and a published core endpoint that is told to start
+one that it believes to run does nothing at all. So for a moment after a failure its reason is the answer to the next
+submit, too.
+
+And tasks that wait while no submit does, because they were accepted when the core endpoint was away, hear of no
+failure. So failures in a row are counted. After a few of them, the tasks fail as the submit would have.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["COMPANION_S", "Starts"]
+__all__ = ["COMPANION_S", "ECHO_S", "FAILURES", "Failures", "Starts"]
 
 #: How long, in seconds, the second telling of an error may take.
 COMPANION_S: Final = 30.0
+
+#: How long, in seconds, the process that failed may take to end: published core endpoints look once a second.
+ECHO_S: Final = 5.0
+
+#: Failures in a row after which tasks do not wait for another start.
+FAILURES: Final = 3
+
+#: User endpoints whose failures are remembered; the oldest is forgotten first.
+_MOST: Final = 1000
+
+
+class Failures:
+    """Starts that failed, with nothing between them that came up."""
+
+    def __init__(self) -> None:
+        # user endpoint -> how many in a row, when the last one was, and why
+        self._last: dict[str, tuple[int, float, str]] = {}
+
+    def failed(self, user_endpoint_id: str, reason: str, now: float) -> None:
+        """One more."""
+        count, _, _ = self._last.pop(user_endpoint_id, (0, 0.0, ""))
+        if len(self._last) >= _MOST:
+            del self._last[next(iter(self._last))]
+        self._last[user_endpoint_id] = (count + 1, now, reason)
+
+    def came_up(self, user_endpoint_id: str) -> None:
+        """A start did not fail."""
+        self._last.pop(user_endpoint_id, None)
+
+    def are_enough(self, user_endpoint_id: str) -> bool:
+        """Whether its tasks should not wait for another start. Then it is counted anew."""
+        if self._last.get(user_endpoint_id, (0,))[0] < FAILURES:
+            return False
+        del self._last[user_endpoint_id]
+        return True
+
+    def just_now(self, user_endpoint_id: str, now: float) -> str | None:
+        """Why it failed a moment ago; None: it did not."""
+        _, moment, reason = self._last.get(user_endpoint_id, (0, -ECHO_S, ""))
+        return reason if now - moment < ECHO_S else None
 
 
 class Starts:

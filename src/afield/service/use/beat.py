@@ -9,6 +9,7 @@ from afield.service.clock import Clock
 from afield.service.domain import liveness
 from afield.service.domain.holding import EARLY
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
+from afield.service.domain.starting import FAILURES
 from afield.service.use.cancel import Cancel
 from afield.service.use.expire import Expire
 from afield.service.use.in_flight import InFlight
@@ -21,8 +22,12 @@ __all__ = ["Beat"]
 
 logger = logging.getLogger(__name__)
 
-#: Of tasks whose user endpoint died again and again, and is not started any more.
+#: Of tasks whose user endpoint died, or did not start, again and again.
 _STOPPED_CODE: Final = "NoWorkers"
+_NOT_STARTED: Final = (
+    f"The user endpoint could not be started, {FAILURES} times in a row, so its tasks do not wait for it any longer. "
+    "Submit them again when its owner has mended it, or with other options. The last time:"
+)
 
 
 class Beat:
@@ -112,6 +117,9 @@ class Beat:
             self._starter.failed(changed, reason)
             if state.get(STOPPED) is True:
                 await self._expire.give_up(changed.id, _STOPPED_CODE, reason)
+            elif not liveness.is_online(changed, now) and self._starter.failures.are_enough(changed.id):
+                logger.info("user endpoint %s did not start %d times in a row: its tasks fail", changed.id, FAILURES)
+                await self._expire.give_up(changed.id, _STOPPED_CODE, f"{_NOT_STARTED} {reason}")
             return
         self._note_life(before[0], changed, now)
         if changed.active:

@@ -229,7 +229,7 @@ class Queues:
         try:
             consumer = await self._connection.consume(queue, arrived, exclusive=True, prefetch=_MOST_LOOKED_AT)
         except BrokerRefused:
-            return None
+            return None if await self.exists(queue) else found
         try:
             if count:
                 async with asyncio.timeout(_LOOK_S):

@@ -21,7 +21,7 @@ from afield.service.domain.liveness import is_online, life
 from afield.service.domain.names import UserLogin
 from afield.service.domain.queue_infos import user_queues
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
-from afield.service.domain.starting import Starts
+from afield.service.domain.starting import Failures, Starts
 from afield.service.domain.user_endpoints import endpoint_wire, groups_of, host_of, start_command, user_endpoint_id
 from afield.service.store.base import Store
 from afield.service.together.base import News, Together
@@ -72,6 +72,8 @@ class StartUserEndpoint:
         for topic, listener in ((_UP, self._others_up), (_FAILED, self._others_failed), (_CORE, self._others_core)):
             together.listen(topic, listener)
         self._starts = Starts()
+        #: of starts, also those that other services heard of
+        self.failures = Failures()
         # number of a waiter -> resolves with None (it is up) or the reason why not
         self._waiters: dict[int, asyncio.Future[str | None]] = {}
         # core endpoint -> when it was last sent a command
@@ -97,6 +99,9 @@ class StartUserEndpoint:
         if not is_online(endpoint, now):
             # A command would be stale when it is read. When the endpoint comes, it is told; see use/revive.py.
             return one
+        failed = self.failures.just_now(one.id, now)
+        if failed is not None and not is_up and endpoint_wire(endpoint) == 1:
+            raise _start_failed(failed)
         if is_up:
             # A published user endpoint takes it as fresh credentials, its core endpoint as a reason to revive it.
             await self._try_to_send(one, caller)
@@ -158,6 +163,7 @@ class StartUserEndpoint:
 
     def came_up(self, user_endpoint: UserEndpointRecord) -> None:
         """It reported."""
+        self.failures.came_up(user_endpoint.id)
         self._tell(self._starts.came_up(user_endpoint.endpoint_id, user_endpoint.id), None)
         its = life(user_endpoint)
         if not its or self._told.get(user_endpoint.id) != its:
@@ -169,7 +175,9 @@ class StartUserEndpoint:
 
     def failed(self, user_endpoint: UserEndpointRecord, reason: str) -> None:
         """Its start failed."""
-        self._tell(self._starts.failed(user_endpoint.endpoint_id, user_endpoint.id, self._clock.now()), reason)
+        now = self._clock.now()
+        self.failures.failed(user_endpoint.id, reason, now)
+        self._tell(self._starts.failed(user_endpoint.endpoint_id, user_endpoint.id, now), reason)
         self._together.tell(News(_FAILED, user_endpoint.id, f"{user_endpoint.endpoint_id} {reason}"))
 
     def core_failed(self, endpoint: EndpointRecord, reason: str) -> None:
@@ -180,11 +188,14 @@ class StartUserEndpoint:
     # -- the same, when another service has read the report ------------------------------------------------------------
 
     def _others_up(self, news: News) -> None:
+        self.failures.came_up(news.about)
         self._tell(self._starts.came_up(news.text or "", news.about), None)
 
     def _others_failed(self, news: News) -> None:
         endpoint_id, _, reason = (news.text or "").partition(" ")
-        self._tell(self._starts.failed(endpoint_id, news.about, self._clock.now()), reason)
+        now = self._clock.now()
+        self.failures.failed(news.about, reason, now)
+        self._tell(self._starts.failed(endpoint_id, news.about, now), reason)
 
     def _others_core(self, news: News) -> None:
         self._tell(self._starts.core_failed(news.about, self._clock.now()), news.text or "")
@@ -241,5 +252,9 @@ class StartUserEndpoint:
             del self._waiters[number]
         reason = waiter.result() if waiter.done() else None
         if reason is not None:
-            # The published wording: scripts look for it.
-            raise refusals.invalid(f"Request payload failed validation: {reason}")
+            raise _start_failed(reason)
+
+
+def _start_failed(reason: str) -> refusals.Refusal:
+    # The published wording: scripts look for it.
+    return refusals.invalid(f"Request payload failed validation: {reason}")
