@@ -171,7 +171,7 @@ def _status_with_state(served, one):
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
         found = json.loads(served("status", one, "--json"))
-        if all(child["state"] for child in found["user_endpoints"]):
+        if found["user_endpoints"] and all(child["state"] for child in found["user_endpoints"]):
             return found
     raise AssertionError(found)
 
