@@ -38,7 +38,7 @@ engine:
   type: ThreadPoolEngine
 heartbeat_period: 5
 idle_heartbeats_soft: 1
-idle_heartbeats_hard: 2
+idle_heartbeats_hard: 60
 """
 )
 
