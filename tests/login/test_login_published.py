@@ -90,6 +90,12 @@ class TestCredentials:
         made = credentials(site.url, environ=home | {"AFIELD_TOKEN": site.running.token})
         assert made.identity_id == site.running.owner.id
 
+    def test_what_cannot_be_kept_is_not_left_at_the_service(self, site, ada, home):
+        (place(site.url, "", home).parent).write_text("a file, where a directory should be")
+        with pytest.raises(ConfigurationError, match=r"cannot be kept: .*AFIELD_USER_DIR"):
+            credentials(site.url, environ=home)
+        assert personal(ada) == []
+
     def test_a_personal_token_in_the_environment_is_taken_itself(self, site, ada, home):
         whole = ada.post(TOKENS, {"label": "x", "scopes": list(SCOPES)}, NewToken)
         narrow = ada.post(TOKENS, {"label": "x"}, NewToken)
@@ -224,10 +230,16 @@ class TestCommand:
         read = subprocess.run(["sh", "-c", f'. "{path}"; echo $GLOBUS_SDK_ENVIRONMENT'], capture_output=True, text=True)
         assert read.stdout == "local\n"
         assert laptop.run("env", "--write").strip() == path
-        theirs = tmp_path / "theirs"
+        theirs, circle = tmp_path / "theirs", tmp_path / "circle"
         theirs.write_text("A=1\n")
-        assert "is there already, and not from this command" in laptop.run("env", "--write", str(theirs), code=1)
+        circle.symlink_to(circle)
+        before = personal(ada)
+        refused = laptop.run("env", "--new", "--write", str(theirs), code=1)
+        assert "is there already, and not from this command" in refused
         assert theirs.read_text() == "A=1\n"
+        assert "leads nowhere" in laptop.run("env", "--new", "--write", str(circle), code=1)
+        # What other programs use was not revoked for nothing.
+        assert personal(ada) == before
         assert "is no file" in laptop.run("env", "--write", "--force", "/dev/null", code=1)
         laptop.run("env", "--write", "--force", str(theirs))
         assert "GLOBUS_SDK_ENVIRONMENT=local\n" in theirs.read_text()
@@ -244,6 +256,9 @@ def test_what_is_set_for_one_service_is_not_shown_to_another(site, ada, home):
     assert find(site.url, pair) is not None
     elsewhere = pair | {"GLOBUS_SDK_SERVICE_URL_AUTH": "https://compute.example.org/"}
     assert find(site.url, elsewhere) is None
+    for wrong in ("http://x:99999", "http://[", "compute.example.org"):
+        with pytest.raises(ValueError, match="GLOBUS_SDK_SERVICE_URL_AUTH does not hold the address of a service"):
+            find(site.url, pair | {"GLOBUS_SDK_SERVICE_URL_AUTH": wrong})
 
 
 def test_port_5000_may_be_anybodys_and_is_not_shown_the_secret(site, ada, home):

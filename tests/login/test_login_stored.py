@@ -56,6 +56,18 @@ def test_what_cannot_be_kept_or_read_is_told(environ, tmp_path):
         stored.keep(login(), {"AFIELD_USER_DIR": str(tmp_path / "elsewhere")})
 
 
+def test_of_a_secret_that_cannot_be_kept_nothing_is_left(environ, tmp_path):
+    running = KnownService(service_url=URL, token="running", pid=1, started_at=1.0)
+    for folder, keep in (
+        (tmp_path / "services", lambda: known.publish(running, tmp_path)),
+        (tmp_path / "logins", lambda: stored.keep(login(), environ)),
+    ):
+        (folder / "127.0.0.1_5000.json").mkdir(parents=True)
+        with pytest.raises(ConfigurationError, match=r"cannot be kept.*Name a directory of yours with AFIELD_USER_DIR"):
+            keep()
+        assert [one.name for one in folder.iterdir()] == ["127.0.0.1_5000.json"]
+
+
 def test_the_order_in_which_logins_count(environ, tmp_path):
     assert find_authorizer(URL, environ) is None
     known.publish(KnownService(service_url=URL, token="running", pid=1, started_at=1.0), tmp_path)

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from tests.authority import Authority, make_authority
 from tests.interop.port import PATIENCE_S, PORT, PYTHON, clean_environment, only_user_of_the_port, unprivileged
 from tests.interop.programs import Program
 
@@ -141,10 +142,9 @@ class _Front:
 
 
 @contextmanager
-def tls_front(authority: Path, port: int) -> Iterator[str]:
+def tls_front(authority: Authority, port: int) -> Iterator[str]:
     """The URL of a front with a certificate of this authority, before what listens at a port."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(authority / "cert.pem", authority / "key.pem")
+    front = _Front(authority.for_server(), port)
     loop, stop, found = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
     ports: list[int] = []
 
@@ -152,7 +152,7 @@ def tls_front(authority: Path, port: int) -> Iterator[str]:
         ports.append(got)
         found.set()
 
-    running = threading.Thread(target=loop.run_until_complete, args=(_Front(context, port).run(ready, stop),))
+    running = threading.Thread(target=loop.run_until_complete, args=(front.run(ready, stop),))
     running.start()
     try:
         assert found.wait(PATIENCE_S)
@@ -172,19 +172,9 @@ async def _ended(loop: asyncio.AbstractEventLoop) -> None:
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An institution that signs its own certificates: its root, and a server's certificate and key."""
-    place = tmp_path_factory.mktemp("authority")
-    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", "req", "-x509", *ec, *arguments], check=True, capture_output=True, cwd=place)
-
-    openssl("-subj", "/CN=Own root", "-keyout", "root.key", "-out", "root.pem",
-            "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
-    openssl("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE",
-            "-CA", "root.pem", "-CAkey", "root.key", "-keyout", "key.pem", "-out", "cert.pem")  # fmt: skip
-    return place
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An institution that signs its own certificates."""
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def elsewhere(authority, tmp_path_factory):
 
 
 def test_a_service_elsewhere_through_a_way_to_it(the_port, elsewhere, authority, tmp_path):
-    machine = Machine(tmp_path, AFIELD_SERVICE_URL=elsewhere.public, AFIELD_CA_FILE=str(authority / "root.pem"))
+    machine = Machine(tmp_path, AFIELD_SERVICE_URL=elsewhere.public, AFIELD_CA_FILE=str(authority.root))
     login = elsewhere.log_in()
     stored.keep(msgspec.structs.replace(login, service_url=elsewhere.public), machine.environ)
     said = machine.evaluate('eval "$(afield env)"')

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 from contextlib import closing, suppress
@@ -50,11 +50,9 @@ class Service:
 @pytest.fixture
 async def service(authority):
     one = Service()
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(authority / "cert.pem", authority / "key.pem")
     runner = web.ServerRunner(web.Server(one.answer, access_log=None, auto_decompress=False), shutdown_timeout=0)
     await runner.setup()
-    site = web.TCPSite(runner, "localhost", 0, ssl_context=context)
+    site = web.TCPSite(runner, "localhost", 0, ssl_context=authority.for_server())
     await site.start()
     one.url = f"https://localhost:{runner.addresses[0][1]}"
     one.stop = runner.cleanup
@@ -78,7 +76,7 @@ class Way:
 
 @pytest.fixture
 async def way(service, authority, monkeypatch):
-    monkeypatch.setenv(CA_FILE, str(authority / "root.pem"))
+    monkeypatch.setenv(CA_FILE, str(authority.root))
     listening = loopback(0)
     count = Count(lambda: None)
     port = listening[0].getsockname()[1]
@@ -332,10 +330,73 @@ async def test_only_this_machine_is_listened_to(way):
             await asyncio.open_connection(address, way.port)
 
 
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_a_proxy_that_refuses_is_told_without_its_password(is_tls, monkeypatch):
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    scheme = "https" if is_tls else "http"
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://ada:s3cret@127.0.0.1:{port}")
+        said, status, trouble = await asked_through(f"{scheme}://compute.example.org")
+    assert (status, "s3cret" in said) == (502, False)
+    assert "the proxy on the way there refuses it with 407" in trouble
+
+
+async def test_a_proxy_without_an_address_is_told_without_its_password(monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("https_proxy", "http://ada:s3cret@proxy:99999")
+    said, status, trouble = await asked_through("https://compute.example.org")
+    assert (status, "s3cret" in said) == (502, False)
+    assert "https_proxy" in trouble
+
+
+async def asked_through(service):
+    """What a request through a new way brings back, all that was told about it among it."""
+    listening, count = loopback(0), Count(lambda: None)
+    url = f"http://localhost:{listening[0].getsockname()[1]}/v2/version"
+    async with passing(service, listening, count), aiohttp.ClientSession() as http, http.get(url) as answer:
+        return f"{await answer.text()} {count.trouble}", answer.status, count.trouble
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 2\xff00 OK\r\n\r\n", b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 200 OK\r\nSet-Cookie: s3cret\r\n"]
+)
+async def test_an_answer_that_is_none_is_told_in_one_line_without_what_was_asked_or_said(way, service, head):
+    async def handler(request):
+        request.transport.write(head)
+        request.transport.close()
+        return web.Response()
+
+    service.handler = handler
+    async with way.http.get(f"{way.url}/v2/oauth2/authorize?state=s3cret") as answer:
+        assert (answer.status, "s3cret" in await answer.text()) == (502, False)
+    assert "s3cret" not in way.count.trouble
+    assert way.count.trouble.isprintable()
+    assert re.search("its answer is no HTTP|it hung up", way.count.trouble)
+
+
+async def test_of_two_that_want_a_port_at_the_same_moment_one_is_told(service):
+    first = loopback(0)  # nobody serves it yet
+    try:
+        with pytest.raises(ConfigurationError, match="is in use"):
+            loopback(first[0].getsockname()[1])
+    finally:
+        for one in first:
+            one.close()
+
+
 def test_a_port_that_is_taken_is_told():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=rf"port {port} is in use by .*\(process \d+\)"):
+        told = rf"port {port} is in use by .*\(process \d+\): end that, or choose another port"
+        with pytest.raises(ConfigurationError, match=told):
             loopback(port)
 
 
@@ -351,7 +412,8 @@ def test_localhost_means_this_program_by_both_of_its_addresses_or_by_none():
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_the_command_runs_until_somebody_ends_it(options, tmp_path):
-    command = [sys.executable, "-m", "afield", "forward", "--port", "0", "--service", "http://127.0.0.1:9", *options]
+    # Any free port is not that of a service at the port of HTTP.
+    command = [sys.executable, "-m", "afield", "forward", "--port", "0", "--service", "http://127.0.0.1", *options]
     environment = clean_environment(AFIELD_USER_DIR=str(tmp_path))
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -362,7 +424,7 @@ def test_the_command_runs_until_somebody_ends_it(options, tmp_path):
     assert running.returncode == 0, err
     assert "Traceback" not in err
     if options:
-        assert json.loads(first)["service"] == "http://127.0.0.1:9"
+        assert json.loads(first)["service"] == "http://127.0.0.1"
         assert json.loads(out) == {"requests": 0, "trouble": None}
     else:
         assert first.startswith("Ready. http://localhost:")
@@ -370,9 +432,18 @@ def test_the_command_runs_until_somebody_ends_it(options, tmp_path):
     assert "at port 5000 only" in err
 
 
-def test_a_service_that_is_there_itself_needs_no_way(tmp_path):
-    command = [sys.executable, "-m", "afield", "forward", "--service", "http://localhost:5000"]
+@pytest.mark.parametrize(
+    ("service", "why"),
+    [
+        ("http://localhost:5000", "nothing needs to be passed on"),
+        ("https://compute.example.org/below/", "such as https://compute.example.org"),
+        ("https://compute.example.org?a=b", "is an address within a service"),
+        ("compute.example.org", "is not the address of a service"),
+    ],
+)
+def test_a_service_to_which_there_is_no_way_is_told(service, why, tmp_path):
+    command = [sys.executable, "-m", "afield", "forward", "--service", service]
     environment = clean_environment(AFIELD_USER_DIR=str(tmp_path))
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 1
-    assert "nothing needs to be passed on" in done.stderr
+    assert why in done.stderr

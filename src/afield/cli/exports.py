@@ -11,14 +11,13 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from afield.errors import ConfigurationError
-from afield.sdk.login.client_credentials import is_token_id
+from afield.sdk.login.client_credentials import PUBLISHED_PAIR, PUBLISHED_URL, is_token_id
 from afield.sdk.login.known import same_service
 
 __all__ = [
     "CLIENT",
     "MARK",
     "NAMES",
-    "PUBLISHED_URL",
     "as_exports",
     "as_file",
     "as_unsets",
@@ -27,10 +26,7 @@ __all__ = [
     "variables",
 ]
 
-#: The one address at which published packages look for a service of one's own (wire contract section 1.1).
-PUBLISHED_URL: Final = "http://localhost:5000"
-
-CLIENT: Final = ("GLOBUS_COMPUTE_CLIENT_ID", "GLOBUS_COMPUTE_CLIENT_SECRET")
+CLIENT: Final = PUBLISHED_PAIR
 #: All that may be set and taken back. What others read, too, is left alone when it is taken back.
 NAMES: Final = ("GLOBUS_SDK_ENVIRONMENT", "GLOBUS_SDK_SERVICE_URL_AUTH", "GLOBUS_SDK_VERIFY_SSL", *CLIENT)
 

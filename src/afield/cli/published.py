@@ -53,7 +53,6 @@ def env(
       eval "$(afield env --unset)"
     """
     from afield.cli import exports
-    from afield.sdk.login.source import checked_url, find_url
 
     if file is not None and not write:
         raise typer.BadParameter("a file goes with --write")
@@ -61,17 +60,19 @@ def env(
         typer.echo(exports.as_unsets(_set_here()), nl=False)
         note("`afield token list` shows the token that the published packages used; `afield token revoke ID` ends it.")
         return
-    url = checked_url(service or find_url()).rstrip("/")
+    url = _address(service)
+    # Before anything is made or revoked for what cannot be written then.
+    path = _to_write(url, file, force=force) if write else None
     found = None if interactive else _credentials(url, None if no_end else days, anew=new)
     client = None if found is None else (found.client_id, found.secret)
     said = exports.variables(url, client, _certificates(url), os.environ)
+    if path is not None:
+        _write(path, url, said)
     if as_json:
         print_json({"service": url, "needs_forward": not exports.is_direct(url), "variables": said, **_public(found)})
-    if write:
-        written = _write(url, file, said, force=force)
-        if not as_json:
-            typer.echo(str(written))
-    elif not as_json:
+    elif path is not None:
+        typer.echo(str(path))
+    else:
         stale = exports.stale_client(os.environ) if interactive else ()
         typer.echo(exports.as_unsets(stale) + exports.as_exports(said), nl=False)
         if sys.stdout.isatty():
@@ -100,15 +101,32 @@ def forward(
     """
     from afield.cli.forward.attended import run
     from afield.sdk.login.known import same_service
-    from afield.sdk.login.source import checked_url, find_url
 
-    url = checked_url(service or find_url()).rstrip("/")
-    if same_service(url, f"http://localhost:{port}"):
+    url = _address(service)
+    if port and same_service(url, f"http://localhost:{port}"):
         raise ConfigurationError(
             f"your service is at {url} itself, so nothing needs to be passed on. (If you mean another one, say so with "
             "--service.)"
         )
     run(url, port, as_json=as_json)
+
+
+def _address(service: str | None) -> str:
+    """Of the service that is meant.
+
+    :raises ConfigurationError: it has none, or one that published packages cannot use
+    """
+    from urllib.parse import urlsplit
+
+    from afield.sdk.login.source import checked_url, find_url
+
+    url = checked_url(service or find_url()).rstrip("/")
+    if path := urlsplit(url).path:
+        raise ConfigurationError(
+            f"{url} has a path, and published packages ask for paths that begin at the root: your service needs an "
+            f"address of its own, such as {url.removesuffix(path)}"
+        )
+    return url
 
 
 def _credentials(url: str, days: float | None, *, anew: bool) -> Credentials:
@@ -140,7 +158,7 @@ def _certificates(url: str) -> str | None:
     # Theirs take the place of the system's roots where ours are beside them, so both go into one file.
     roots = "".join(map(ssl.DER_cert_to_PEM_cert, context.get_ca_certs(binary_form=True)))
     path = place(url, ".pem")
-    private_files.write(path, roots.encode())
+    private_files.write(path, roots.encode(), "the certificates")
     return str(path)
 
 
@@ -156,12 +174,18 @@ def _set_here() -> list[str]:
     return found
 
 
-def _write(url: str, file: Path | None, said: dict[str, str], *, force: bool) -> Path:
+def _to_write(url: str, file: Path | None, *, force: bool) -> Path:
+    """The file into which the variables go.
+
+    :raises ConfigurationError: there is something else
+    """
     from afield.cli import exports
-    from afield.sdk.login import private_files
     from afield.sdk.login.for_published import place
 
-    path = place(url, ".env") if file is None else file.expanduser().resolve()
+    try:
+        path = place(url, ".env") if file is None else file.expanduser().resolve()
+    except RuntimeError as error:  # nobody has this name, or links lead in a circle
+        raise ConfigurationError(f"{file} leads nowhere ({error}): name another file") from error
     try:
         before = path.read_text(errors="replace") if path.is_file() or not path.exists() else None
     except FileNotFoundError:
@@ -174,16 +198,23 @@ def _write(url: str, file: Path | None, said: dict[str, str], *, force: bool) ->
         raise ConfigurationError(
             f"{path} is there already, and not from this command: name another file, or write over it with --force"
         )
-    head = f"the published packages at {url}. It holds a secret."
-    private_files.write(path, exports.as_file(said, head).encode())
     return path
+
+
+def _write(path: Path, url: str, said: dict[str, str]) -> None:
+    from afield.cli import exports
+    from afield.sdk.login import private_files
+
+    content = exports.as_file(said, f"the published packages at {url}. It holds a secret.")
+    private_files.write(path, content.encode(), "the variables", "Name a file in a directory of yours")
 
 
 def _tell(url: str, found: Credentials | None) -> None:
     """Hints, which are in no program's way."""
     from urllib.parse import urlsplit
 
-    from afield.cli.exports import PUBLISHED_URL, is_direct
+    from afield.cli.exports import is_direct
+    from afield.sdk.login.client_credentials import PUBLISHED_URL
 
     if found is not None and found.username:
         until = when(found.expires_at, "you revoke it")

@@ -9,47 +9,60 @@ from typing import Final
 
 from afield.errors import ConfigurationError
 from afield.sdk.login import known
+from afield.sdk.login.client_credentials import PUBLISHED_URL
 
-__all__ = ["loopback"]
+__all__ = ["BACKLOG", "loopback"]
 
 #: The kind of address is not there on this machine.
 _ABSENT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
+#: Connections that may wait until they are taken.
+BACKLOG: Final = 1024
 
 
 def loopback(port: int) -> list[socket.socket]:
-    """Sockets for 127.0.0.1 and, where there is such, ::1. Both or none: ``localhost`` may mean either, and what is
-    meant for this program must not go to another one.
+    """Sockets that listen at 127.0.0.1 and, where there is such, ::1. Both or none: ``localhost`` may mean either, and
+    what is meant for this program must not go to another one.
 
     :param port: 0: any that is free
-    :raises ConfigurationError: it is taken, or not ours to take
+    :raises ConfigurationError: it is taken, or nobody may have it
     """
     with ExitStack() as undo:
-        first = undo.enter_context(_bound(socket.AF_INET, "127.0.0.1", port))
-        found = [first]
         try:
-            found.append(undo.enter_context(_bound(socket.AF_INET6, "::1", first.getsockname()[1])))
+            found = [undo.enter_context(_listening(socket.AF_INET, "127.0.0.1", port))]
+            port = found[0].getsockname()[1]
+            try:
+                found.append(undo.enter_context(_listening(socket.AF_INET6, "::1", port)))
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise
         except OSError as error:
-            if error.errno not in _ABSENT:
-                raise
+            raise _refused(port, error) from error
         undo.pop_all()
         return found
 
 
-def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _listening(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    with ExitStack() as undo:
+        found = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        if error.errno == errno.EADDRINUSE:
-            raise _taken(port) from error
-        if error.errno == errno.EACCES:
-            raise ConfigurationError(f"port {port} may not be used by this user: choose one from 1024 up") from error
-        raise
-    return bound
+            found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        found.bind((host, port))
+        # Now, and not when it is served: until somebody listens, others may take the same address.
+        found.listen(BACKLOG)
+        undo.pop_all()
+        return found
+
+
+def _refused(port: int, error: OSError) -> ConfigurationError:
+    if error.errno == errno.EADDRINUSE:
+        return _taken(port)
+    if error.errno == errno.EACCES:
+        return ConfigurationError(f"port {port} may not be used by this user: choose one from 1024 up")
+    return ConfigurationError(
+        f"nothing can listen at port {port} of this machine's loopback ({error.strerror}): is there an interface `lo`, "
+        "and is it up?"
+    )
 
 
 def _taken(port: int) -> ConfigurationError:
@@ -59,10 +72,10 @@ def _taken(port: int) -> ConfigurationError:
                 f"port {port} is that of the service which you run here (process {one.pid}): published packages reach "
                 "that one already. Stop it, or say which service you mean with --service"
             )
-    return ConfigurationError(
-        f"port {port} is in use by {_holder(port) or 'another program'}: end that, for published packages look for a "
-        "service at no other port"
-    )
+    way = "end that, for published packages look for a service at no other port"
+    if not known.same_service(PUBLISHED_URL, f"http://localhost:{port}"):
+        way = "end that, or choose another port"
+    return ConfigurationError(f"port {port} is in use by {_holder(port) or 'another program'}: {way}")
 
 
 def _holder(port: int) -> str | None:

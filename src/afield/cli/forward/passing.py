@@ -22,7 +22,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from afield.broker.tls import CA_FILE, own_context
+from afield.cli.forward.listening import BACKLOG
 from afield.cli.forward.rules import Way
+from afield.cli.options import plain
 from afield.sdk.proxies import proxy_for
 from afield.wire.rest import ErrorBody
 
@@ -119,7 +121,7 @@ async def passing(service: str, listening: list[socket.socket], count: Count) ->
         await runner.setup()
         try:
             for one in listening:
-                await web.SockSite(runner, one, backlog=1024).start()
+                await web.SockSite(runner, one, backlog=BACKLOG).start()
             yield
         finally:
             await runner.cleanup()
@@ -187,6 +189,9 @@ class _Passer:
     async def _begin(self, request: web.BaseRequest, found: aiohttp.ClientResponse) -> web.StreamResponse:
         if found.status == HTTPStatus.SWITCHING_PROTOCOLS:
             raise aiohttp.ClientPayloadError("it switches to another protocol, for which nobody asked")
+        if found.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            # Of the proxy on the way there; whoever asks knows of none.
+            raise aiohttp.ClientHttpProxyError(found.request_info, (), status=found.status)
         headers = CIMultiDict(self._way.back(found.headers.items(), request.headers["Host"]))
         answer = web.StreamResponse(status=found.status, reason=found.reason, headers=headers)
         try:
@@ -202,10 +207,25 @@ def _why(service: str, error: Exception) -> str:
             f"{service} is not who it says, or speaks no TLS ({error}). If your institution signs its own "
             f"certificates, start `afield forward` with the file that holds its root: {CA_FILE}=/path/to/ca.pem"
         )
-    said = str(error) or type(error).__name__
     return (
-        f"`afield forward` cannot reach the service at {service} ({said}). Is it running, and is this machine online?"
+        f"`afield forward` cannot reach the service at {service} ({_said(error)}). Is it running, and is this machine "
+        "online?"
     )
+
+
+def _said(error: Exception) -> str:
+    """What is wrong, without what these would tell whoever asks or looks: the proxy's password, what was asked for with
+    its parameters, or a part of the answer.
+    """
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy on the way there refuses it with {error.status}"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "what http_proxy or https_proxy names as the proxy on the way there is no address"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "its answer is no HTTP"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it hung up before its answer had begun"
+    return plain(" ".join(str(error).split())) or type(error).__name__
 
 
 def _no(status: int, code: str, message: str) -> web.Response:

@@ -21,23 +21,34 @@ from afield.sdk.login.tokens import TOKEN_PATH, basic
 from afield.sdk.retry import TryAgain
 from afield.wire.malformed import MALFORMED
 
-__all__ = ["COMPUTE_SCOPE", "PAIRS", "ClientCredentials", "find", "is_token_id"]
+__all__ = [
+    "COMPUTE_SCOPE",
+    "PAIRS",
+    "PUBLISHED_PAIR",
+    "PUBLISHED_URL",
+    "ClientCredentials",
+    "find",
+    "is_token_id",
+]
 
 #: Published: what a token must be good for.
 COMPUTE_SCOPE: Final = "https://auth.globus.org/scopes/facd7ccc-c5f4-42aa-916b-a0e270e2c2a9/all"
 
+#: The variables for id and secret that published packages read today.
+PUBLISHED_PAIR: Final = ("GLOBUS_COMPUTE_CLIENT_ID", "GLOBUS_COMPUTE_CLIENT_SECRET")
 #: The variables for id and secret, ours before the published ones, those of today before those of the first generation.
 PAIRS: Final = (
     ("AFIELD_CLIENT_ID", "AFIELD_CLIENT_SECRET"),
-    ("GLOBUS_COMPUTE_CLIENT_ID", "GLOBUS_COMPUTE_CLIENT_SECRET"),
+    PUBLISHED_PAIR,
     ("FUNCX_SDK_CLIENT_ID", "FUNCX_SDK_CLIENT_SECRET"),
 )
 
 #: An id without a secret has a published meaning of its own there: a person logs in through that application.
-_ID_MAY_BE_ALONE: Final = {"GLOBUS_COMPUTE_CLIENT_ID"}
+_ID_MAY_BE_ALONE: Final = {PUBLISHED_PAIR[0]}
 
-#: Where `afield forward` makes that service answer.
-_FORWARDED: Final = "http://localhost:5000"
+#: The one address at which published packages look for a service of one's own (wire contract section 1.1), and where
+#: `afield forward` makes another one answer.
+PUBLISHED_URL: Final = "http://localhost:5000"
 #: Published: which service the pair of today is for.
 _AUTH_VARIABLE: Final = "GLOBUS_SDK_SERVICE_URL_AUTH"
 
@@ -141,7 +152,7 @@ def find(url: str, environ: Mapping[str, str]) -> ClientCredentials | None:
     may be anybody's, and gets no more than what stands for the personal token.
 
     :param url: of the service
-    :raises ValueError: it says half of it
+    :raises ValueError: it says half of it, or for a service that has no address
     """
     for id_name, secret_name in PAIRS:
         client_id, secret = environ.get(id_name), environ.get(secret_name)
@@ -166,6 +177,16 @@ def is_token_id(client_id: str) -> bool:
 def _whose(url: str, environ: Mapping[str, str]) -> str | None:
     """Which service is shown the secret by whoever asks at this URL; None: none is."""
     meant = environ.get(_AUTH_VARIABLE)
-    if not meant or same_service(meant, url):
+    if not meant:
         return url
-    return meant if same_service(_FORWARDED, url) else None
+    try:
+        is_asked = same_service(meant, url)
+    except ValueError:  # a port out of range, half a bracket
+        is_asked = None
+    if is_asked is None or not meant.startswith(("http://", "https://")):
+        raise ValueError(
+            f"{_AUTH_VARIABLE} does not hold the address of a service: set it anew with `afield env`, or unset it"
+        )
+    if is_asked:
+        return url
+    return meant if same_service(PUBLISHED_URL, url) else None

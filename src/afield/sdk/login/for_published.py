@@ -18,7 +18,7 @@ import msgspec
 
 from afield.errors import ComputeAPIError, ConfigurationError
 from afield.sdk.login import private_files, stored
-from afield.sdk.login.client_credentials import COMPUTE_SCOPE, PAIRS, is_token_id
+from afield.sdk.login.client_credentials import COMPUTE_SCOPE, PAIRS, PUBLISHED_PAIR, is_token_id
 from afield.sdk.login.known import normal_url, same_service, user_dir
 from afield.sdk.login.questions import Questions
 from afield.sdk.login.source import BearerToken, find_authorizer
@@ -69,12 +69,12 @@ def credentials(
     :param url: of the service
     :param days: how long new ones last; None: until they are revoked
     :param anew: make new ones in any case, and revoke those that are kept
-    :raises ConfigurationError: nobody is logged in, or what was kept cannot be replaced
+    :raises ConfigurationError: nobody is logged in, or new ones cannot be kept; none are left at the service then
     :raises ServiceError: the service refuses, or cannot be reached
     """
     # A token's id in the variables of the published packages is from here, so it says nothing of who asks.
-    is_ours = is_token_id(environ.get(PAIRS[1][0], ""))
-    own = {name: value for name, value in environ.items() if not is_ours or name not in PAIRS[1]}
+    is_ours = is_token_id(environ.get(PUBLISHED_PAIR[0], ""))
+    own = {name: value for name, value in environ.items() if not is_ours or name not in PUBLISHED_PAIR}
     with private_files.locked(place(url, ".lock", environ)):
         kept = _read(url, environ)
         authorizer = find_authorizer(url, own)
@@ -89,7 +89,7 @@ def credentials(
         if kept is not None and kept.identity_id == who.identity.id and not anew and _is_good(kept):
             return kept
         made = _make(asking, who, days)
-        private_files.write(place(url, ".json", environ), msgspec.json.format(msgspec.json.encode(made)))
+        _keep(asking, made, place(url, ".json", environ))
         if anew and kept is not None and kept.identity_id == who.identity.id:
             _revoke(asking, kept)
         return made
@@ -130,6 +130,15 @@ def _make(asking: Questions, who: WhoAmI, days: float | None) -> Credentials:
         username=who.identity.username,
         is_kept=True,
     )
+
+
+def _keep(asking: Questions, made: Credentials, path: Path) -> None:
+    content = msgspec.json.format(msgspec.json.encode(made))
+    try:
+        private_files.write(path, content, "the token for the published packages")
+    except ConfigurationError:
+        _revoke(asking, made)  # nobody would know it
+        raise
 
 
 def _revoke(asking: Questions, kept: Credentials) -> None:

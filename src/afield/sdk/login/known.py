@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import platform
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from afield.errors import ConfigurationError
+from afield.sdk.login import private_files
 from afield.wire.malformed import MALFORMED
 
 __all__ = ["KnownService", "forget", "live", "normal_url", "publish", "same_service", "user_dir"]
@@ -60,18 +59,7 @@ def publish(service: KnownService, directory: Path | None = None) -> Path:
     path = _path(service.service_url, directory)
     if not service.hostname:
         service = msgspec.structs.replace(service, hostname=platform.node())
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mkstemp gives mode 0600 from the start: there is no moment at which others could read it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(service))
-        Path(name).replace(path)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path} cannot be written ({error.strerror}): programs here will not find the service. Name a directory "
-            f"of yours with {_USER_DIR_VARIABLE}"
-        ) from error
+    private_files.write(path, msgspec.json.encode(service), "what programs here need to find the service")
     return path
 
 

@@ -14,10 +14,14 @@ from afield.errors import ConfigurationError
 __all__ = ["locked", "write"]
 
 
-def write(path: Path, content: bytes) -> None:
+def write(
+    path: Path, content: bytes, what: str, instead: str = "Name a directory of yours with AFIELD_USER_DIR"
+) -> None:
     """Write it, in place of what was there.
 
-    :raises ConfigurationError: it cannot be written
+    :param what: it is, for the message
+    :param instead: what to do where it cannot be written, likewise
+    :raises ConfigurationError: it cannot
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -31,12 +35,18 @@ def write(path: Path, content: bytes) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written ({error.strerror}): name a place of yours") from error
+        raise ConfigurationError(
+            f"{what} cannot be kept: {path} cannot be written ({error.strerror}). {instead}"
+        ) from error
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Do something alone, among all processes that ask for this path. Where no lock can be had, nobody is kept out."""
+    """Do something alone: others who ask for this path wait, in this process and in others.
+
+    Where no lock can be had, as in a home that is read-only, nobody could write anything either, and nobody is kept
+    out.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -45,6 +55,10 @@ def locked(path: Path) -> Iterator[None]:
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            # Said aloud, for a process that was forked meanwhile has the same handle.
+            fcntl.flock(handle, fcntl.LOCK_UN)
     finally:
         os.close(handle)

@@ -149,6 +149,10 @@ def checked_url(given: object) -> str:
             f"the address of a service has no name or password in it: write {parts.scheme}://"
             f"{parts.netloc.rpartition('@')[2]}, and log in with `afield login`"
         )
+    if parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"{given!r} is an address within a service: write that of the service, {parts.scheme}://{parts.netloc}"
+        )
     return given
 
 

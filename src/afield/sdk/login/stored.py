@@ -7,17 +7,16 @@ find what it kept.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from afield.errors import ConfigurationError
+from afield.sdk.login import private_files
 from afield.sdk.login.known import normal_url, same_service, user_dir
 from afield.wire.malformed import MALFORMED
 
@@ -98,22 +97,7 @@ def keep(login: StoredLogin, environ: Mapping[str, str] = os.environ) -> Path:
     :raises ConfigurationError: it cannot be written
     """
     path = _path(login.service_url, environ)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mkstemp gives mode 0600 from the start: there is no moment at which others could read it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(login)))
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ConfigurationError(
-            f"the login cannot be kept: {path} cannot be written ({error.strerror}). Name a directory of yours with "
-            "AFIELD_USER_DIR"
-        ) from error
+    private_files.write(path, msgspec.json.format(msgspec.json.encode(login)), "the login")
     return path
 
 
@@ -137,28 +121,9 @@ def all_logins(environ: Mapping[str, str] = os.environ) -> list[StoredLogin]:
     return sorted(found, key=lambda login: login.logged_in_at, reverse=True)
 
 
-@contextmanager
-def locked(url: str, environ: Mapping[str, str] = os.environ) -> Iterator[None]:
-    """Change a service's login alone: others who want to wait, in this process and in others.
-
-    Where no lock can be had, as in a home that is read-only, nobody could keep anything either, and nobody is kept out.
-    """
-    path = _path(url, environ).with_suffix(".lock")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        yield
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            # Said aloud, for a process that was forked meanwhile has the same handle.
-            fcntl.flock(handle, fcntl.LOCK_UN)
-    finally:
-        os.close(handle)
+def locked(url: str, environ: Mapping[str, str] = os.environ) -> AbstractContextManager[None]:
+    """Change a service's login alone, for the length of a ``with`` block; see :func:`private_files.locked`."""
+    return private_files.locked(_path(url, environ).with_suffix(".lock"))
 
 
 def _path(url: str, environ: Mapping[str, str]) -> Path:

@@ -122,10 +122,12 @@ def too_many(what: str, most: int) -> Refusal:
     :param what: a word for one of them: client, token, group or endpoint
     """
     having = "manage" if what == "group" else "have"
-    command = "afield endpoint list` on each machine" if what == "endpoint" else f"afield {what} list`"
+    shown = f"`afield {what} list` shows them"
+    if what == "endpoint":  # that command knows those of one machine
+        shown = "`Client().get_endpoints()` lists them, `afield endpoint list` those of a machine"
     return Refusal(
         409,
         f"TOO_MANY_{what.upper()}S",
-        f"This service lets one person {having} {most:,} {what}s, and you do. `{command} shows them: remove "
-        "what you do not need any more, or ask whoever runs the service to allow more.",
+        f"This service lets one person {having} {most:,} {what}s, and you do. Remove what you do not need any more "
+        f"({shown}), or ask whoever runs the service to allow more.",
     )

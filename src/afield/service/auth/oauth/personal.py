@@ -5,6 +5,9 @@ the person who runs them. Given the id of one of that person's tokens, and the t
 the access tokens that they get *stand for* the personal one. They are of its kind, so what a program with a personal
 token may not do, they may not either; they are good for no more, last no longer, and end when it does. A token that
 stands for another is no credential here.
+
+Wrong tries are not counted, as for clients' secrets and for tokens elsewhere: a token has 256 random bits and is looked
+up by its digest, so its id, which others may see, brings nobody closer to it.
 """
 
 from __future__ import annotations
