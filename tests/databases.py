@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ import pytest
 from afield.ids import new_id
 from afield.service.store.sql.schema import VERSION_TABLE
 
-__all__ = ["database", "drop_all", "with_tables"]
+__all__ = ["database", "drop_all", "for_processes", "with_tables"]
 
 #: those that are empty, and those that are empty but for their tables
 _bare: list[str] = []
@@ -58,6 +58,16 @@ async def with_tables() -> AsyncIterator[str]:
         yield url
 
 
+@contextmanager
+def for_processes() -> Iterator[str]:
+    """The URL of a database that nobody had before and that is gone afterwards, whoever is still connected to it."""
+    name = asyncio.run(_make(_server()))
+    try:
+        yield _url(name)
+    finally:
+        asyncio.run(_drop([name]))
+
+
 def drop_all() -> None:
     """Leave nothing on the server."""
     names = _all.copy()
@@ -69,17 +79,26 @@ def drop_all() -> None:
 
 @asynccontextmanager
 async def _one_of(spare: list[str], emptying: str, *, flushed: bool) -> AsyncIterator[str]:
-    server = os.environ.get("AFIELD_TEST_POSTGRES")
-    if not server:
-        pytest.skip("needs a PostgreSQL: set AFIELD_TEST_POSTGRES to its URL")
+    server = _server()
     name = spare.pop() if spare else await _make(server)
-    url = server.rsplit("/", 1)[0] + "/" + name
+    url = _url(name)
     if not flushed:
         await _execute(url, f'ALTER DATABASE "{name}" SET synchronous_commit = off')
     yield url
     await _reset(server, name)
     await _execute(url, emptying)
     spare.append(name)
+
+
+def _server() -> str:
+    server = os.environ.get("AFIELD_TEST_POSTGRES")
+    if not server:
+        pytest.skip("needs a PostgreSQL: set AFIELD_TEST_POSTGRES to its URL")
+    return server
+
+
+def _url(name: str) -> str:
+    return _server().rsplit("/", 1)[0] + "/" + name
 
 
 async def _make(server: str) -> str:

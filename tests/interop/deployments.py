@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -17,15 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.databases import for_processes
 from tests.interop.clients import Scripts
 from tests.interop.endpoints import Endpoint, Files
 from tests.interop.port import PATIENCE_S, PORT, URL, clean_environment
 from tests.interop.programs import Program
+from tests.rabbitmq import own_node
 
 from afield.ids import new_id
 from afield.sdk.login.client_credentials import ClientCredentials
-from afield.testing.rabbitmq_node import RabbitNode, rabbitmq_is_installed, rabbitmq_node
+from afield.testing.rabbitmq_node import RabbitNode
 
 __all__ = ["KINDS", "Deployment", "deployed"]
 
@@ -174,39 +171,7 @@ def _embedded(place: Path) -> Iterator[Deployment]:
 
 @contextmanager
 def _production(place: Path) -> Iterator[Deployment]:
-    with _rabbitmq() as node, _database() as url:
+    with own_node() as node, for_processes() as url:
         where = ("--database", url, "--broker", node.url, "--broker-api", node.api, "--database-connections", "3")
         command = ("serve", "--data", str(place / "data"), "--port", str(PORT), *where)
         yield Deployment("production", place, command, node)
-
-
-@contextmanager
-def _rabbitmq() -> Iterator[RabbitNode]:
-    if not rabbitmq_is_installed():
-        pytest.skip("needs RabbitMQ and Erlang on this machine (Debian: rabbitmq-server); it need not run")
-    directory = Path(tempfile.mkdtemp(prefix="afield-rabbit-"))
-    try:
-        with rabbitmq_node(directory) as running:
-            yield running
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def _database() -> Iterator[str]:
-    """A fresh one, gone afterwards."""
-    url = os.environ.get("AFIELD_TEST_POSTGRES")
-    if not url:
-        pytest.skip("needs a PostgreSQL: set AFIELD_TEST_POSTGRES to its URL")
-    import asyncpg
-
-    name = "afield_test_" + new_id().replace("-", "")
-
-    async def do(statement: str) -> None:
-        connection = await asyncpg.connect(url)
-        await connection.execute(statement)
-        await connection.close()
-
-    asyncio.run(do(f'CREATE DATABASE "{name}" TEMPLATE template0'))
-    yield url.rsplit("/", 1)[0] + "/" + name
-    asyncio.run(do(f'DROP DATABASE "{name}" WITH (FORCE)'))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ import httpx2
 import msgspec
 import pytest
 from tests.databases import database
+from tests.rabbitmq import own_node
 
 from afield.broker.amqp import AmqpConnector
 from afield.broker.base import Connection, Delivery, Permissions, Publication
@@ -25,7 +24,7 @@ from afield.broker.rabbitmq.steady import SteadyConnection
 from afield.service.app import Running, Service
 from afield.service.settings import Limits, Settings
 from afield.testing.broker import BrokerUnderTest
-from afield.testing.rabbitmq_node import RabbitNode, rabbitmq_is_installed, rabbitmq_node
+from afield.testing.rabbitmq_node import RabbitNode
 from afield.wire import codec, v1, v2
 from afield.wire.commands import QueueCredentials, WriteQueue, decode_command
 from afield.wire.messages import Report, Result, Task
@@ -38,14 +37,8 @@ PATIENCE_S = 30.0
 @pytest.fixture(scope="session")
 def node() -> Iterator[RabbitNode]:
     """A RabbitMQ with the management API, for all tests of this process."""
-    if not rabbitmq_is_installed():
-        pytest.skip("needs RabbitMQ and Erlang on this machine (Debian: rabbitmq-server); it need not run")
-    directory = Path(tempfile.mkdtemp(prefix="afield-rabbit-"))
-    try:
-        with rabbitmq_node(directory) as running:
-            yield running
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with own_node() as running:
+        yield running
 
 
 @pytest.fixture

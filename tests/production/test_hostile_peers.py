@@ -22,6 +22,9 @@ import pytest
 from pamqp import commands, frame
 from pika import exceptions
 
+from afield.broker.base import Permissions
+from afield.broker.rabbitmq.api import ManagementApi
+from afield.broker.rabbitmq.rights import rights
 from afield.service.app import Service
 from afield.service.domain import names
 from afield.service.settings import Limits, Settings
@@ -76,6 +79,24 @@ class TestConnections:
 
     async def test_on_a_services_own_broker(self, own, limits):
         await flood_with_connections(await own(limits))
+
+
+@pytest.mark.rabbitmq
+async def test_a_rabbitmq_is_told_when_the_limit_is_lifted(node, vhost):
+    """The logins of endpoints are as old as they are."""
+    api = ManagementApi(node.api, vhost)
+    url = f"amqp://often:s3cret@127.0.0.1:{node.port}/{vhost}"
+    allowed = rights(Permissions("often"))
+    try:
+        await api.put_user("often", "s3cret", allowed, connections=1)
+        [held] = await asyncio.to_thread(connect_until_refused, url)
+        await api.put_user("often", "s3cret", allowed)
+        another = await asyncio.to_thread(pika.BlockingConnection, pika.URLParameters(url))
+        for connection in (held, another):
+            await asyncio.to_thread(connection.close)
+    finally:
+        await api.delete_user("often")
+        await api.close()
 
 
 async def flood_with_connections(site: Site) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from joserfc.jwk import RSAKey
+from tests.rabbitmq import directory_of_a_node
 
 from afield.broker.amqp import AmqpConnector
 from afield.broker.base import Connection, Publication
@@ -24,7 +22,7 @@ from afield.service.domain import names
 from afield.service.domain.people import KeyRecord, TokenKind
 from afield.service.store.factory import open_store
 from afield.service.store.memory_people import MemoryPeople
-from afield.testing.rabbitmq_node import RabbitNode, rabbitmq_is_installed, rabbitmq_node
+from afield.testing.rabbitmq_node import RabbitNode, rabbitmq_node
 from afield.wire import codec
 from afield.wire.messages import Result
 
@@ -49,23 +47,18 @@ def signing_key() -> KeyRecord:
 @pytest.fixture(scope="module")
 def own_node(signing_key: KeyRecord) -> Iterator[RabbitNode]:
     """A node that these tests may stop and empty."""
-    if not rabbitmq_is_installed():
-        pytest.skip("needs RabbitMQ and Erlang on this machine (Debian: rabbitmq-server); it need not run")
-    directory = Path(tempfile.mkdtemp(prefix="afield-rabbit-"))
-    pem = directory / "key.pem"
-    pem.write_bytes(RSAKey.import_key(json.loads(signing_key.public)).as_pem(private=False))
-    configuration = [
-        "auth_backends.1 = rabbit_auth_backend_oauth2",
-        "auth_backends.2 = internal",
-        "auth_oauth2.resource_server_id = rabbitmq",
-        f"auth_oauth2.default_key = {signing_key.id}",
-        f"auth_oauth2.signing_keys.{signing_key.id} = {pem}",
-    ]
-    try:
+    with directory_of_a_node() as directory:
+        pem = directory / "key.pem"
+        pem.write_bytes(RSAKey.import_key(json.loads(signing_key.public)).as_pem(private=False))
+        configuration = [
+            "auth_backends.1 = rabbit_auth_backend_oauth2",
+            "auth_backends.2 = internal",
+            "auth_oauth2.resource_server_id = rabbitmq",
+            f"auth_oauth2.default_key = {signing_key.id}",
+            f"auth_oauth2.signing_keys.{signing_key.id} = {pem}",
+        ]
         with rabbitmq_node(directory, plugins=["rabbitmq_auth_backend_oauth2"], configuration=configuration) as running:
             yield running
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

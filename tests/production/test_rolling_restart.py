@@ -20,9 +20,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx2
 import pytest
+from tests.databases import for_processes
 
 from afield import Client, Executor
 from afield.broker.rabbitmq.api import ManagementApi
@@ -148,19 +148,8 @@ def balancer() -> Iterator[Balancer]:
 @pytest.fixture
 def database() -> Iterator[str]:
     """A fresh database, gone afterwards."""
-    url = os.environ.get("AFIELD_TEST_POSTGRES")
-    if not url:
-        pytest.skip("needs a PostgreSQL: set AFIELD_TEST_POSTGRES to its URL")
-    name = "afield_test_" + new_id().replace("-", "")
-
-    async def do(statement: str) -> None:
-        connection = await asyncpg.connect(url)
-        await connection.execute(statement)
-        await connection.close()
-
-    asyncio.run(do(f'CREATE DATABASE "{name}" TEMPLATE template0'))
-    yield url.rsplit("/", 1)[0] + "/" + name
-    asyncio.run(do(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    with for_processes() as url:
+        yield url
 
 
 @pytest.fixture
