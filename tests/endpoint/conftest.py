@@ -314,3 +314,12 @@ async def controlling():
     made = await Service(credentials_for(f"memory://uep.{UEP}.1", control=True)).open()
     yield made
     await made.close()
+
+
+@pytest.fixture(scope="module")
+def container_root(tmp_path_factory):
+    """The root of a container that podman can run; where it can run none, the test is skipped."""
+    from tests.endpoint.engines.parsl.podman_place import podman_root
+
+    with podman_root(tmp_path_factory.mktemp("containers")) as found:
+        yield found

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from afield.broker.base import Properties, Publication, QueueSpec
+from afield.broker.base import Delivery, Properties, Publication, QueueSpec
 from afield.broker.memory import MemoryBroker
 from afield.errors import BrokerUnreachable
 from afield.service.clock import HandClock
+from afield.service.domain.backlog import Backlog
 from afield.service.domain.names import group_queue, task_queue
+from afield.service.domain.records import TaskView
+from afield.service.flows.feed import Feed
 from afield.service.flows.inbox import Inbox
 from afield.service.flows.settled import Settled
 from afield.service.flows.supervisor import Supervisor
@@ -19,7 +22,7 @@ from afield.service.flows.sweep import every
 from afield.service.store.memory import MemoryStore
 from afield.service.use.in_flight import InFlight
 from afield.service.use.records import Records
-from afield.wire import v1, v2
+from afield.wire import codec, v1, v2
 from afield.wire.messages import Report, Result
 
 pytestmark = pytest.mark.anyio
@@ -167,6 +170,50 @@ class TestSettled:
         settled.taken(task_queue(ONE), [Acked(b"", Properties(headers={"task_uuid": one})) for one in ("a", "c")])
         settled.taken(task_queue(ONE), messages(b""))
         assert (in_flight.holding.queued(ONE), in_flight.holding.queued(TWO)) == (1, 1)
+
+
+class Slow:
+    """A store for which one waits, as for a database."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def tasks(self, task_ids: list[str]) -> dict[str, TaskView]:
+        await turn()
+        return await self._store.tasks(task_ids)
+
+
+async def test_groups_are_fed_by_turns_however_fast_one_takes_its_results(world):
+    world.queues.backlog = Backlog(60_000)
+    feed = Feed(Slow(world.store), world.records, world.queues)
+    core, user, function_id = await world.ready()
+    groups = [await world.submit(core, function_id, 400) for _ in range(2)]
+    for accepted in groups:
+        await user.send(*(world.success(one, b"00\n" + b"x" * 1000) for one in accepted.tasks[function_id]))
+    world.broker._core.on_settled = lambda name, messages, _: feed.taken(name, messages)
+    feeding = asyncio.ensure_future(feed.run())
+    arrived: list[str] = []
+    all_here = asyncio.Event()
+    connection = await world.broker.connect((await world.uses.watch.result_queue(world.ada)).connection_url)
+    for accepted in groups:
+        consumers = []
+
+        def taken(delivery: Delivery, consumers=consumers) -> None:
+            arrived.extend(one.task_id for one in codec.decode(delivery.body))
+            consumers[0].ack(delivery.tag)
+            if len(arrived) == 800:
+                all_here.set()
+
+        queue = group_queue(world.ada.id, accepted.task_group_id)
+        consumers.append(await connection.consume(queue, taken))
+    await all_here.wait()
+    one, other = ([each for each in arrived if each in accepted.tasks[function_id]] for accepted in groups)
+    assert (one, other) == tuple(accepted.tasks[function_id] for accepted in groups)
+    # Neither had to wait until the other had all of its own.
+    halfway = arrived[:400]
+    assert min(sum(each in ids for each in halfway) for ids in (one, other)) > 150
+    feeding.cancel()
+    await connection.close()
 
 
 class TestSupervisor:

@@ -140,6 +140,20 @@ async def _taken(world: World, connection: Any, info: dict[str, Any], body: byte
     await sending
 
 
+async def test_a_flood_of_what_is_no_result_or_report_does_not_fill_the_log(world, caplog):
+    _, user, _ = await world.ready()
+    for queue in ("result", "heartbeat"):
+        caplog.clear()
+        info = getattr(user.credentials, f"{queue}_queue_info").queue_publish_kwargs
+        sending = [
+            _publish(user.connection, info, b'\x01{"message_type":"%d","data":{}}' % number) for number in range(200)
+        ]
+        await asyncio.gather(*sending)
+        said = [one for one in caplog.messages if user.id in one]
+        assert 0 < len(said) < 10
+        assert "'0'" in said[0]  # the first of them, as an example
+
+
 def states() -> Iterator[str]:
     """What an endpoint may say of itself, as JSON."""
     for period in ("-1", "1e308", "1e999", str(2**63), str(2**65), '"x"', "null", "true", "[]"):
@@ -206,3 +220,11 @@ class TestManyReports:
             self.report("a", 7, heartbeat_period=0),
         ]
         assert [one.state["number"] for one in current(said)] == [1, 2, 3, 4, 6, 7]
+
+    def test_who_says_now_this_and_now_that_keeps_nobody_waiting_either(self):
+        said = [self.report("flood", number, active=bool(number % 2)) for number in range(1_000)]
+        other = self.report("other")
+        taken = current([other, *said])
+        assert taken[0] is other
+        assert taken[-1] is said[-1]
+        assert len(taken) < 50

@@ -46,6 +46,16 @@ def test_a_command_can_be_sent_on_from_there():
     assert vars(back) == vars(ShellFunction("echo {x}"))
 
 
+def test_a_folder_of_that_name_is_no_afield(tmp_path):
+    """Such as a copy of its repository in the home directory, in which workers run."""
+    (tmp_path / "afield").mkdir()
+    place = f"sys.path.insert(0, {str(tmp_path)!r})\n"
+    program = f"import pickle, sys\n{place}found = pickle.load(sys.stdin.buffer)\nprint(found()['stdout'])"
+    sent = pickle.dumps(ShellFunction("echo here", return_dict=True))
+    done = subprocess.run([*READER, program], input=sent, capture_output=True, check=False)
+    assert (done.stdout, done.stderr) == (b"here\n\n", b"")
+
+
 def test_a_result_is_the_published_one_where_that_is_installed(tmp_path):
     place = tmp_path / "globus_compute_sdk" / "sdk"
     place.mkdir(parents=True)

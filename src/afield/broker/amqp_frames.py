@@ -27,6 +27,9 @@ _HEADER: Final = struct.Struct(">BHLHHQ")
 class SturdyConnection(AsyncioConnection):
     """A connection that outlives properties which cannot be read."""
 
+    #: messages whose properties could not be read
+    _unreadable = 0
+
     def _read_frame(self) -> Any:
         try:
             return super()._read_frame()
@@ -36,7 +39,13 @@ class SturdyConnection(AsyncioConnection):
             if data[:1] != bytes((spec.FRAME_HEADER,)) or len(data) < _HEADER.size:
                 raise
             _, channel, size, _, _, body_size = _HEADER.unpack_from(data)
-            logger.warning("the properties of a message cannot be read, and it goes on without them: %.200r", error)
+            self._unreadable += 1
+            if self._unreadable.bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: a flood does not fill the log
+                logger.warning(
+                    "the properties of a message cannot be read, and it goes on without them (%d so far): %.200r",
+                    self._unreadable,
+                    error,
+                )
             used = spec.FRAME_HEADER_SIZE + size + spec.FRAME_END_SIZE
             nothing = spec.BasicProperties()  # type: ignore[no-untyped-call]
             return used, frame.Header(channel, body_size, nothing)

@@ -89,4 +89,6 @@ def _packed() -> tuple[str, str]:
 
 def _here_or(other: str) -> str:
     here = f"__import__('importlib').import_module({_PACKAGE!r})"
-    return f"({here} if __import__('importlib.util').util.find_spec('afield') else {other})"
+    # A mere folder of that name is found as well, and has no origin.
+    found = "getattr(__import__('importlib.util').util.find_spec('afield'), 'origin', None)"
+    return f"({here} if {found} else {other})"

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
+from pamqp import commands, frame
 
 from afield.broker.amqp import AmqpConnector
 from afield.broker.base import Permissions, Publication, QueueSpec
@@ -154,6 +155,22 @@ async def test_whoever_logs_in_or_goes_makes_room(served):
     assert len({id(peer) for peer in peers if not peer.closed.done()}) == 15
     for peer in peers:
         await peer.close()
+
+
+async def test_who_has_a_login_and_goes_no_further_is_still_at_the_door(served):
+    login = frame.marshal(commands.Connection.StartOk({}, "PLAIN", "\0me\0pw"), 0)
+    for _ in range(10):
+        stream = await served.connect()
+        assert await greeted(stream)
+        stream[1].write(login)
+    while not all(one.peer.session for one in served.broker._sockets):
+        await asyncio.sleep(0)
+    assert not await greeted(await served.connect())
+    served.now += 10.0
+    while served.broker._sockets:
+        await asyncio.sleep(0)
+    peer = await served.login()
+    await peer.close()
 
 
 async def test_logins_that_are_being_checked_count_and_none_of_them_is_cut_off(served):

@@ -5,17 +5,19 @@ Others do not notice.
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 
 import pika
 import pytest
-from pamqp import commands, header
+from pamqp import body, commands, header
 from pika import exceptions
 
 from afield.broker.amqp import AmqpConnector
 from afield.broker.base import Binding, Permissions, Publication, QueueSpec
 from afield.broker.embedded.connection import State
 from afield.broker.embedded.core import Broker
+from afield.broker.embedded.local import LocalConnection
 from afield.broker.embedded.replies import Reply
 from afield.broker.embedded.server import EmbeddedBroker
 from afield.testing.broker import Inbox
@@ -95,6 +97,51 @@ class TestOneConversation:
         assert other.peer.session.party.begun == LARGEST
         other.peer.lost()
         assert other.peer.session.party.begun == 0
+
+    @pytest.mark.parametrize("crumb", [b"", b"xy"])
+    def test_a_body_in_crumbs_takes_no_more_memory_than_it_is_long(self, crumb):
+        client = Client(core()).open(endpoint())
+        client.send(commands.Basic.Publish(0, "results", "mine.results"), header.ContentHeader(0, 10 * LARGEST))
+        crumbs = marshal(body.ContentBody(crumb), 1) * 1_000
+        client.raw(crumbs)
+        tracemalloc.start()
+        for _ in range(100):
+            client.raw(crumbs)
+        grown, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert client.peer.state is State.OPEN
+        assert grown < 2 * 100_000 * len(crumb) + 50_000
+
+    def test_properties_cost_what_they_weigh(self):
+        """For who sends them, and in the turn of who reads them."""
+        shared = core(most_owed=LARGEST)
+        reader, sender = Client(shared).open(), Client(shared).open(endpoint())
+        reader.send(commands.Basic.Consume(0, "results"))
+        heavy = commands.Basic.Properties(headers={"a": "x" * 50_000})
+        message = (commands.Basic.Publish(0, "results", "mine.results"), header.ContentHeader(0, 0, heavy))
+        sender.send(*message * 15)
+        assert len(reader.peer.session.outbox) < 12
+        assert not sender.peer.held
+        sender.send(*message * 15)
+        assert sender.peer.held
+
+    @pytest.mark.parametrize(
+        "method",
+        [commands.Basic.Consume(0, "work", exclusive=True), commands.Basic.Get(0, "work")],
+        ids=["consume", "get"],
+    )
+    def test_what_is_said_in_the_moment_of_being_shut_out_is_not_heard(self, method):
+        client = Client(core()).open()
+        client.send(*publish(b"x"))
+        client.core.drop("root", "revoked")
+        answers = names(client.send(method, *publish(b"y")))
+        assert answers == ["Connection.Close"]
+        assert (client.core.consumers("work"), client.core.depth("work")) == (0, 1)
+        client.send(commands.Connection.CloseOk(), channel=0)
+        assert client.peer.over
+        # Or nobody could ever read it again.
+        after = Client(client.core).open()
+        assert "Basic.Deliver" in names(after.send(commands.Basic.Consume(0, "work", exclusive=True)))
 
     def test_consumers_without_end(self):
         client = Client(core()).open(endpoint())
@@ -209,6 +256,48 @@ async def test_a_flood_waits_in_its_senders_socket(served):
     await asyncio.gather(asked, *results)
     for connection in (flooding, other):
         await connection.close()
+
+
+async def test_who_is_not_listened_to_may_connect_once_more(served):
+    """An endpoint that starts again while the service is behind: cut off in the middle of it, it would take its login
+    for revoked.
+    """
+    flooding = await AmqpConnector().connect(served.url("flood"))
+    results = [
+        asyncio.ensure_future(flooding.publish(Publication("results", "flood.results", b"x" * 100_000)))
+        for _ in range(20)
+    ]
+    while not all(one.peer.held for one in served.broker._sockets):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        again = await AmqpConnector().connect(served.url("flood", 2))
+    await served.broker.delete_queue("results")
+    for connection in (again, flooding):
+        await connection.close()
+    await asyncio.gather(*results, return_exceptions=True)
+
+
+@pytest.mark.parametrize("reader", ["local", "by pika"])
+async def test_properties_that_cannot_be_read_do_not_fill_the_log(served, reader, caplog):
+    never = b"\x01aT" + bytes((0x40, 0, 0, 0, 0, 0, 0, 0))
+    properties = (1 << 13).to_bytes(2) + len(never).to_bytes(4) + never
+    sender = LocalConnection(served.broker._core, write_properties=lambda _: properties)
+    connection = served.broker.connect_local()
+    if reader == "by pika":
+        connection = await AmqpConnector().connect(served.url("work"))
+    inbox = Inbox()
+    consumer = await connection.consume("work", inbox)
+    for _ in range(500):
+        await sender.publish(Publication("", "work", b"x"))
+    if reader == "by pika":  # and the bodies come
+        await inbox.wait_for(500)
+        consumer.ack(500, multiple=True)
+    while served.broker.unacknowledged("work") or served.broker.waiting_bytes("work"):
+        await asyncio.sleep(0)
+    assert 0 < len(caplog.messages) < 15
+    assert "256" in caplog.messages[-1]
+    for one in (sender, connection):
+        await one.close()
 
 
 async def test_one_connection_too_many_is_told_so_and_may_come_again(served):

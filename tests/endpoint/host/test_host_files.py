@@ -103,18 +103,21 @@ def test_a_detached_process_that_takes_its_time_is_left_alone(tmp_path):
     assert (tmp_path / "log").read_text() == "and it goes on\n"
 
 
-def test_whoever_is_interrupted_while_waiting_did_not_start_anything(tmp_path):
+@pytest.mark.parametrize("hears", [True, False])
+def test_whoever_is_interrupted_while_waiting_did_not_start_anything(tmp_path, hears):
     os.mkfifo(tmp_path / "pipe")
     slow = f"import time; print('here', file=open({str(tmp_path / 'pipe')!r}, 'w'), flush=True); time.sleep(600)"
+    if not hears:
+        slow = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {slow}"
     code = (
         "import sys; from pathlib import Path; from afield.endpoint.host.daemon import start_detached\n"
-        "start_detached((sys.executable, '-c', sys.argv[1]), Path(sys.argv[2]))"
+        f"start_detached((sys.executable, '-c', sys.argv[1]), Path(sys.argv[2]), end_within_s={60 if hears else 0.01})"
     )
     with subprocess.Popen([sys.executable, "-c", code, slow, str(tmp_path / "log")], stderr=subprocess.PIPE) as starter:
         assert (tmp_path / "pipe").read_text() == "here\n"
         [daemon] = psutil.Process(starter.pid).children()
         starter.send_signal(signal.SIGINT)
-        assert b"KeyboardInterrupt" in starter.communicate()[1]
+        assert b"KeyboardInterrupt" in starter.communicate(timeout=60)[1]
     assert not daemon.is_running()
 
 

@@ -13,8 +13,10 @@ from types import SimpleNamespace
 import pytest
 
 from afield.endpoint.agent.audit import Audit
+from afield.endpoint.host.directory import EndpointDirectory
 from afield.endpoint.manager.accounts import Account, Tenant
-from afield.endpoint.manager.audit import AuditLog, AuditPipe, Audits, stamp
+from afield.endpoint.manager.audit import AuditLog, AuditPipe, Audits, check_audit, stamp
+from afield.endpoint.settings import ManagerSettings
 from afield.errors import ConfigurationError
 from afield.wire.commands import StartCommand, StartOptions
 from afield.wire.messages import ErrorDetails, Result, Task, Transition
@@ -222,3 +224,63 @@ async def test_a_full_disk_is_told_at_once(tmp_path):
     assert "No space left on device" in str(told[0])
     audit.close()
     pipe.close()
+
+
+def descriptors(path):
+    """What this process has open of a file."""
+    return [each for each in Path("/proc/self/fd").iterdir() if os.path.realpath(each) == str(path)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")
+async def test_a_disk_that_took_less_than_it_said_is_told_and_keeps_nothing_open(tmp_path, parts):
+    command = StartCommand(StartOptions("u", {}, parts.credentials_for("amqp://h")), "ada", "id", [])
+    told = []
+    audits = Audits(tmp_path / "audit.log", clock, told.append)
+    pipe, audit = speaking(audits, 1001, command)
+    [file] = descriptors(tmp_path / "audit.uid-1001.log")
+    [own] = descriptors(tmp_path / "audit.log")
+    null = os.open(os.devnull, os.O_WRONLY)  # takes whatever it is given, and cannot have it on a disk
+    os.dup2(null, int(file.name))
+    os.dup2(null, int(own.name))
+    os.close(null)
+    audit.close()
+    pipe.close()
+    assert "audit.uid-1001.log cannot be written" in str(told[0])
+    audits.close()
+    assert "audit.log cannot be written" in str(told[1])
+    assert not file.is_symlink()
+    assert not own.is_symlink()
+
+
+#: Looks whether a log can be written; at the moment at which it first touches that, the endpoint begins to write it.
+MEETING = """
+import sys, time
+from pathlib import Path
+from afield.endpoint.host.directory import EndpointDirectory
+from afield.endpoint.manager.audit import AuditLog, check_audit
+from afield.endpoint.settings import ManagerSettings
+place, logs = Path(sys.argv[1]), []
+def met(event, arguments):
+    if event == "open" and str(arguments[0]) == str(place / "audit.log") and not logs:
+        logs.append(None)
+        logs.append(AuditLog(place / "audit.log", time.time))
+sys.addaudithook(met)
+check_audit(EndpointDirectory("mine", place), ManagerSettings(high_assurance=True))
+logs[1].write("uid=1", ["STARTED"])
+"""
+
+
+def test_whoever_looks_takes_nothing_from_whoever_writes(tmp_path):
+    subprocess.run([sys.executable, "-c", MEETING, str(tmp_path)], check=True)
+    assert (tmp_path / "audit.log").read_text().endswith(" uid=1 STARTED\n")
+
+
+def test_whoever_looks_leaves_nothing_behind_and_says_what_is_wrong(tmp_path):
+    directory = EndpointDirectory("mine", tmp_path)
+    assert check_audit(directory, ManagerSettings()) is None
+    found = check_audit(directory, ManagerSettings(audit_log_path="logs/audit.log"))
+    assert found == tmp_path / "logs" / "audit.log"
+    assert list(found.parent.iterdir()) == []
+    for wrong in ("x" * 300, "."):
+        with pytest.raises(ConfigurationError, match=r"the audit log .* cannot be written"):
+            check_audit(directory, ManagerSettings(audit_log_path=wrong))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -166,6 +168,11 @@ def test_what_could_be_tried_for_ever_is_refused(match):
 def test_what_fits_in_one_way_only_is_not(match, names):
     assert account(by_name(match, "x"), named(names)) == "x"
     assert account(by_name(match, "x"), named(names * 30 + "!")) == (None if "." not in match else "x")
+
+
+def test_a_long_one_is_judged_at_once():
+    judge = f"from afield.endpoint.manager.ambiguity import multiplies; assert not multiplies('(a.b)*{'.*' * 40}')"
+    subprocess.run([sys.executable, "-c", judge], check=True, timeout=30)
 
 
 def test_case_counts_there_as_it_does_in_the_match():

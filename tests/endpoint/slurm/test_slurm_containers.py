@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
-from tests.endpoint.engines.parsl.podman_place import PATIENCE_S, Place, podman_root
+from tests.endpoint.engines.parsl.podman_place import PATIENCE_S, Place
 
 from afield.errors import WorkerLost
 from afield.testing.jobs import Gate
@@ -18,14 +16,8 @@ pytest.importorskip("parsl", reason="Parsl is not installed: pip install 'afield
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with podman_root(tmp_path_factory.mktemp("containers")) as found:
-        yield found
-
-
-async def test_a_cancelled_job_takes_its_container_along(cluster, root, tmp_path):
-    place = Place(tmp_path, root)
+async def test_a_cancelled_job_takes_its_container_along(cluster, container_root, tmp_path):
+    place = Place(tmp_path, container_root)
     # Whose script a shell reads once more when it writes it to a file for srun.
     provider = {
         "type": "SlurmProvider", "walltime": "00:05:00", "exclusive": False, "max_blocks": 1,

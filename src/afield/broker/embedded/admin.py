@@ -55,19 +55,23 @@ class CoreAdmin:
         return self._core.depth(name)
 
     def waiting_bytes(self, name: str) -> int:
-        """How many bytes wait in it, not counting delivered messages."""
-        return self._core.waiting_bytes(name)
+        """How many bytes wait in it, roughly, not counting delivered messages."""
+        queue = self._core.queues.get(name)
+        return queue.size if queue else 0
 
     def unacknowledged(self, name: str) -> int:
         """How many messages were delivered from it and are not acknowledged."""
-        return self._core.unacknowledged(name)
+        queue = self._core.queues.get(name)
+        return queue.held if queue else 0
 
     def tell_when_low(self, name: str, size: int, on_low: Callable[[str], None]) -> None:
         """Call ``on_low``, once, with the queue's name when no more than so many bytes wait in it.
 
         At once if that is so. It must not wait, raise, or call the broker.
         """
-        self._core.tell_when_low(name, size, on_low)
+        queue = self._core.queues.get(name)
+        if queue is not None:
+            queue.tell_when_low(size, on_low)
 
     async def consumers(self, name: str) -> int:
         """How many consume it."""

@@ -66,7 +66,8 @@ class PeerChannel:
         self._publish: tuple[str, str, int] | None = None
         self._properties: bytes | None = None
         self._missing = self._announced = 0
-        self._body: list[bytes] = []
+        # Not a list of pieces: those of two bytes would take twenty times their length.
+        self._body = bytearray()
 
     # What comes
 
@@ -119,9 +120,9 @@ class PeerChannel:
         if self._missing == 0 and not self._body:
             self._complete(payload)
             return
-        self._body.append(payload)
+        self._body += payload
         if self._missing == 0:
-            self._complete(b"".join(self._body))
+            self._complete(bytes(self._body))
 
     # What goes
 
@@ -204,7 +205,7 @@ class PeerChannel:
         self._publish = self._properties = None
         self._session.party.begun -= self._announced
         self._missing = self._announced = 0
-        self._body = []
+        self._body = bytearray()
 
     def _complete(self, body: bytes) -> None:
         assert self._publish is not None

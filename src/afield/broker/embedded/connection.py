@@ -29,7 +29,7 @@ from afield.broker.embedded import frames
 from afield.broker.embedded.channel import PeerChannel, WireConsumer
 from afield.broker.embedded.core import Broker
 from afield.broker.embedded.frames import FrameReader, Malformed
-from afield.broker.embedded.offer import Settings, start
+from afield.broker.embedded.offer import Introduction, Settings, Terms, start
 from afield.broker.embedded.queues import Cancelled, Confirmed, Deliver, Dropped, Effect, Session
 from afield.broker.embedded.replies import Reply
 
@@ -37,8 +37,6 @@ __all__ = ["Peer", "State"]
 
 #: Longest frame before a peer is known. RabbitMQ has 4096, which long tokens as passwords exceed.
 _FIRST_FRAME_MAX: Final = 16 * 1024
-#: Shortest frame_max that the specification allows.
-_FRAME_MIN: Final = 4096
 #: How many times the largest message a party may have begun and not finished, on all its channels together. Peers that
 #: mean well publish on one.
 _MANY_CHANNELS: Final = 3
@@ -81,12 +79,10 @@ class Peer:
         self._out: list[bytes] = []
         # True: what comes is not looked at any more.
         self._deaf = False
+        self._inside = False
         self._login: tuple[str, str] | None = None
-        self._polite_refusal = False
-        self._notify = False
-        self._frame_max = settings.frame_max
-        self._channel_max = settings.channel_max
-        self._heartbeat_s = 0
+        self._introduction = Introduction()
+        self._terms = Terms(settings.frame_max, settings.channel_max, heartbeat_s=0)
         self._channels: dict[int, PeerChannel] = {}
         self._received = now
         self._sent = now
@@ -97,6 +93,9 @@ class Peer:
     def receive(self, data: bytes, now: float) -> None:
         """Bytes came."""
         self._received = now
+        if self.session is not None and self.session.over and self.state is not State.CLOSING:
+            # It was shut out in this turn of the event loop: what it asks for now nobody would ever take back.
+            self._perform_all()
         if self.state is State.HEADER:
             data = self._protocol_header(data)
         if self.over or self._deaf:
@@ -132,10 +131,7 @@ class Peer:
 
     def data_to_send(self, now: float) -> bytes:
         """Everything that is to be written now."""
-        if self.session is not None and self.session.outbox:
-            effects, self.session.outbox = self.session.outbox, []
-            for effect in effects:
-                self._perform(effect)
+        self._perform_all()
         for channel in self._channels.values():
             channel.flush()
         if not self._out:
@@ -167,10 +163,11 @@ class Peer:
             self.lost()
         if self.held:
             self._received = now  # it may well talk; we do not listen
-        if self._heartbeat_s and self.state is State.OPEN:
-            if now - self._received > 2 * self._heartbeat_s:
+        heartbeat_s = self._terms.heartbeat_s
+        if heartbeat_s and self.state is State.OPEN:
+            if now - self._received > 2 * heartbeat_s:
                 self.lost()
-            elif now - self._sent >= self._heartbeat_s / 2:
+            elif now - self._sent >= heartbeat_s / 2:
                 self._out.append(frames.HEARTBEAT_FRAME)
 
     def pause(self) -> None:
@@ -195,14 +192,16 @@ class Peer:
         return self.state is State.OVER
 
     @property
-    def logged_in(self) -> bool:
-        """Whether it has shown who it is."""
-        return self.session is not None
+    def inside(self) -> bool:
+        """Whether it has got in: it has shown who it is, and was told that it is welcome."""
+        return self._inside
 
     @property
     def held(self) -> bool:
-        """Whether nothing more of it is to be read for now: its party has sent more than was taken."""
-        return self.session is not None and self.session.party.held
+        """Whether nothing more of it is to be read for now: its party has sent more than was taken. Only then can it
+        send more of it; a handshake, or a farewell, would just run out of time.
+        """
+        return self.state is State.OPEN and self.session is not None and self.session.party.held
 
     @property
     def in_handshake(self) -> bool:
@@ -271,17 +270,18 @@ class Peer:
     def _open_channel(self, kind: int, number: int, payload: bytes) -> None:
         if kind != frames.METHOD or frames.method_id(payload) != commands.Channel.Open.index:
             raise Malformed(Reply.CHANNEL_ERROR, f"channel {number} is not open")
-        if self._channel_max and number > self._channel_max:
-            raise Malformed(Reply.CHANNEL_ERROR, f"channel {number} of {self._channel_max}")
+        most = self._terms.channel_max
+        if most and number > most:
+            raise Malformed(Reply.CHANNEL_ERROR, f"channel {number} of {most}")
         assert self.session is not None
         self._channels[number] = PeerChannel(
             self._core,
             self.session,
             number,
             self._out,
-            frame_max=self._frame_max,
+            frame_max=self._terms.frame_max,
             max_body=self._settings.max_body,
-            notify=self._notify,
+            notify=self._introduction.notify,
         )
         self._out.append(frames.raw_method(number, commands.Channel.OpenOk.index, bytes(4)))
 
@@ -305,6 +305,7 @@ class Peer:
                 # Any virtual host will do: there is only one, and what it may be called is not worth a failure.
                 self._out.append(frames.raw_method(0, commands.Connection.OpenOk.index, b"\x00"))
                 self.state = State.OPEN
+                self._inside = True
                 self._deadline = None
             case _:
                 raise Malformed(Reply.COMMAND_INVALID, f"{method.name} is out of place")
@@ -326,39 +327,23 @@ class Peer:
     # Handshake
 
     def _on_start_ok(self, method: commands.Connection.StartOk) -> None:
-        capabilities = method.client_properties.get("capabilities")
-        if isinstance(capabilities, dict):
-            self._polite_refusal = capabilities.get("authentication_failure_close") is True
-            self._notify = capabilities.get("consumer_cancel_notify") is True
-        response: object = method.response  # pamqp: bytes where it is not UTF-8
-        raw = response if isinstance(response, bytes) else str(response).encode()
-        parts = raw.split(b"\x00")  # RFC 4616: authorization identity, user, password
+        self._introduction = Introduction.of(method)
         self.state = State.CHECKING
         self._deadline = None  # the time that a check takes is ours
-        if method.mechanism != "PLAIN" or len(parts) != 3:
-            self._refuse_login()
-            return
-        try:
-            self._login = parts[1].decode(), parts[2].decode()
-        except UnicodeDecodeError:
+        self._login = self._introduction.login
+        if self._login is None:
             self._refuse_login()
 
     def _refuse_login(self) -> None:
-        if not self._polite_refusal:
+        if not self._introduction.polite_refusal:
             # What the specification wants: an end without a word.
             self.lost()
             return
         self._say_close(Reply.ACCESS_REFUSED, "login was refused: wrong name or password, or it was revoked")
 
     def _on_tune_ok(self, method: commands.Connection.TuneOk) -> None:
-        frame_max = int(method.frame_max or 0) or self._settings.frame_max
-        if not _FRAME_MIN <= frame_max <= self._settings.frame_max:
-            raise Malformed(Reply.NOT_ALLOWED, f"frame_max {frame_max} is not within what was offered")
-        self._frame_max = self._reader.frame_max = frame_max
-        self._channel_max = int(method.channel_max or 0) or self._settings.channel_max
-        if self._channel_max > self._settings.channel_max:
-            raise Malformed(Reply.NOT_ALLOWED, f"channel_max {self._channel_max} is more than was offered")
-        self._heartbeat_s = int(method.heartbeat or 0)
+        self._terms = Terms.of(method, self._settings)
+        self._reader.frame_max = self._terms.frame_max
         self.state = State.OPENING
 
     # The end
@@ -384,6 +369,12 @@ class Peer:
         self._channels.clear()
         if self.session is not None:
             self._core.close_session(self.session)
+
+    def _perform_all(self) -> None:
+        if self.session is not None and self.session.outbox:
+            effects, self.session.outbox = self.session.outbox, []
+            for effect in effects:
+                self._perform(effect)
 
     def _perform(self, effect: Effect) -> None:
         match effect:

@@ -121,26 +121,6 @@ class Broker:
         queue = self.queues.get(name)
         return len(queue.consumers) if queue else 0
 
-    def waiting_bytes(self, name: str) -> int:
-        """How many bytes wait in it and are not delivered, roughly."""
-        queue = self.queues.get(name)
-        return queue.size if queue else 0
-
-    def unacknowledged(self, name: str) -> int:
-        """How many messages were delivered from it and are not acknowledged."""
-        queue = self.queues.get(name)
-        return queue.held if queue else 0
-
-    def tell_when_low(self, name: str, size: int, on_low: Callable[[str], None]) -> None:
-        """Call ``on_low``, once, with the queue's name when no more than so many bytes wait in it; at once if that is
-        so. It must not call back into the broker.
-        """
-        queue = self.queues.get(name)
-        if queue is not None:
-            queue.low, queue.on_low = size, on_low
-            if queue.size <= size:
-                queue.tell()
-
     # Who is here
 
     def open_session(self, permissions: Permissions, wake: Callable[[], None], *, peer: bool) -> Session:
@@ -252,7 +232,7 @@ class Broker:
         slow = [queue for queue in queues if queue.confirm_on_ack] if token is not None else []
         receipt = None
         if slow or session.peer:
-            size = session.party.charge(message.body) if session.peer else 0
+            size = session.party.charge(message.weight) if session.peer else 0
             receipt = Receipt(session, token if slow else None, len(slow or queues), size)
         for queue in queues:
             queue.push(message, receipt if not slow or queue.confirm_on_ack else None)
@@ -305,7 +285,7 @@ class Broker:
             return None
         entry = queue.pop()
         channel.last_tag += 1
-        channel.session.waiting_bytes += len(entry.message.body)
+        channel.session.waiting_bytes += entry.message.weight
         if no_ack:
             self._settle(entry, ok=True)
         else:

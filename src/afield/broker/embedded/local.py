@@ -58,6 +58,8 @@ class LocalConnection:
         # Publishers that wait for the acknowledgement of a consumer.
         self._waiting: set[asyncio.Future[bool]] = set()
         self._names = 0
+        # Messages that were dropped because of their properties.
+        self._unreadable = 0
         self.closed: asyncio.Future[str] = self._loop.create_future()
 
     async def publish(self, publication: Publication) -> None:
@@ -198,7 +200,11 @@ class LocalConnection:
             properties = self._read_properties(message.properties)
         except WireError as error:
             # Giving it back would bring it here again.
-            logger.warning("dropped a message in %r: %s", subscription.queue.name, error)
+            self._unreadable += 1
+            if self._unreadable.bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: a flood does not fill the log
+                logger.warning(
+                    "dropped a message in %r (%d so far): %s", subscription.queue.name, self._unreadable, error
+                )
             self._core.nack(subscription.channel, effect.tag, requeue=False)
             return
         delivery = Delivery(

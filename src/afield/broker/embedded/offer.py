@@ -1,14 +1,21 @@
-"""PURE: what the broker offers a peer that comes."""
+"""PURE: what the broker offers a peer that comes, and what the peer makes of it (AMQP 0-9-1, section 2.2.4)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from typing import Final
 
 from pamqp import commands
 
-__all__ = ["Settings", "start"]
+from afield.broker.embedded.frames import Malformed
+from afield.broker.embedded.replies import Reply
+
+__all__ = ["Introduction", "Settings", "Terms", "start"]
+
+#: Shortest frame_max that the specification allows.
+_FRAME_MIN: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +64,61 @@ def start() -> commands.Connection.Start:
         mechanisms="PLAIN",
         locales="en_US",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What a client says of itself.
+
+    :param login: name and password; None: nothing that could be checked
+    :param polite_refusal: it wants to be told that its login was refused
+    :param notify: it wants to hear that its consumer's queue is gone
+    """
+
+    login: tuple[str, str] | None = None
+    polite_refusal: bool = False
+    notify: bool = False
+
+    @classmethod
+    def of(cls, method: commands.Connection.StartOk) -> Introduction:
+        """As it is in the answer to Start."""
+        capabilities = method.client_properties.get("capabilities")
+        if not isinstance(capabilities, dict):
+            capabilities = {}
+        response: object = method.response  # pamqp: bytes where it is not UTF-8
+        raw = response if isinstance(response, bytes) else str(response).encode()
+        parts = raw.split(b"\x00")  # RFC 4616: authorization identity, user, password
+        login = None
+        if method.mechanism == "PLAIN" and len(parts) == 3:
+            try:
+                login = parts[1].decode(), parts[2].decode()
+            except UnicodeDecodeError:
+                login = None
+        return cls(
+            login,
+            polite_refusal=capabilities.get("authentication_failure_close") is True,
+            notify=capabilities.get("consumer_cancel_notify") is True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What both agree on: see :class:`Settings`."""
+
+    frame_max: int
+    channel_max: int
+    heartbeat_s: int
+
+    @classmethod
+    def of(cls, method: commands.Connection.TuneOk, offered: Settings) -> Terms:
+        """As they are in the answer to Tune; 0 stands for what was offered.
+
+        :raises Malformed: it wants more than was offered
+        """
+        frame_max = int(method.frame_max or 0) or offered.frame_max
+        if not _FRAME_MIN <= frame_max <= offered.frame_max:
+            raise Malformed(Reply.NOT_ALLOWED, f"frame_max {frame_max} is not within what was offered")
+        channel_max = int(method.channel_max or 0) or offered.channel_max
+        if channel_max > offered.channel_max:
+            raise Malformed(Reply.NOT_ALLOWED, f"channel_max {channel_max} is more than was offered")
+        return cls(frame_max, channel_max, int(method.heartbeat or 0))

@@ -16,7 +16,7 @@ __all__ = ["MOST_BYTES", "Parties", "Party"]
 #: What a party may owe by default, in bytes. A message that is larger passes alone.
 MOST_BYTES: Final = 32 * 1024 * 1024
 
-#: What a message costs beside its body, in bytes: reading an empty one is work as well.
+#: What a message costs beside its bytes, in bytes: reading an empty one is work as well.
 _OVERHEAD: Final = 4_096
 
 
@@ -42,9 +42,9 @@ class Party:
         self.begun = 0
         self.held = False
 
-    def charge(self, body: bytes) -> int:
-        """A message of its came; what is to be paid back for it."""
-        size = len(body) + _OVERHEAD
+    def charge(self, weight: int) -> int:
+        """A message of so many bytes came from it; what is to be paid back for it."""
+        size = weight + _OVERHEAD
         self.owed += size
         self.held = self.held or self.owed > self._most
         return size

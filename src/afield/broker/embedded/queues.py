@@ -40,6 +40,12 @@ class Message(msgspec.Struct):
     properties: object
     body: bytes
 
+    @property
+    def weight(self) -> int:
+        """Bytes that came over the wire; properties alone can be as long as a frame."""
+        properties = self.properties
+        return len(self.body) + len(properties) if isinstance(properties, bytes) else len(self.body)
+
 
 class Receipt(msgspec.Struct):
     """What is owed for a message until all its queues are done with it.
@@ -151,24 +157,31 @@ class Queue:
         """Put a new message at the end."""
         self.fresh.append(Entry(self.next_number, message, receipt))
         self.next_number += 1
-        self.size += len(message.body) + _OVERHEAD
+        self.size += message.weight + _OVERHEAD
 
     def put_back(self, entry: Entry) -> None:
         """Put a message that was delivered back at its place."""
         entry.redelivered = True
         heapq.heappush(self.returned, (entry.number, entry))
-        self.size += len(entry.message.body) + _OVERHEAD
+        self.size += entry.message.weight + _OVERHEAD
 
     def pop(self) -> Entry:
         """Take the next message; there must be one."""
         entry = heapq.heappop(self.returned)[1] if self.returned else self.fresh.popleft()
-        self.size -= len(entry.message.body) + _OVERHEAD
+        self.size -= entry.message.weight + _OVERHEAD
         if self.size <= self.low:
-            self.tell()
+            self._tell()
         return entry
 
-    def tell(self) -> None:
-        """Tell whoever wants to know that little is left."""
+    def tell_when_low(self, size: int, on_low: Callable[[str], None]) -> None:
+        """Call ``on_low``, once, with the name when no more than so many bytes wait; at once if that is so. It must not
+        call back into the broker.
+        """
+        self.low, self.on_low = size, on_low
+        if self.size <= size:
+            self._tell()
+
+    def _tell(self) -> None:
         on_low, self.low, self.on_low = self.on_low, -1, None
         if on_low is not None:
             on_low(self.name)
@@ -302,7 +315,7 @@ class Session:
         if not consumer.no_ack:
             channel.hold(tag, entry, consumer.queue, consumer)
             consumer.unacked += 1
-        self.waiting_bytes += len(entry.message.body) + _OVERHEAD
+        self.waiting_bytes += entry.message.weight + _OVERHEAD
         if not self.outbox:
             self.wake()
         self.outbox.append(Deliver(consumer, tag, entry.message, entry.redelivered))

@@ -207,16 +207,12 @@ class EmbeddedBroker(CoreAdmin):
             self._ticking = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
     def changed(self, socket: _Socket) -> None:
-        """A peer has gone, or got further."""
-        if socket.at_the_door and (socket.gone or socket.peer.logged_in):
+        """A peer has gone, or said something."""
+        if socket.at_the_door and (socket.gone or socket.peer.inside):
             socket.at_the_door = False
             self._door.leave(socket.address)
         if socket.gone:
             self._sockets.discard(socket)
-        self.heard()
-
-    def heard(self) -> None:
-        """A peer said something."""
         if self._waiting is not None:
             self._waiting.set()
 
@@ -291,7 +287,7 @@ class _Socket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.peer.receive(data, self._clock())
-        self._broker.heard()
+        self._broker.changed(self)
         login = self.peer.take_login()
         if login is not None:
             self._login = self._loop.create_task(self._check(*login))

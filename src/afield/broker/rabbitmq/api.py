@@ -88,9 +88,9 @@ class ManagementApi:
         :param connections: that it may have at once; 0: any number
         """
         await self._ask("PUT", f"/users/{_in_path(name)}", {"password": password, "tags": ""})
-        if connections:
-            # Before 3.8.10 there is no such thing.
-            await self._ask("PUT", f"/user-limits/{_in_path(name)}/max-connections", {"value": connections}, missing={})
+        # -1: any number, also where it was bounded before. Before 3.8.10 there is no such thing.
+        limit = {"value": connections or -1}
+        await self._ask("PUT", f"/user-limits/{_in_path(name)}/max-connections", limit, missing={})
         where = f"{_in_path(self._vhost)}/{_in_path(name)}"
         said = {"configure": rights.configure, "write": rights.write, "read": rights.read}
         # The keys before the exchanges: without a rule for it, every key of an exchange may be written.

@@ -25,11 +25,11 @@ class Timers:
         self._due.add(handle)
 
     def every(self, seconds: float, work: Callable[[], None]) -> None:
-        """Do something again and again, the first time in so many seconds."""
+        """Do something again and again, the first time in so many seconds. Should it fail once, it goes on."""
 
         def due() -> None:
+            self.every(seconds, work)  # first, or what work calls off or raises would not hold for this
             work()
-            self.every(seconds, work)
 
         self.later(seconds, due)
 

@@ -23,6 +23,9 @@ __all__ = ["PATIENCE_S", "READY_FD_VARIABLE", "EndedEarly", "say_ready", "start_
 #: How long whoever starts one waits until it is ready, in seconds: a person sits there.
 PATIENCE_S: Final = 30.0
 
+#: How long one that is not wanted any more may take to end in good order, in seconds.
+_END_WITHIN_S: Final = 20.0
+
 #: The environment variable with the number of the pipe's descriptor.
 READY_FD_VARIABLE: Final = "AFIELD_READY_FD"
 
@@ -42,13 +45,16 @@ class EndedEarly(ComputeError):  # noqa: N818 - says what it is
         return str(self.args[0])
 
 
-def start_detached(command: Sequence[str], log: Path, patience_s: float = PATIENCE_S) -> tuple[int, str | None]:
+def start_detached(
+    command: Sequence[str], log: Path, patience_s: float = PATIENCE_S, end_within_s: float = _END_WITHIN_S
+) -> tuple[int, str | None]:
     """Start ``command`` and wait until it says that it is ready; its process id and what it said.
 
     Whoever is interrupted while waiting (Ctrl-C) did not start anything: the process is ended.
 
     :param log: to which everything it writes is appended
-    :param patience_s: how long to wait; afterwards it is left alone, and what it said is None
+    :param patience_s: how long to wait, in seconds; afterwards it is left alone, and what it said is None
+    :param end_within_s: seconds that it may take to end when that is wanted; afterwards it is killed
     :raises EndedEarly: it ended first
     :raises ComputeError: the log cannot be written
     """
@@ -61,8 +67,7 @@ def start_detached(command: Sequence[str], log: Path, patience_s: float = PATIEN
             said = ready.read().decode() if select.select([ready], [], [], patience_s)[0] else None
         except BaseException:
             if process is not None:
-                process.terminate()
-                process.wait()
+                _end(process, end_within_s)
             raise
     if said != "":
         # It lives on and is no business of this process any more; without this, Python would remind us of it.
@@ -92,6 +97,17 @@ def _start(command: Sequence[str], log: Path, writing: int) -> tuple[subprocess.
     finally:
         os.close(writing)
     return process, began
+
+
+def _end(process: subprocess.Popen[bytes], within_s: float) -> None:
+    """It may hang where it hears nothing, such as in a question to the name service."""
+    process.terminate()
+    try:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(within_s)
+    finally:  # also if somebody interrupts once more
+        process.kill()
+        process.wait()
 
 
 @contextmanager

@@ -16,9 +16,9 @@ Ways that only add up, as in ``(.*)@(.*)``, are fine: texts are short.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 __all__ = ["multiplies"]
 
@@ -26,6 +26,7 @@ __all__ = ["multiplies"]
 _ANY = ""
 
 T = TypeVar("T")
+_Pair: TypeAlias = tuple[int, int]
 
 
 def multiplies(match: str, *, ignore_case: bool = False) -> bool:
@@ -118,29 +119,44 @@ class _Automaton:
 
     def splits(self) -> bool:
         """Whether two ways lead around."""
-        after: dict[int, list[int]] = {}
+        after: dict[int, set[int]] = {}
+        before: dict[int, set[int]] = {}
         for here, there in self.follows:
-            after.setdefault(here, []).append(there)
-
-        def steps(at: int) -> list[int]:
-            return after.get(at, [])
-
-        if any(ways > 1 and here in _reached(there, steps) for (here, there), ways in self.follows.items()):
+            after.setdefault(here, set()).add(there)
+            before.setdefault(there, set()).add(here)
+        # Each position with those that are on a round with it; there are few, or the pairs below would be too many.
+        rounds = [_both(at, _steps(after), _steps(before)) for at in range(len(self.symbols))]
+        if any(ways > 1 and there in rounds[here] for (here, there), ways in self.follows.items()):
             return True
+        for at, around in enumerate(rounds):
+            ways = _both((at, at), self._pairs(after, around), self._pairs(before, around))
+            if any(one != other for one, other in ways):
+                return True
+        return False
 
-        def pairs(at: tuple[int, int]) -> list[tuple[int, int]]:
-            return [(one, other) for one in steps(at[0]) for other in steps(at[1]) if self._meet(one, other)]
+    def _pairs(self, steps: Mapping[int, set[int]], around: set[int]) -> Callable[[_Pair], list[_Pair]]:
+        """Where two walkers can get who read the same character, and stay on a round."""
 
-        return any(
-            (at, at) in _reached(pair, pairs)
-            for at in range(len(self.symbols))
-            for pair in _reached((at, at), pairs)
-            if pair[0] < pair[1]  # whoever is the first of the two
-        )
+        def made(at: _Pair) -> list[_Pair]:
+            ones, others = (steps.get(walker, set()) & around for walker in at)
+            return [(one, other) for one in ones for other in others if self._meet(one, other)]
+
+        return made
 
     def _meet(self, one: int, other: int) -> bool:
         """Whether both can read the same character."""
         return _ANY in (self.symbols[one], self.symbols[other]) or self.symbols[one] == self.symbols[other]
+
+
+def _steps(to: Mapping[int, set[int]]) -> Callable[[int], Iterable[int]]:
+    return lambda at: to.get(at, ())
+
+
+def _both(start: T, forth: Callable[[T], Iterable[T]], back: Callable[[T], Iterable[T]]) -> set[T]:
+    """All that lie on a way from the start to itself, the start among them."""
+    ahead: set[T] = _reached(start, forth)
+    behind: set[T] = _reached(start, back)
+    return ahead & behind
 
 
 def _reached(start: T, steps: Callable[[T], Iterable[T]]) -> set[T]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-import time
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,28 +76,30 @@ class AuditLog:
                 self._size += count
                 data = data[count:]
         except OSError as error:
-            raise self._cannot(error) from error
+            raise _cannot(self._path, error) from error
 
     def close(self) -> None:
-        """Let go of the file, and have it on the disk."""
+        """Let go of the file, and have it on the disk. Closing twice is fine.
+
+        :raises ConfigurationError: the disk did not take all of it
+        """
         file, self._file = self._file, -1
-        if file >= 0:
+        if file < 0:
+            return
+        try:
             os.fsync(file)
+        except OSError as error:
+            raise _cannot(self._path, error) from error
+        finally:
             os.close(file)
 
     def _opened(self) -> int:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # Not waiting: in a directory of many, a pipe may lie in its place.
-            how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            file = os.open(self._path, how, 0o600)
+            file = _open(self._path, os.O_CREAT)
         except OSError as error:
-            raise self._cannot(error) from error
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
-            os.close(file)
-            raise self._cannot(OSError("somebody else has put something of theirs in its place"))
-        self._size = found.st_size
+            raise _cannot(self._path, error) from error
+        self._size = os.fstat(file).st_size
         return file
 
     def _put_aside(self) -> None:
@@ -111,11 +113,27 @@ class AuditLog:
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
 
-    def _cannot(self, error: OSError) -> ConfigurationError:
-        return ConfigurationError(
-            f"the audit log {self._path} cannot be written: {error.strerror or error}. The endpoint does not run "
-            "without it: make room or mend it, or take audit_log_path out of config.yaml"
-        )
+
+def _open(path: Path, more: int = 0) -> int:
+    """Open such a file to write at its end, if it is a plain one of ours.
+
+    :param more: flags
+    """
+    # Not waiting: in a directory of many, a pipe may lie in its place.
+    how = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    file = os.open(path, how | more, 0o600)
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
+        os.close(file)
+        raise OSError("somebody else has put something of theirs in its place")
+    return file
+
+
+def _cannot(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"the audit log {path} cannot be written: {error.strerror or error}. The endpoint does not run without it: "
+        "make room or mend it, or take audit_log_path out of config.yaml"
+    )
 
 
 def stamp(*, uid: int, pid: int | None, user_endpoint_id: str, user: str) -> str:
@@ -182,9 +200,9 @@ class Audits:
     def close(self) -> None:
         """Nothing more comes."""
         for log, _ in self._accounts.values():
-            log.close()
+            self._close(log)
         self._accounts.clear()
-        self._own.close()
+        self._close(self._own)
 
     def _pipe(self, account: int | None) -> AuditPipe:
         """For a user endpoint that runs as the account of this number; None: as who we are."""
@@ -209,7 +227,13 @@ class Audits:
         if running > 1:
             self._accounts[account] = (log, running - 1)
         else:
+            self._close(log)
+
+    def _close(self, log: AuditLog) -> None:
+        try:
             log.close()
+        except ConfigurationError as error:
+            self._failed(error)
 
 
 def audit_path(directory: EndpointDirectory, settings: ManagerSettings) -> Path | None:
@@ -224,15 +248,23 @@ def audit_path(directory: EndpointDirectory, settings: ManagerSettings) -> Path 
 def check_audit(directory: EndpointDirectory, settings: ManagerSettings) -> Path | None:
     """See whether the log that the settings ask for can be written, also while the endpoint writes it.
 
+    A file that is not there is not made: whoever looks need not be who writes it later, and one that was made to be
+    removed again might be the one that the endpoint has just begun to write.
+
     :returns: its path; None: nobody wants one
     :raises ConfigurationError: it cannot
     """
     path = audit_path(directory, settings)
-    if path is not None:
-        there = path.exists()
-        AuditLog(path, time.time).close()
-        if not there:  # whoever looks need not be who writes it later
-            path.unlink()
+    if path is None:
+        return None
+    try:
+        try:
+            os.close(_open(path))
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise _cannot(path, error) from error
     return path
 
 

@@ -22,18 +22,22 @@ logger = logging.getLogger("afield.endpoint")
 
 #: The heartbeat period in reports for somebody who has none, in seconds (reference: wire contract section 5.5).
 _FAILURE_PERIOD: Final = 3
-#: How long a report for somebody else, or a goodbye, may take, in seconds.
+#: How long anything may take to be said, in seconds: a broker that is out of memory answers nothing.
 _REPORT_S: Final = 5.0
 
 
 class Reports:
-    """Speaks for one manager.
+    """Speaks for one manager. Nobody who waits for a report waits for ever.
 
     :param connector: reaches the queues of user endpoints
+    :param patience_s: how long each report may take, in seconds
     """
 
-    def __init__(self, registered: Registered, settings: ManagerSettings, connector: Connector) -> None:
+    def __init__(
+        self, registered: Registered, settings: ManagerSettings, connector: Connector, patience_s: float = _REPORT_S
+    ) -> None:
         self._registered, self._settings, self._connector = registered, settings, connector
+        self._patience_s = patience_s
         #: the manager's own; None: there is none at the moment
         self.connection: Connection | None = None
 
@@ -41,18 +45,17 @@ class Reports:
         """Say that the endpoint is here; whether that was said."""
         try:
             await self._say({"heartbeat_period": self._settings.heartbeat_period})
-        except BrokerError as error:
-            logger.info("a heartbeat could not be sent: %s", error)
+        except (BrokerError, TimeoutError) as error:
+            logger.info("a heartbeat could not be sent: %s", _why(error))
             return False
         return True
 
     async def goodbye(self) -> None:
         """Say that the endpoint ends, if that can be said soon."""
         try:
-            async with asyncio.timeout(_REPORT_S):
-                await self._say({"heartbeat_period": 0})
+            await self._say({"heartbeat_period": 0})
         except (BrokerError, TimeoutError) as error:
-            logger.info("the goodbye could not be sent: %s", error)
+            logger.info("the goodbye could not be sent: %s", _why(error))
 
     async def failure(self, command: do.ReportFailure) -> None:
         """Say why a user endpoint does not run."""
@@ -70,18 +73,23 @@ class Reports:
         body = v1.encode_report(Report(self._registered.endpoint_id, state))
         if self.connection is None:
             raise BrokerUnreachable("there is no connection to the broker at the moment")
-        await self.connection.publish(publication(self._registered.queues.heartbeat_queue_info, body))
+        async with asyncio.timeout(self._patience_s):
+            await self.connection.publish(publication(self._registered.queues.heartbeat_queue_info, body))
 
     async def _say_for(self, credentials: QueueCredentials, state: dict[str, Any]) -> None:
         """Speak for a user endpoint, with its credentials."""
         queue = credentials.heartbeat_queue_info
         body = v1.encode_report(Report(credentials.endpoint_id, state))
         try:
-            async with asyncio.timeout(_REPORT_S):
+            async with asyncio.timeout(self._patience_s):
                 connection = await self._connector.connect(with_port(queue.connection_url, self._settings.amqp_port))
                 try:
                     await connection.publish(publication(queue, body))
                 finally:
                     await connection.close()
         except (BrokerError, TimeoutError) as error:
-            logger.warning("the service could not be told about %s: %s", credentials.endpoint_id, error)
+            logger.warning("the service could not be told about %s: %s", credentials.endpoint_id, _why(error))
+
+
+def _why(error: BrokerError | TimeoutError) -> str:
+    return str(error) or "the broker did not answer in time"

@@ -24,7 +24,9 @@ async def submit_flat(ask: Ask, body: FlatSubmit) -> FlatSubmitAnswer:
     for function_id, _, payload in body.tasks:
         tasks.setdefault(function_id, []).append(payload)
     endpoints = {endpoint_id for _, endpoint_id, _ in body.tasks}
-    if len(endpoints) != 1:
+    if not endpoints:
+        raise refusals.invalid("The batch has no tasks: add some, or do not submit it.")
+    if len(endpoints) > 1:
         raise refusals.invalid(
             f"The batch is for {len(endpoints)} endpoints, and is accepted as a whole or not at all: make a batch for "
             "each endpoint."

@@ -10,6 +10,7 @@ from typing import Final
 from afield.broker.base import Connection, Delivery
 from afield.errors import WireError
 from afield.service.domain import liveness, names
+from afield.service.flows.dropped import Dropped
 from afield.service.flows.inbox import Inbox
 from afield.service.use.beat import Beat
 from afield.wire import codec
@@ -21,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 #: Longest report, in bytes. What it says is kept for as long as its endpoint is, and read for each who asks.
 _MOST_BYTES: Final = 1_000_000
+
+#: Reports of one endpoint that are taken of one bunch, which holds what came while the one before was worked on. Each
+#: may cost a write to the database, for which everybody else's waits.
+_MOST_OF_ONE: Final = 20
 
 
 class Beats:
@@ -40,14 +45,19 @@ class Beats:
 
 def current(reports: Sequence[Report]) -> list[Report]:
     """PURE: those that something hangs on. Of several in a row in which one endpoint says that it lives, that is the
-    last: who reports a thousand times a second keeps nobody waiting.
+    last; and of one that says now this and now that, the last few: who reports a thousand times a second keeps nobody
+    waiting.
     """
     found: list[Report] = []
+    counts: Counter[str] = Counter()
     later: dict[str, Report] = {}
     for report in reversed(reports):
-        next_one = later.get(report.endpoint_id)
-        later[report.endpoint_id] = report
-        if next_one is None or not (_is_plain(report) and _is_plain(next_one)):
+        sender = report.endpoint_id
+        next_one = later.get(sender)
+        later[sender] = report
+        in_a_row = next_one is not None and _is_plain(report) and _is_plain(next_one)
+        if not in_a_row and counts[sender] < _MOST_OF_ONE:
+            counts[sender] += 1
             found.append(report)
     return found[::-1]
 
@@ -58,22 +68,21 @@ def _is_plain(report: Report) -> bool:
 
 def _reports(bunch: Sequence[Delivery]) -> list[Report]:
     found: list[Report] = []
-    wrong: Counter[tuple[str, str]] = Counter()
+    dropped = Dropped(logger)
     for delivery in bunch:
         sender = names.sender(delivery.routing_key)
         if len(delivery.body) > _MOST_BYTES:
-            wrong[sender, f"is longer than {_MOST_BYTES:,} bytes"] += 1
+            dropped.add(sender, f"is longer than {_MOST_BYTES:,} bytes")
             continue
         try:
             messages = codec.decode(delivery.body, delivery.properties.headers)
         except WireError as error:
-            wrong[sender, f"is no report: {error}"] += 1
+            dropped.add(sender, f"is no report: {error}")
             continue
         for report in messages:
             if isinstance(report, Report) and report.endpoint_id == sender:
                 found.append(report)
             else:
-                wrong[sender, "is not a report of its own"] += 1
-    for (sender, what), count in wrong.items():
-        logger.warning("%s sent something that %s, and it is dropped (%d times)", sender, what, count)
+                dropped.add(sender, "is not a report of its own")
+    dropped.tell()
     return found

@@ -40,17 +40,22 @@ class Feed:
         if group_id is None or backlog is None:
             return
         if backlog.taken(group_id, sum(len(message.body) for message in messages)):
-            self._ready[group_id] = None
-            self._something.set()
+            self._is_ready(group_id)
 
     async def run(self) -> None:
-        """Put results into queues that have room, for ever."""
+        """Put results into queues that have room, for ever: some for each in turn, for who takes them as fast as they
+        come has room for ever.
+        """
         while True:
             await self._something.wait()
             self._something.clear()
             ready, self._ready = self._ready, {}
             for group_id in ready:
                 await self._fill(group_id)
+
+    def _is_ready(self, group_id: str) -> None:
+        self._ready[group_id] = None
+        self._something.set()
 
     async def look_around(self) -> None:
         """Find queues that were emptied by somebody who does not acknowledge."""
@@ -63,12 +68,14 @@ class Feed:
 
     async def _fill(self, group_id: str) -> None:
         backlog = self._queues.backlog
-        while backlog is not None and (task_ids := backlog.next(group_id, _PAGE)):
-            group = await self._records.group(group_id)
-            views = await self._store.tasks(task_ids)
-            ends = [view.finished for view in views.values() if view.finished is not None]
-            if group is not None and ends:
-                await self._queues.put_results(group, ends)
+        if backlog is None or not (task_ids := backlog.next(group_id, _PAGE)):
+            return
+        group = await self._records.group(group_id)
+        views = await self._store.tasks(task_ids)
+        ends = [view.finished for view in views.values() if view.finished is not None]
+        if group is not None and ends:
+            await self._queues.put_results(group, ends)
+        self._is_ready(group_id)  # perhaps there is more, and room for it
 
 
 class FeedTasks:

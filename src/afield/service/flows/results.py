@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 
 from afield.broker.base import Connection
 from afield.errors import WireError
 from afield.service.domain import names
+from afield.service.flows.dropped import Dropped
 from afield.service.flows.inbox import Inbox
 from afield.service.operate.meter import TakeResults
 from afield.service.use.notice import TakeNotice
@@ -32,21 +32,18 @@ class Results:
         while bunch := await self.inbox.take():
             results: list[tuple[str, Result]] = []
             notices: list[tuple[str, Notice]] = []
-            wrong: Counter[tuple[str, str]] = Counter()
+            dropped = Dropped(logger)
             for delivery in bunch:
                 sender = names.sender(delivery.routing_key)
                 try:
                     messages = codec.decode(delivery.body, delivery.properties.headers)
                 except WireError as error:
                     # Kept, it would come back for ever. Its sender is told nothing: what it sent has no task in it.
-                    wrong[sender, str(error)] += 1
+                    dropped.add(sender, f"is no result: {error}")
                     continue
                 results += [(sender, one) for one in messages if isinstance(one, Result)]
                 notices += [(sender, one) for one in messages if isinstance(one, Notice)]
-            for (sender, why), count in wrong.items():
-                logger.warning(
-                    "%s sent something that is no result, and it is dropped (%d times): %s", sender, count, why
-                )
+            dropped.tell()
             # Ends first: of what has ended, no notice is of interest.
             await self._finish(results)
             if notices:

@@ -99,11 +99,9 @@ class Refill:
         :raises BrokerError: it broke off
         """
         sent = set() if sent is None else sent
-        user_endpoint = await self._records.user_endpoint(user_endpoint_id)
-        endpoint = None if user_endpoint is None else await self._records.endpoint(user_endpoint.endpoint_id)
-        if endpoint is None:
-            return  # it was deleted a moment ago, and its tasks fail
-        wire = endpoint_wire(endpoint)
+        wire = await self._wire(user_endpoint_id)
+        if wire is None:
+            return
         await self._queues.declare_user(user_endpoint_id, wire)
         async for page in self._waiting(user_endpoint_id):
             tasks = await self._as_sent([task for task in page if task.id in task_ids])
@@ -118,11 +116,9 @@ class Refill:
 
     async def adopt(self, user_endpoint_id: str, task_ids: Sequence[str]) -> None:
         """Queue tasks that are in the store and that this service did not know of."""
-        user_endpoint = await self._records.user_endpoint(user_endpoint_id)
-        endpoint = None if user_endpoint is None else await self._records.endpoint(user_endpoint.endpoint_id)
-        if endpoint is None:
-            return  # it was deleted a moment ago, and its tasks fail
-        wire = endpoint_wire(endpoint)
+        wire = await self._wire(user_endpoint_id)
+        if wire is None:
+            return
         unknown = [one for one in task_ids if not self._in_flight.is_open(one)]
         tasks = await self._unfinished(user_endpoint_id, unknown) if unknown else []
         if tasks:
@@ -135,13 +131,18 @@ class Refill:
         task_ids = self._queues.next_held_back(user_endpoint_id)
         if not task_ids:
             return False
+        wire = await self._wire(user_endpoint_id)
+        if wire is None:
+            return False
+        tasks = await self._as_sent(await self._unfinished(user_endpoint_id, task_ids))
+        await self._queues.put_held_back(user_endpoint_id, wire, task_ids, tasks)
+        return True
+
+    async def _wire(self, user_endpoint_id: str) -> int | None:
+        """The version of the envelope that it reads; None: it was deleted a moment ago, and its tasks fail."""
         user_endpoint = await self._records.user_endpoint(user_endpoint_id)
         endpoint = None if user_endpoint is None else await self._records.endpoint(user_endpoint.endpoint_id)
-        if endpoint is None:
-            return False  # it was deleted a moment ago, and its tasks fail
-        tasks = await self._as_sent(await self._unfinished(user_endpoint_id, task_ids))
-        await self._queues.put_held_back(user_endpoint_id, endpoint_wire(endpoint), task_ids, tasks)
-        return True
+        return None if endpoint is None else endpoint_wire(endpoint)
 
     async def _unfinished(self, user_endpoint_id: str, task_ids: Sequence[str]) -> list[TaskRecord]:
         """Those of the tasks that have not ended, in this order. Their ids rise, nearly always, without a gap."""

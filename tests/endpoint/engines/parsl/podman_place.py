@@ -17,8 +17,9 @@ import pytest
 import afield
 from afield.endpoint.engines.base import Engine
 from afield.endpoint.engines.parsl.containers import KEEPER
-from afield.endpoint.settings.engines import HtexSettings
 from afield.testing.engines import running
+
+from .one_worker import settings
 
 #: Nothing here takes longer; it only bounds a hang.
 PATIENCE_S = 60
@@ -78,17 +79,12 @@ class Place:
 
         shared = f"--label afield={self.directory} -v {self.directory}:{self.directory} {options}"
         keys: dict[str, Any] = {
-            "max_workers_per_node": 1,
-            "address": "127.0.0.1",
-            "provider": {"type": "LocalProvider", "init_blocks": 1, "max_blocks": 1},
-            "job_status_kwargs": {"strategy_period": 0.2},
-            "block_status_period": 0.2,
             "container_type": "podman",
             "container_uri": str(root or self.root),
             "container_cmd_options": f"{shared} {' '.join(OPTIONS)}",
         }
-        settings = HtexSettings(**{**keys, **more})
-        engine = HtexEngine(settings, self.directory / "endpoint", watch=Watch(settings, self.directory / "endpoint"))
+        wanted = settings(**{**keys, **more})
+        engine = HtexEngine(wanted, self.directory / "endpoint", watch=Watch(wanted, self.directory / "endpoint"))
         try:
             async with asyncio.timeout(PATIENCE_S):
                 async with running(engine):

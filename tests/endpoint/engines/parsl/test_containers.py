@@ -91,6 +91,7 @@ cd "${0%/*}"
 case $1 in
 run)
     [[ " $* " != *" nowhere "* ]] || { echo "Unable to find image 'nowhere'" >&2; exit 125; }
+    [[ " $* " != *" pulled "* ]] || read -r _ <pulled
     while [[ $1 != --name ]]; do shift; done
     setsid sleep 100 &
     echo $! >"$2"
@@ -114,14 +115,16 @@ def block(tmp_path):
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
     os.mkfifo(tmp_path / "begun")
+    os.mkfifo(tmp_path / "pulled")
     started = []
 
-    def start(image="image:1"):
+    def start(image="image:1", **environment):
         command = wrapped("CMD", "docker", image, None, str(directory)).format().format(block_id=3)
         script = f"block-{len(started)}.sh"
         started.append(subprocess.Popen(
             ["/bin/bash", "-c", f"cat << END > {script}\n{command}\nEND\nbash {script}"], cwd=tmp_path,
-            env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin", **environment}, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
         ))  # fmt: skip
         return started[-1]
 
@@ -147,6 +150,19 @@ def test_however_a_block_ends_its_container_ends(block, tmp_path, how):
         os.killpg(process.pid, signal.SIGTERM if how == "told to end" else signal.SIGKILL)
     assert psutil.wait_procs([contained, *family], PATIENCE_S)[1] == []
     assert (tmp_path / "removed").read_text().split() == [name]
+
+
+#: Has what holds a container told to end in the moment in which `docker run` was started, and nothing was noted yet.
+TOLD_EARLY = """[[ $0 == */container.sh ]] && trap '[[ $BASH_COMMAND == running=* ]] && kill -TERM $$' DEBUG"""
+
+
+def test_what_is_told_to_end_while_it_starts_leaves_nothing_behind(block, tmp_path):
+    (tmp_path / "early").write_text(TOLD_EARLY)
+    process = block("pulled", BASH_ENV=str(tmp_path / "early"))
+    assert process.wait(PATIENCE_S) in {143, -signal.SIGTERM}
+    place = f"{tmp_path}/"
+    left = [one for one in psutil.process_iter(["cmdline"]) if any(place in word for word in one.info["cmdline"] or ())]
+    assert psutil.wait_procs(left, PATIENCE_S)[1] == []
 
 
 def test_containers_of_one_block_do_not_share_a_name(block, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,22 +13,16 @@ import pytest
 from afield.errors import NoWorkers, WorkerLost
 from afield.testing.jobs import Gate, crash, echo, packed_job, value_of
 
-from .podman_place import PATIENCE_S, Place, podman_root
+from .podman_place import PATIENCE_S, Place
 
 pytest.importorskip("parsl", reason="Parsl is not installed: pip install 'afield[parsl]'")
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with podman_root(tmp_path_factory.mktemp("containers")) as found:
-        yield found
-
-
 @pytest.fixture
-def place(tmp_path: Path, root: Path) -> Place:
-    return Place(tmp_path, root)
+def place(tmp_path: Path, container_root: Path) -> Place:
+    return Place(tmp_path, container_root)
 
 
 def whereabouts() -> tuple[str, int]:

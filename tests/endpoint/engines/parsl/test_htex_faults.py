@@ -6,32 +6,21 @@ import asyncio
 import logging
 import re
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
+import zmq
 
 from afield.endpoint.engines.parsl.engine import HtexEngine
 from afield.endpoint.engines.parsl.watch import Watch
 from afield.endpoint.host.remembered import LastErrors
-from afield.endpoint.settings.engines import HtexSettings
 from afield.errors import WorkerLost
 from afield.testing.engines import running
 from afield.testing.jobs import Gate, append, echo, packed_job, value_of
 
+from .one_worker import settings
+
 pytestmark = pytest.mark.anyio
-
-
-def settings(**more: Any) -> HtexSettings:
-    """One worker on this machine, looked after every half second."""
-    keys: dict[str, Any] = {
-        "max_workers_per_node": 1,
-        "address": "127.0.0.1",
-        "provider": {"type": "LocalProvider", "init_blocks": 1, "max_blocks": 1},
-        "job_status_kwargs": {"strategy_period": 0.5},
-        "block_status_period": 0.5,
-    }
-    return HtexSettings(**{**keys, **more})
 
 
 def pool_of(directory: Path) -> psutil.Process:
@@ -104,6 +93,51 @@ async def test_a_lost_interchange_and_a_node_without_power(tmp_path: Path):
         assert isinstance(lost.exception(), WorkerLost)
         for process in node:
             process.kill()
+
+
+async def test_an_interchange_that_dies_over_a_question(tmp_path: Path):
+    """Whoever asked waits for no answer, and another is started."""
+    async with running(Sturdy(settings(), tmp_path / "endpoint")) as engine:
+        asked = engine._plant.htex.command_client._lock
+        gate = Gate(tmp_path)
+        lost = engine.submit(gate.job())
+        await gate.has_begun()
+        interchange().suspend()
+        while not asked.locked():  # as soon as somebody looks how blocks are
+            await asyncio.sleep(0)
+        interchange().kill()
+        await asyncio.wait([lost])
+        assert "SIGKILL" in str(lost.exception())
+        assert value_of(await engine.submit(packed_job(echo, 7))) == 7
+
+
+class Unaware(Sturdy):
+    """Is not told that its interchange has ended, until it may be."""
+
+    may_be_told = True
+
+    def interchange_ended(self, exit_code: int) -> None:
+        if self.may_be_told:
+            super().interchange_ended(exit_code)
+
+
+async def test_what_is_sent_to_an_interchange_that_has_just_died_runs_with_the_next(tmp_path: Path):
+    said: list[object] = []  # also what ends a callback that hangs
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    async with running(Unaware(settings(), tmp_path / "endpoint")) as engine:
+        assert value_of(await engine.submit(packed_job(echo, 1))) == 1
+        engine.may_be_told = False
+        dead = interchange()
+        dead.kill()
+        dead.wait(60)
+        outgoing = engine._plant.htex.outgoing_q.zmq_socket
+        while outgoing.poll(0, zmq.POLLOUT):  # until its connection is seen to be gone
+            pass
+        answers = [engine.submit(packed_job(echo, n)) for n in range(3)]
+        await asyncio.sleep(0)  # they are handed over
+        engine.may_be_told = True
+        assert [value_of(answer) for answer in await asyncio.gather(*answers)] == [0, 1, 2]
+    assert said == []
 
 
 def dies_twice(path: str) -> int:

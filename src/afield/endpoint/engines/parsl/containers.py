@@ -55,6 +55,9 @@ if [[ $1 == --after ]]; then
 fi
 
 base=$1 program=$2 name=$1-$$-$(date +%s) command=()
+# Until it is known what to end, that is only noted.
+told=
+trap 'told=yes' TERM INT HUP
 for word in "${@:2}"; do [[ $word == "$base" ]] && word=$name; command+=("$word"); done
 exec 9> >(exec setsid bash "$0" --after "$program" "$name" >/dev/null 2>&1)
 # What workers write to a terminal, which -t gives them, belongs to the errors of the block.
@@ -62,6 +65,7 @@ exec 9> >(exec setsid bash "$0" --after "$program" "$name" >/dev/null 2>&1)
 running=$!
 trap leave EXIT
 trap 'exit 143' TERM INT HUP
+[[ -z $told ]] || exit 143
 wait "$running"
 code=$?
 ((code < 125 || code > 127)) || echo "@NO_CONTAINER@ ($program, exit status $code)" >&2

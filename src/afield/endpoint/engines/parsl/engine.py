@@ -237,7 +237,11 @@ class HtexEngine:
                 return
             jobs = [item.job.job for item in load.items]
             data = pack(load.number, jobs, self._plant.versions, self._channel.door, self._working_dir)
-            future: Future[bytes] = self._plant.htex.submit_payload(self._context(jobs), data)
+            try:
+                future: Future[bytes] = self._plant.htex.submit_payload(self._context(jobs), data)
+            except losses.InterchangeGone:
+                self._register.give_back(load.number, list(load.open))
+                return  # as soon as it is noticed, another is started
             future.add_done_callback(partial(self._bundle_done, load.number))
 
     def _bundle_done(self, number: int, future: Future[bytes]) -> None:

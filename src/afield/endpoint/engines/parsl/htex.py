@@ -11,10 +11,13 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import zmq
 from parsl.executors import HighThroughputExecutor
+from parsl.executors.high_throughput.executor import HTEXFuture
 from parsl.executors.status_handling import BlockProviderExecutor
 from parsl.jobs.job_status_poller import JobStatusPoller
 from parsl.jobs.states import JobStatus
@@ -23,9 +26,13 @@ from parsl.version import VERSION
 from afield.endpoint.engines.parsl.classes import Maker
 from afield.endpoint.engines.parsl.containers import KEEPER, KEEPER_TEXT, POOL, keeps, pool_command, wrapped
 from afield.endpoint.engines.parsl.interchange import COMMAND
+from afield.endpoint.engines.parsl.losses import InterchangeGone
 from afield.endpoint.settings.engines import HtexSettings
 
 __all__ = ["VERSION", "BlockWatch", "FedHtex", "Owner", "forget_keys", "make_htex", "make_poller", "tidy_up"]
+
+#: Milliseconds between two looks whether the interchange lives, while it is asked or sent something.
+_LOOK_MS: Final = 500
 
 #: Keys of the record that are parameters of the executor under the same name.
 _SAME: Final = (
@@ -122,11 +129,49 @@ class FedHtex(HighThroughputExecutor):
 
     def connected_managers(self) -> list[dict[str, Any]]:
         """None, if nobody is there to ask."""
-        return super().connected_managers() if self.interchange_lives else []
+        return self._ask("MANAGERS")
 
     def connected_blocks(self) -> list[str]:
         """None, if nobody is there to ask."""
-        return super().connected_blocks() if self.interchange_lives else []
+        return self._ask("CONNECTED_BLOCKS")
+
+    def _hold_manager(self, manager_id: str) -> None:
+        """Have it get no more tasks."""
+        self._ask(["HOLD_MANAGER", manager_id])
+
+    def submit_payload(self, context: dict[str, Any], buffer: bytes) -> HTEXFuture:
+        """As Parsl's, which would wait for ever where nobody is connected.
+
+        :raises InterchangeGone: it has not left
+        """
+        self.outgoing_q.zmq_socket.setsockopt(zmq.SNDTIMEO, _LOOK_MS)
+        while self.interchange_lives:
+            try:
+                return super().submit_payload(context, buffer)
+            except zmq.Again:
+                self.tasks.pop(self._task_counter)
+        raise InterchangeGone
+
+    def _ask(self, question: str | list[str]) -> list[Any]:
+        """What the interchange answers; nothing, if it is gone or ends over it: then Parsl waits for ever."""
+        client = self.command_client
+        with client._lock:  # noqa: SLF001 - whoever else asks holds it
+            if not client.ok or not self._awaits(zmq.POLLOUT):
+                return []
+            with suppress(zmq.Again):  # it went in this moment
+                client.zmq_socket.send_pyobj(question, flags=zmq.NOBLOCK)
+                if self._awaits(zmq.POLLIN):
+                    found: list[Any] = client.zmq_socket.recv_pyobj()
+                    return found
+                client.ok = False
+            return []
+
+    def _awaits(self, what: int) -> bool:
+        """Wait until the interchange can be written to, or has answered; False: it has ended."""
+        while self.interchange_lives:
+            if self.command_client.zmq_socket.poll(_LOOK_MS, what):
+                return True
+        return False
 
     def scale_out_facade(self, n: int) -> list[str]:
         """Ask for blocks, as many as may be."""

@@ -6,6 +6,7 @@ from afield.errors import ConfigurationError, NoWorkers, WorkerLost
 from afield.wire.jobs import Job
 
 __all__ = [
+    "InterchangeGone",
     "cannot_cancel",
     "environment_lacks",
     "interchange_ended",
@@ -16,6 +17,10 @@ __all__ = [
 ]
 
 _GIB = 1 << 30
+
+
+class InterchangeGone(Exception):  # noqa: N818 - jobs wait for the next one
+    """Parsl's interchange has ended, and nobody was told yet. What was handed to it now has not left."""
 
 
 def lost(task_id: str, where: str, why: str) -> WorkerLost:
