@@ -215,6 +215,15 @@ class TestCommand:
         assert alone.startswith(f"unset {ID} {SECRET}\n")
         assert "export GLOBUS_COMPUTE" not in alone
         assert laptop.run("env", "--unset", **its_own) == f"unset GLOBUS_SDK_ENVIRONMENT {ID} {SECRET}\n"
+        of_somebody = its_own | {ID: "5b0c6f3e-6c1f-4c39-9d7b-6f8d1b6a3c55"}
+        assert laptop.run("env", "--unset", **of_somebody) == "unset GLOBUS_SDK_ENVIRONMENT\n"
+
+    def test_what_makes_no_token_makes_no_new_one(self, machine):
+        laptop = machine("laptop")
+        command = [sys.executable, "-m", "afield", "env", "--interactive", "--new"]
+        done = subprocess.run(command, capture_output=True, text=True, env=laptop.environ)
+        assert done.returncode == 2
+        assert "--interactive makes no token" in done.stderr
 
     def test_a_way_on_which_others_can_read_is_told(self, machine):
         laptop = machine("laptop")

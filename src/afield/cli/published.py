@@ -56,6 +56,8 @@ def env(
 
     if file is not None and not write:
         raise typer.BadParameter("a file goes with --write")
+    if interactive and (new or no_end):
+        raise typer.BadParameter("--interactive makes no token: leave out --new and --no-end")
     if unset:
         typer.echo(exports.as_unsets(_set_here()), nl=False)
         note("`afield token list` shows the token that the published packages used; `afield token revoke ID` ends it.")
@@ -164,10 +166,12 @@ def _certificates(url: str) -> str | None:
 
 def _set_here() -> list[str]:
     """What this environment has of what `afield env` sets."""
-    from afield.cli.exports import NAMES
+    from afield.cli.exports import CLIENT, NAMES, stale_client
     from afield.sdk.login.known import user_dir
 
-    found = [name for name in NAMES if name in os.environ]
+    # A client that somebody named themselves is left to them.
+    names = NAMES if stale_client(os.environ) else [name for name in NAMES if name not in CLIENT]
+    found = [name for name in names if name in os.environ]
     roots = os.environ.get("SSL_CERT_FILE")
     if roots and Path(roots).parent == user_dir() / "published":
         found.append("SSL_CERT_FILE")
