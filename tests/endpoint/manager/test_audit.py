@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -250,6 +251,24 @@ async def test_a_disk_that_took_less_than_it_said_is_told_and_keeps_nothing_open
     assert "audit.log cannot be written" in str(told[1])
     assert not file.is_symlink()
     assert not own.is_symlink()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")
+async def test_one_that_cannot_be_listened_to_keeps_its_accounts_log_open_for_nobody(tmp_path, parts):
+    command = StartCommand(StartOptions("u", {}, parts.credentials_for("amqp://h")), "ada", "id", [])
+    audits = Audits(tmp_path / "audit.log", clock, pytest.fail)
+    pipe, audit = speaking(audits, 1001, command)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) - 1, most[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            speaking(audits, 1001, command)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    audit.close()
+    pipe.close()
+    assert descriptors(tmp_path / "audit.uid-1001.log") == []
+    audits.close()
 
 
 #: Looks whether a log can be written; at the moment at which it first touches that, the endpoint begins to write it.

@@ -93,7 +93,8 @@ def _start(command: Sequence[str], log: Path, writing: int) -> tuple[subprocess.
                 env={**os.environ, READY_FD_VARIABLE: str(writing)},
             )
     except OSError as error:
-        raise ComputeError(f"{error.filename} cannot be used: {error.strerror}") from error
+        what = f"{error.filename} cannot be used" if error.filename else "this machine starts no more processes"
+        raise ComputeError(f"{what}: {error.strerror}") from error
     finally:
         os.close(writing)
     return process, began

@@ -208,7 +208,12 @@ class Audits:
         """For a user endpoint that runs as the account of this number; None: as who we are."""
         if account is None:
             return AuditPipe(self._own, self._failed)
-        return AuditPipe(self._entered(account), self._failed, own=self._own, done=lambda: self._left(account))
+        log = self._entered(account)
+        try:
+            return AuditPipe(log, self._failed, own=self._own, done=lambda: self._left(account))
+        except OSError:
+            self._left(account)
+            raise
 
     def _entered(self, account: int) -> AuditLog:
         log, running = self._accounts.get(account, (None, 0))
