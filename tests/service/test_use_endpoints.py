@@ -261,6 +261,22 @@ class TestDeleted:
         assert "deleted" in results[0].error.user_message
         assert await world.uses.endpoints.list(world.ada, "owner") == []
 
+    async def test_its_tasks_have_ended_when_it_hears_of_it(self, world):
+        """It ends its user endpoints then, which would say of their tasks only that they were stopped."""
+        core, user, function_id = await world.ready()
+        accepted = await world.submit(core, function_id, 2)
+        revoke_core, ends = world.queues.revoke_core, []
+
+        async def slowly(endpoint):
+            assert not core.connection.closed.done()
+            assert user.connection.closed.done()
+            ends.extend((await world.store.tasks(accepted.tasks[function_id])).values())
+            await revoke_core(endpoint)
+
+        world.queues.revoke_core = slowly
+        await world.uses.endpoints.delete(world.ada, core.id)
+        assert [view.finished.error.code for view in ends] == ["EndpointDeleted"] * 2
+
     async def test_not_by_others(self, world):
         core = await world.core(public=True)
         assert (await refused(world.uses.endpoints.delete(world.bob, core.id))).status == 403

@@ -135,12 +135,13 @@ class Endpoints:
         await self._records.delete_endpoint(endpoint.id)
         for grant in await self._store.people.grants_on(endpoint.id):
             await self._store.people.delete_grant(endpoint.id, grant.principal, grant.principal_id)
-        await self._queues.revoke_core(endpoint)
         for user_endpoint in user_endpoints:
             await self._queues.revoke_user(user_endpoint)
             await self._expire.abandon(
                 user_endpoint.id, "EndpointDeleted", f"Endpoint {endpoint.name!r} ({endpoint.id}) was deleted."
             )
+        # Last, for it ends its user endpoints, and they would say of their tasks only that they were stopped.
+        await self._queues.revoke_core(endpoint)
         await self._queues.delete_endpoint(endpoint.id, [one.id for one in user_endpoints])
 
     async def _find(self, action: Action, caller: Caller, endpoint_id: str) -> EndpointRecord:
