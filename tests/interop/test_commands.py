@@ -31,7 +31,8 @@ def test_a_command_that_takes_too_long(cell):
     """`walltime` of a `ShellFunction`"""
     said = cell.run("""
         with Executor(endpoint) as ex:
-            result = ex.submit(ShellFunction("echo begun; sleep 1000", walltime=1)).result(50)
+            # exec: theirs ends the shell alone, and would leave what that has started.
+            result = ex.submit(ShellFunction("echo begun; exec sleep 1000", walltime=1)).result(50)
             said([result.returncode, result.stdout, result.exception_name])
     """)
     assert said == [[124, "begun\n", "subprocess.TimeoutExpired"]]
