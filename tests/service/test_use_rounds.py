@@ -14,6 +14,7 @@ from afield.service.store.memory import MemoryStore
 from afield.service.use.rounds import FILLED
 from afield.states import TaskState
 from afield.wire.rest import CancelRequest
+from afield.wire.rest_task_groups import TaskGroupWish
 
 pytestmark = pytest.mark.anyio
 
@@ -277,6 +278,22 @@ class TestLives:
         again = await (await core.start()).consume()
         assert [(await again.tasks.get()).task_id for _ in ids] == ids
         assert await world.queues.waiting_tasks(user.id) is None
+
+    async def test_what_failed_for_having_waited_does_not_run_and_the_rest_stays_in_order(self, world):
+        core, user, function_id = await world.ready(wire=1)
+        await user.connection.close()
+        group = await world.uses.retention.make(world.ada, TaskGroupWish(waiting_s=3600.0))
+        ids: list[str] = []
+        for number in range(6):
+            wish = {"task_group_id": group.taskgroup_id} if number % 2 else {}
+            ids += (await world.submit(core, function_id, 1, wire=1, **wish)).tasks[function_id]
+        world.clock.advance(3601.0)
+        await world.uses.expire()
+        await core.report()
+        await world.uses.rounds()
+        again = await (await core.start()).consume()
+        assert [(await again.tasks.get()).task_id for _ in range(3)] == ids[::2]
+        assert again.tasks.empty()
 
 
 async def test_a_broker_that_has_lost_everything_is_filled_again(world):

@@ -4,8 +4,9 @@ A waiting task is never just deleted: it ends first, as failed, and what it fail
 and is kept as any other end. What was read is kept as long as what was not.
 
 A task that expired is still in its endpoint's queue. Whoever submitted it was told to submit it again, so it must not
-run after all: an endpoint of ours is told, on the queue that it reads first, and of a published one, which cannot be
-told, the queue is filled anew without it while nobody reads it. When the service starts again, none of them is queued.
+run after all: an endpoint of ours is told, on the queue that it reads first. A published one cannot be told: while
+nobody reads its queue, the task is taken out of it, or it is filled anew without the task. When the service starts
+again, none of them is queued.
 """
 
 from __future__ import annotations
@@ -132,7 +133,10 @@ class Expire:
                 now = self._clock.now()
                 wishes = [CancelRecord(task_id, user_endpoint_id, now, running=False) for task_id in task_ids]
                 await self._queues.send_cancels(user_endpoint_id, wishes)
-            elif not self._queues.survive and await self._queues.forget_unread_tasks(user_endpoint_id):
+            elif self._queues.survive:
+                if not await self._queues.is_read(user_endpoint_id):
+                    await self._queues.waiting_tasks(user_endpoint_id, but=frozenset(task_ids))
+            elif await self._queues.forget_unread_tasks(user_endpoint_id):
                 taken = {one.id for one in await self._store.taken_tasks(user_endpoint_id)}
                 await self._refill.again(user_endpoint_id, _AllBut(taken))
         except BrokerError:

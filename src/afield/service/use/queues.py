@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from afield.broker.base import Binding, BrokerAdmin, Connection, Delivery, Properties, Publication, QueueSpec
@@ -209,27 +210,27 @@ class Queues:
         """How many messages wait for a user endpoint."""
         return await self._admin.depth(names.task_queue(user_endpoint_id))
 
-    async def waiting_tasks(self, user_endpoint_id: str) -> set[str] | None:
+    async def waiting_tasks(self, user_endpoint_id: str, *, but: Container[str] = frozenset()) -> set[str] | None:
         """The tasks that wait for a published user endpoint; None: somebody reads them, so it cannot be seen.
 
         They are read and put back at their place. Nobody else can read them for that moment.
+
+        :param but: these are taken out instead
         """
         queue = names.task_queue(user_endpoint_id)
-        found: set[str] = set()
-        tags: list[int] = []
+        seen: list[tuple[int, str]] = []
         enough = asyncio.Event()
         count = await self._admin.depth(queue)
 
         def arrived(delivery: Delivery) -> None:
-            tags.append(delivery.tag)
-            found.add(str(delivery.properties.headers.get("task_uuid")))
-            if len(tags) >= count:
+            seen.append((delivery.tag, str(delivery.properties.headers.get("task_uuid"))))
+            if len(seen) >= count:
                 enough.set()
 
         try:
             consumer = await self._connection.consume(queue, arrived, exclusive=True, prefetch=_MOST_LOOKED_AT)
         except BrokerRefused:
-            return None if await self.exists(queue) else found
+            return None if await self.exists(queue) else set()
         try:
             if count:
                 async with asyncio.timeout(_LOOK_S):
@@ -238,9 +239,20 @@ class Queues:
             return None
         finally:
             await consumer.cancel()
-            if tags:
-                consumer.nack(tags[-1], multiple=True)
-        return found
+            stay = [tag for tag, task_id in seen if task_id not in but]
+            for tag in {tag for tag, _ in seen}.difference(stay):
+                consumer.ack(tag)
+            if stay:
+                consumer.nack(stay[-1], multiple=True)
+                await self._until_back(queue, len(stay))
+        return {task_id for _, task_id in seen if task_id not in but}
+
+    async def _until_back(self, queue: str, count: int) -> None:
+        """Quorum queues put back a moment later. Who looked before that would take what waits for taken."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_S):
+                while await self._admin.depth(queue) < count and not await self._admin.consumers(queue):
+                    pass
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
