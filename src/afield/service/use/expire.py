@@ -112,10 +112,15 @@ class Expire:
 
         :param code: of the failure
         """
+        ended: list[str] = []
         while tasks := await self._store.waiting_tasks(user_endpoint_id, limit=_PAGE):
             task_ids = [task.id for task in tasks]
             await self._end(task_ids, code, message)
-            await self._take_back(user_endpoint_id, task_ids)
+            ended += task_ids
+            if len(ended) >= _MANY:  # each time all that waits may have to be looked through
+                await self._take_back(user_endpoint_id, ended)
+                ended = []
+        await self._take_back(user_endpoint_id, ended)
 
     async def _end(self, task_ids: Sequence[str], code: str, message: str) -> None:
         for begin in range(0, len(task_ids), _PAGE):
@@ -124,6 +129,8 @@ class Expire:
 
     async def _take_back(self, user_endpoint_id: str, task_ids: Sequence[str]) -> None:
         """See to it that these, which have ended, do not run."""
+        if not task_ids:
+            return
         user_endpoint = await self._records.user_endpoint(user_endpoint_id)
         endpoint = None if user_endpoint is None else await self._records.endpoint(user_endpoint.endpoint_id)
         if endpoint is None:
