@@ -141,9 +141,20 @@ class ManagementApi:
     ) -> Any:
         """What it answers; ``missing`` where the thing does not exist.
 
+        It is asked once more when it stumbles, as over a connection that ends while it looks at it; all that is asked
+        here may be asked twice.
+
         :raises BrokerUnreachable: no answer, or one about itself
         :raises BrokerRefused: another answer than "done"
         """
+        try:
+            return await self._ask_once(method, path, body, missing=missing, headers=headers)
+        except _Stumbled:
+            return await self._ask_once(method, path, body, missing=missing, headers=headers)
+
+    async def _ask_once(
+        self, method: str, path: str, body: Mapping[str, Any] | None, *, missing: Any, headers: Mapping[str, str] | None
+    ) -> Any:
         if self._session is None:
             self._session = aiohttp.ClientSession(headers=self._headers, timeout=_PATIENCE)
         try:
@@ -159,8 +170,12 @@ class ManagementApi:
                 "plugin on (rabbitmq-plugins enable rabbitmq_management)? Name its address with --broker-api"
             ) from error
         if status >= _NOT_WELL or (status in _LOST and self._was_let_in):
-            raise BrokerUnreachable(f"RabbitMQ's management API is not well: {method} {path}: {status} {said}")
+            raise _Stumbled(f"RabbitMQ's management API is not well: {method} {path}: {status} {said}")
         raise BrokerRefused(f"RabbitMQ's management API refused {method} {path}: {status} {said}")
+
+
+class _Stumbled(BrokerUnreachable):
+    """It answered that it could not."""
 
 
 def _in_path(name: str) -> str:

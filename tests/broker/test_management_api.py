@@ -1,0 +1,48 @@
+"""RabbitMQ's management API where it stumbles: it answers 500 over a connection that ends while it looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from aiohttp import web
+
+from afield.broker.rabbitmq.api import ManagementApi
+from afield.errors import BrokerUnreachable
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def stumbling() -> AsyncIterator[Callable[[list[int]], ManagementApi]]:
+    """An API that answers with these statuses in turn."""
+    left: list[int] = []
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response([{"name": "one"}], status=left.pop(0))
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    api = ManagementApi(f"http://guest:guest@127.0.0.1:{runner.addresses[0][1]}")
+
+    def made(statuses: list[int]) -> ManagementApi:
+        left[:] = statuses
+        return api
+
+    yield made
+    await api.close()
+    await runner.cleanup()
+
+
+async def test_it_is_asked_once_more(stumbling):
+    assert await stumbling([500, 200]).connections_of("somebody") == ["one"]
+    await stumbling([500, 404]).end_connections(["one"], "revoked")
+
+
+async def test_and_not_for_ever(stumbling):
+    with pytest.raises(BrokerUnreachable, match="is not well"):
+        await stumbling([500, 503, 200]).connections_of("somebody")
