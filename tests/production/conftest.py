@@ -253,7 +253,7 @@ async def site(
                 port=0,
                 database=settings.pop("database", postgres_url),
                 broker=f"amqp://guest:guest@127.0.0.1:{node.port}/{vhost}",
-                broker_api=node.api,
+                broker_api=settings.pop("broker_api", node.api),
                 database_connections=3,
                 limits=limits,
                 **settings,

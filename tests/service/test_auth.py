@@ -225,7 +225,7 @@ class TestQueueLogins:
         assert await is_current(login, store, 1000.0, or_later=True) is or_later
 
     async def test_a_user_endpoint_goes_with_its_core_endpoint(self, logins, store):
-        await store.delete_endpoint(self.core.id)
+        await store.delete_endpoint(self.core.id, 0.0)
         await store.put_user_endpoint(self.user)  # left behind
         assert await logins.authenticate(*self.parts(logins.url(self.user_login))) is None
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from time import time
 
 import httpx2
 import msgspec
@@ -24,6 +25,7 @@ from afield.service.clock import SystemClock
 from afield.service.domain.people import IdentityRecord, TokenKind
 from afield.service.domain.records import FinishedTask, FunctionRecord, TaskView
 from afield.service.settings import Limits, Settings
+from afield.service.store.factory import open_store
 from afield.service.store.memory import MemoryStore
 from afield.service.use.assemble import assemble
 from afield.service.use.in_flight import InFlight
@@ -232,6 +234,28 @@ async def test_what_a_client_has_taken_is_not_queued_again(serve):
         client = await site.watch(accepted)
         assert [one.task_id for one in codec.decode((await client.deliveries.get()).body)] == [left]
         await client.connection.close()
+
+
+async def test_an_endpoint_whose_deletion_was_cut_off_is_cleared_away_at_the_next_start(serve, tmp_path):
+    async with serve() as site:
+        function_id, registered = await site.function(), await site.register()
+        core = await core_endpoint(site, registered)
+        submitting = asyncio.ensure_future(site.submit(registered.endpoint_id, function_id, 2))
+        user, _ = await user_endpoint(core)
+        accepted = await submitting
+        for peer in (core, user):
+            await peer.connection.close()
+    store = open_store(tmp_path / "data", data_dir=tmp_path / "data")
+    await store.open()
+    # All that a service does before it is killed.
+    assert await store.delete_endpoint(registered.endpoint_id, time())
+    await store.close()
+    async with serve() as site:
+        for task_id in accepted["tasks"][function_id]:
+            async with asyncio.timeout(30):
+                while (task := (await site.http.get(f"/v2/tasks/{task_id}")).json())["status"] != "failed":
+                    await asyncio.sleep(0)
+            assert task["exception"] == f"Endpoint 'e' ({registered.endpoint_id}) was deleted."
 
 
 async def test_a_token_of_the_last_life_is_still_good(serve):

@@ -9,6 +9,7 @@ import pytest
 
 from afield.errors import BrokerRefused, InvalidId
 from afield.ids import new_id
+from afield.service.domain.names import CoreLogin
 from afield.service.domain.refusals import Refusal
 from afield.service.settings import Limits
 from afield.wire import codec
@@ -265,15 +266,16 @@ class TestDeleted:
         """It ends its user endpoints then, which would say of their tasks only that they were stopped."""
         core, user, function_id = await world.ready()
         accepted = await world.submit(core, function_id, 2)
-        revoke_core, ends = world.queues.revoke_core, []
+        revoke, ends = world.queues.revoke, []
 
-        async def slowly(endpoint):
-            assert not core.connection.closed.done()
-            assert user.connection.closed.done()
-            ends.extend((await world.store.tasks(accepted.tasks[function_id])).values())
-            await revoke_core(endpoint)
+        async def slowly(*logins):
+            if isinstance(logins[0], CoreLogin):
+                assert not core.connection.closed.done()
+                assert user.connection.closed.done()
+                ends.extend((await world.store.tasks(accepted.tasks[function_id])).values())
+            await revoke(*logins)
 
-        world.queues.revoke_core = slowly
+        world.queues.revoke = slowly
         await world.uses.endpoints.delete(world.ada, core.id)
         assert [view.finished.error.code for view in ends] == ["EndpointDeleted"] * 2
 

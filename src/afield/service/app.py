@@ -291,7 +291,7 @@ class Service:
         if broker.queues.held_back is not None:
             supervisor.start("feed tasks", FeedTasks(broker.queues, uses.refill).run())
         if broker.kept is None:
-            looks = (uses.revive.look_around, uses.lose, uses.cancel.look_around)
+            looks = (uses.revive.look_around, uses.lose, uses.cancel.look_around, uses.depart)
             supervisor.start("revive", every(uses.limits.watch_s, self._clock, *looks))
             return
         uses.revive.look = duty.ask
@@ -304,7 +304,7 @@ class Service:
         supervisor.start("kept", ride(broker.kept.run))
         own = (in_peace(uses.starter.forget_stale), in_peace(uses.rounds.retry))
         supervisor.start("stale", ride(partial(every, uses.limits.watch_s, self._clock, *own)))
-        rounds = (uses.rounds, in_peace(uses.cancel.look_around), in_peace(broker.tidy))
+        rounds = (uses.rounds, uses.depart, in_peace(uses.cancel.look_around), in_peace(broker.tidy))
         supervisor.start("duty", ride(partial(duty.run, *rounds)))
 
 

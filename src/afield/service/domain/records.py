@@ -11,6 +11,7 @@ from afield.wire.messages import CallOptions, ErrorDetails
 
 __all__ = [
     "CancelRecord",
+    "Departure",
     "EndpointRecord",
     "FinishedTask",
     "FunctionRecord",
@@ -108,6 +109,16 @@ class UserEndpointRecord(msgspec.Struct, frozen=True):
     active: bool = False
     #: its last report
     state: dict[str, Any] = {}
+
+
+class Departure(msgspec.Struct, frozen=True):
+    """An endpoint that was deleted, while something of it may be left elsewhere: tasks that wait, queues."""
+
+    #: the endpoint's
+    id: str
+    name: str
+    user_endpoint_ids: tuple[str, ...]
+    deleted_at: float
 
 
 class HandOver(msgspec.Struct, frozen=True):

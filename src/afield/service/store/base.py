@@ -23,6 +23,7 @@ from typing import Protocol
 
 from afield.service.domain.records import (
     CancelRecord,
+    Departure,
     EndpointRecord,
     FinishedTask,
     FunctionRecord,
@@ -119,8 +120,17 @@ class Store(Protocol):
     async def endpoints(self, owner_id: str | None = None) -> list[EndpointRecord]:
         """All, or one owner's; the oldest first."""
 
-    async def delete_endpoint(self, endpoint_id: str) -> bool:
-        """Remove it and its user endpoints; its tasks stay readable. Whether there was one."""
+    async def delete_endpoint(self, endpoint_id: str, now: float) -> Departure | None:
+        """Remove it and its user endpoints, and remember its departure, in one commit; its tasks stay readable.
+
+        :return: its departure; None: there is no such endpoint
+        """
+
+    async def departures(self) -> list[Departure]:
+        """Of deleted endpoints, those that are still remembered; the oldest first."""
+
+    async def forget_departure(self, endpoint_id: str) -> None:
+        """Nothing of it is left."""
 
     async def put_user_endpoint(self, user_endpoint: UserEndpointRecord) -> None:
         """Add, or replace the one with this id."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from afield.service.domain.records import (
+    Departure,
     EndpointRecord,
     FunctionRecord,
     ListedFunction,
@@ -24,6 +25,7 @@ class MemoryCatalogue:
         self._deleted_functions: set[str] = set()
         self._endpoints: dict[str, EndpointRecord] = {}
         self._user_endpoints: dict[str, UserEndpointRecord] = {}
+        self._departures: dict[str, Departure] = {}
 
     # -- what --------------------------------------------------------------------------------------------------------
 
@@ -77,11 +79,24 @@ class MemoryCatalogue:
         found = [e for e in self._endpoints.values() if owner_id is None or e.owner_id == owner_id]
         return sorted(found, key=lambda e: (e.created_at, e.id))
 
-    async def delete_endpoint(self, endpoint_id: str) -> bool:
-        """Remove it and its user endpoints; its tasks stay readable. Whether there was one."""
-        for user_endpoint in await self.user_endpoints(endpoint_id):
-            del self._user_endpoints[user_endpoint.id]
-        return self._endpoints.pop(endpoint_id, None) is not None
+    async def delete_endpoint(self, endpoint_id: str, now: float) -> Departure | None:
+        """Remove it and its user endpoints, and remember its departure; its tasks stay readable."""
+        endpoint = self._endpoints.pop(endpoint_id, None)
+        if endpoint is None:
+            return None
+        ids = tuple(one.id for one in await self.user_endpoints(endpoint_id))
+        for one in ids:
+            del self._user_endpoints[one]
+        self._departures[endpoint_id] = departure = Departure(endpoint_id, endpoint.name, ids, now)
+        return departure
+
+    async def departures(self) -> list[Departure]:
+        """Of deleted endpoints, those that are still remembered; the oldest first."""
+        return sorted(self._departures.values(), key=lambda one: (one.deleted_at, one.id))
+
+    async def forget_departure(self, endpoint_id: str) -> None:
+        """Nothing of it is left."""
+        self._departures.pop(endpoint_id, None)
 
     async def put_user_endpoint(self, user_endpoint: UserEndpointRecord) -> None:
         """Add, or replace the one with this id."""

@@ -21,6 +21,7 @@ from afield.service.together.lives import Lives, OnlyLife
 from afield.service.together.single import Single
 from afield.service.use.beat import Beat
 from afield.service.use.cancel import Cancel
+from afield.service.use.depart import Depart
 from afield.service.use.doubts import Doubts
 from afield.service.use.endpoints import Endpoints
 from afield.service.use.expire import Expire
@@ -88,6 +89,7 @@ class Uses:
     notice: TakeNotice
     # by the clock, and when the service starts
     expire: Expire
+    depart: Depart
     forget_expired: ForgetExpired
     refill: Refill
     revive: Revive
@@ -137,6 +139,7 @@ def assemble(
     most_bytes = limits.result_bytes
     finish = Finish(store, records, queues, wishes=wishes, in_flight=in_flight, clock=clock, most_bytes=most_bytes)
     expire = Expire(store, records, queues, finish=finish, refill=refill, clock=clock, limits=limits)
+    depart = Depart(store, records, queues, expire=expire, clock=clock)
     starter = StartUserEndpoint(
         store, records, queues, logins=logins, clock=clock, wait_s=limits.start_wait_s, together=together
     )
@@ -204,7 +207,7 @@ def assemble(
     return Uses(
         functions=functions,
         register_endpoint=RegisterEndpoint(store, records, queues, logins, clock, withdraw=withdraw, caps=caps),
-        endpoints=Endpoints(store, records, queues, expire=expire, permit=permit, clock=clock, lock_s=limits.lock_s),
+        endpoints=Endpoints(store, records, queues, depart=depart, permit=permit, clock=clock, lock_s=limits.lock_s),
         sharing=Sharing(store, records, permit=permit, withdraw=withdraw, clock=clock),
         teams=teams,
         invitations=Invitations(store, groups=teams, permit=permit, clock=clock),
@@ -224,6 +227,7 @@ def assemble(
         finish=finish,
         notice=TakeNotice(store, records, queues, wishes, in_flight),
         expire=expire,
+        depart=depart,
         forget_expired=ForgetExpired(store.people, clock),
         refill=refill,
         revive=revive,

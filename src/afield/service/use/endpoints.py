@@ -12,7 +12,7 @@ from afield.service.domain.caller import Caller
 from afield.service.domain.documents import endpoint_document, endpoint_status, endpoint_summary
 from afield.service.domain.records import EndpointRecord
 from afield.service.store.base import Store
-from afield.service.use.expire import Expire
+from afield.service.use.depart import Depart
 from afield.service.use.people.permit import Permit
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
@@ -25,7 +25,7 @@ __all__ = ["Endpoints"]
 class Endpoints:
     """What can be asked of endpoints, and done to them.
 
-    :param expire: fails the tasks of an endpoint that is deleted
+    :param depart: sees to what is left of one that is deleted
     :param permit: who may
     :param lock_s: seconds for which one that was stopped may not come back
     """
@@ -36,7 +36,7 @@ class Endpoints:
         records: Records,
         queues: Queues,
         *,
-        expire: Expire,
+        depart: Depart,
         permit: Permit,
         clock: Clock,
         lock_s: float,
@@ -44,7 +44,7 @@ class Endpoints:
         self._store = store
         self._records = records
         self._queues = queues
-        self._expire = expire
+        self._depart = depart
         self._permit = permit
         self._clock = clock
         self._lock_s = lock_s
@@ -131,18 +131,8 @@ class Endpoints:
         :raises Refusal: unknown, or not the caller's to delete
         """
         endpoint = await self._find(Action.DELETE_ENDPOINT, caller, endpoint_id)
-        user_endpoints = await self._store.user_endpoints(endpoint.id)
-        await self._records.delete_endpoint(endpoint.id)
-        for grant in await self._store.people.grants_on(endpoint.id):
-            await self._store.people.delete_grant(endpoint.id, grant.principal, grant.principal_id)
-        for user_endpoint in user_endpoints:
-            await self._queues.revoke_user(user_endpoint)
-            await self._expire.abandon(
-                user_endpoint.id, "EndpointDeleted", f"Endpoint {endpoint.name!r} ({endpoint.id}) was deleted."
-            )
-        # Last, for it ends its user endpoints, and they would say of their tasks only that they were stopped.
-        await self._queues.revoke_core(endpoint)
-        await self._queues.delete_endpoint(endpoint.id, [one.id for one in user_endpoints])
+        if not await self._depart.delete(endpoint):
+            raise refusals.endpoint_not_found(endpoint.id)
 
     async def _find(self, action: Action, caller: Caller, endpoint_id: str) -> EndpointRecord:
         endpoint_id = parse_id(endpoint_id, "endpoint")

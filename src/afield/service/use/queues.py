@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
 from afield.broker.base import Binding, BrokerAdmin, Connection, Delivery, Properties, Publication, QueueSpec
-from afield.errors import BrokerRefused, BrokerUnreachable, Unroutable
+from afield.errors import BrokerError, BrokerRefused, BrokerUnreachable, Unroutable
 from afield.service.clock import Clock
 from afield.service.domain import names
 from afield.service.domain.backlog import Backlog
 from afield.service.domain.held_back import HeldBack
-from afield.service.domain.records import (
-    CancelRecord,
-    EndpointRecord,
-    FinishedTask,
-    TaskGroupRecord,
-    UserEndpointRecord,
-)
+from afield.service.domain.records import CancelRecord, FinishedTask, TaskGroupRecord
 from afield.service.use import spelling
 from afield.service.use.sending import WINDOW, send_parcels
 from afield.wire import v2
@@ -27,6 +22,8 @@ from afield.wire.commands import CONTENT_TYPE, StartCommand, encode_command
 from afield.wire.messages import Notice, Task
 
 __all__ = ["Gauge", "Queues"]
+
+logger = logging.getLogger(__name__)
 
 #: How many tasks are put at once into a queue in memory.
 _AT_ONCE: Final = 512
@@ -173,21 +170,21 @@ class Queues:
                     self.backlog.forget(group_id)
             del self._groups[queue]
 
-    async def revoke_core(self, endpoint: EndpointRecord) -> None:
-        """End the connections of this generation of a core endpoint."""
-        await self._admin.drop(names.CoreLogin(endpoint.id, endpoint.generation).name)
-
-    async def revoke_user(self, user_endpoint: UserEndpointRecord) -> None:
-        """End the connections of this generation of a user endpoint."""
-        await self._admin.drop(names.UserLogin(user_endpoint.id, user_endpoint.generation).name)
-
     async def clients(self) -> list[str]:
         """The names of the clients' logins that are in use, or could be."""
         return await self._admin.logins(names.CLIENTS)
 
-    async def revoke_client(self, login: names.ClientLogin) -> None:
-        """End the connections of a client's login."""
-        await self._admin.drop(login.name)
+    async def revoke(self, *logins: names.Login) -> None:
+        """End the connections of these logins, of which the store says already that they let nobody in.
+
+        Where the broker does not answer, whoever is on duty ends them (:meth:`afield.service.broker.Broker.tidy`).
+        """
+        for login in logins:
+            try:
+                await self._admin.drop(login.name)
+            except BrokerError as error:
+                logger.warning("connections to the queues that should end could not be ended just now: %s", error)
+                return
 
     async def delete_endpoint(self, endpoint_id: str, user_endpoint_ids: Iterable[str]) -> None:
         """Remove the queues of an endpoint that is gone."""

@@ -20,7 +20,13 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from afield.service.clock import Clock
-from afield.service.domain.records import EndpointRecord, FunctionRecord, TaskGroupRecord, UserEndpointRecord
+from afield.service.domain.records import (
+    Departure,
+    EndpointRecord,
+    FunctionRecord,
+    TaskGroupRecord,
+    UserEndpointRecord,
+)
 from afield.service.store.base import Store
 from afield.service.together.base import News, Together
 from afield.service.together.single import Single
@@ -114,6 +120,7 @@ class Records:
     def __init__(self, store: Store, clock: Clock, together: Together = _SINGLE) -> None:
         self._store = store
         self._together = together
+        self._clock = clock
         self._functions = _Shelf[FunctionRecord](store.function, clock, lambda function: len(function.code))
         self._endpoints = _Shelf[EndpointRecord](store.endpoint, clock, _nothing)
         self._user_endpoints = _Shelf[UserEndpointRecord](store.user_endpoint, clock, _nothing)
@@ -164,13 +171,13 @@ class Records:
         store = self._store
         return await self._change(endpoint_id, change, store.endpoint, store.put_endpoint, self._endpoints)
 
-    async def delete_endpoint(self, endpoint_id: str) -> bool:
-        """Remove it and its user endpoints; whether there was one."""
+    async def delete_endpoint(self, endpoint_id: str) -> Departure | None:
+        """Remove it and its user endpoints; its departure, None: no such endpoint."""
         async with self._turn(endpoint_id):
             for user_endpoint in await self._store.user_endpoints(endpoint_id):
                 self._user_endpoints.forget(user_endpoint.id)
             try:
-                return await self._store.delete_endpoint(endpoint_id)
+                return await self._store.delete_endpoint(endpoint_id, self._clock.now())
             finally:
                 self._endpoints.forget(endpoint_id)
                 self._together.tell(News("endpoint", endpoint_id))

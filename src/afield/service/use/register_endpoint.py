@@ -22,7 +22,7 @@ from afield.service.domain import refusals
 from afield.service.domain.access import Action, decide
 from afield.service.domain.caller import Caller
 from afield.service.domain.liveness import is_online
-from afield.service.domain.names import CoreLogin
+from afield.service.domain.names import CoreLogin, UserLogin
 from afield.service.domain.queue_infos import core_queues
 from afield.service.domain.records import EndpointRecord
 from afield.service.domain.versions import check_endpoint
@@ -146,8 +146,8 @@ async def revoke(endpoint: EndpointRecord, store: Store, records: Records, queue
 
     :param endpoint: as it was; its own generation was raised by whoever calls
     """
-    await queues.revoke_core(endpoint)
-    for user_endpoint in await store.user_endpoints(endpoint.id):
+    user_endpoints = await store.user_endpoints(endpoint.id)
+    for user_endpoint in user_endpoints:
         await records.change_user_endpoint(
             user_endpoint.id,
             # Its process can say nothing any more, so this is its goodbye.
@@ -155,7 +155,9 @@ async def revoke(endpoint: EndpointRecord, store: Store, records: Records, queue
                 one, generation=one.generation + 1, active=False, state=one.state | {"active": False}
             ),
         )
-        await queues.revoke_user(user_endpoint)
+    await queues.revoke(
+        CoreLogin(endpoint.id, endpoint.generation), *(UserLogin(one.id, one.generation) for one in user_endpoints)
+    )
 
 
 def _where(metadata: dict[str, object]) -> tuple[object, object]:

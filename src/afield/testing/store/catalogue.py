@@ -6,6 +6,7 @@ import msgspec
 
 from afield.ids import new_id, new_ids
 from afield.service.domain.records import (
+    Departure,
     EndpointRecord,
     FunctionRecord,
     TaskGroupRecord,
@@ -128,19 +129,30 @@ async def user_endpoints_are_listed_by_age(store: Store) -> None:
 
 
 async def deleting_an_endpoint_keeps_its_tasks(store: Store) -> None:
-    """Its user endpoints go with it."""
+    """Its user endpoints go with it; its departure is remembered until somebody says that nothing is left."""
     tasks = some_tasks(1)
     endpoint = EndpointRecord(tasks[0].endpoint_id, new_id(), "laptop", NOW)
     await store.put_endpoint(endpoint)
-    await store.put_user_endpoint(UserEndpointRecord(tasks[0].user_endpoint_id, endpoint.id, new_id(), NOW))
+    its = sorted([tasks[0].user_endpoint_id, new_id()])
+    for one in its:
+        await store.put_user_endpoint(UserEndpointRecord(one, endpoint.id, new_id(), NOW))
     other = UserEndpointRecord(new_id(), new_id(), new_id(), NOW)
     await store.put_user_endpoint(other)
     await store.add_tasks(tasks)
-    assert await store.delete_endpoint(endpoint.id) is True
-    assert await store.delete_endpoint(endpoint.id) is False
+    departure = Departure(endpoint.id, "laptop", tuple(its), NOW + 5)
+    assert await store.delete_endpoint(endpoint.id, NOW + 5) == departure
+    assert await store.delete_endpoint(endpoint.id, NOW + 6) is None
     assert await store.endpoint(endpoint.id) is None
     assert await store.user_endpoints() == [other]
     assert list(await store.tasks([tasks[0].id])) == [tasks[0].id]
+    alone = EndpointRecord(new_id(), new_id(), "alone", NOW)
+    await store.put_endpoint(alone)
+    earlier = await store.delete_endpoint(alone.id, NOW + 4)
+    assert earlier == Departure(alone.id, "alone", (), NOW + 4)
+    assert await store.departures() == [earlier, departure]
+    await store.forget_departure(alone.id)
+    await store.forget_departure(alone.id)
+    assert await store.departures() == [departure]
 
 
 async def task_groups_are_kept_and_replaced(store: Store) -> None:

@@ -8,17 +8,25 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, or_, select, update
 
-from afield.service.domain.records import EndpointRecord, FunctionRecord, TaskGroupRecord, UserEndpointRecord
+from afield.service.domain.records import (
+    Departure,
+    EndpointRecord,
+    FunctionRecord,
+    TaskGroupRecord,
+    UserEndpointRecord,
+)
 from afield.service.store.sql import tables
 from afield.service.store.sql.keys import key
-from afield.service.store.sql.rows import JSON, KEY, Shape
+from afield.service.store.sql.rows import JSON, KEY, TEXTS, Shape
 from afield.service.store.sql.statements import Insert, pages
 
 __all__ = [
     "delete_endpoint",
     "delete_function",
+    "departures",
     "endpoint",
     "endpoints",
+    "forget_departure",
     "function",
     "functions",
     "groups_with_times",
@@ -45,6 +53,7 @@ _USER_ENDPOINT = Shape(
     tables.user_endpoints,
     {"id": KEY, "endpoint_id": KEY, "identity_id": KEY, "user_opts": JSON, "user_runtime": JSON, "state": JSON},
 )
+_DEPARTURE = Shape(Departure, tables.departures, {"id": KEY, "user_endpoint_ids": TEXTS})
 _GROUP = Shape(TaskGroupRecord, tables.task_groups, {"id": KEY, "owner_id": KEY})
 
 _FUNCTION_IF_THERE = select(*_FUNCTION.columns).where(
@@ -55,6 +64,7 @@ _FUNCTIONS = select(*_FUNCTION.columns).where(tables.functions.c.id.in_(bindpara
 _put_function = Insert(tables.functions, "keep")
 _put_endpoint = Insert(tables.endpoints, "replace")
 _put_user_endpoint = Insert(tables.user_endpoints, "replace")
+_put_departure = Insert(tables.departures, "replace")
 _put_group = Insert(tables.task_groups, "replace")
 
 
@@ -109,11 +119,30 @@ def endpoints(connection: Connection, owner_id: str | None) -> list[EndpointReco
     return _select(connection, _ENDPOINT, *mine, oldest_first=tables.endpoints)
 
 
-def delete_endpoint(connection: Connection, endpoint_id: str) -> bool:
-    """Remove it and its user endpoints; whether there was one."""
+def delete_endpoint(connection: Connection, endpoint_id: str, now: float) -> Departure | None:
+    """Remove it and its user endpoints, and remember that; None: there is no such endpoint."""
     one = key(endpoint_id)
+    found = _ENDPOINT.one(connection, one)
+    # Of two who delete it at once, one finds nothing left here.
+    if found is None or not connection.execute(delete(tables.endpoints).where(tables.endpoints.c.id == one)).rowcount:
+        return None
+    ids = tuple(user_endpoint.id for user_endpoint in user_endpoints(connection, endpoint_id))
     connection.execute(delete(tables.user_endpoints).where(tables.user_endpoints.c.endpoint_id == one))
-    return connection.execute(delete(tables.endpoints).where(tables.endpoints.c.id == one)).rowcount > 0
+    departure = Departure(endpoint_id, found.name, ids, now)
+    _put_departure(connection, [_DEPARTURE.row(departure)])
+    return departure
+
+
+def departures(connection: Connection) -> list[Departure]:
+    """Those that are remembered, the oldest first."""
+    table = tables.departures
+    query = select(*_DEPARTURE.columns).order_by(table.c.deleted_at, table.c.id)
+    return [_DEPARTURE.record(row) for row in connection.execute(query)]
+
+
+def forget_departure(connection: Connection, endpoint_id: str) -> None:
+    """Remember it no more."""
+    connection.execute(delete(tables.departures).where(tables.departures.c.id == key(endpoint_id)))
 
 
 def put_user_endpoint(connection: Connection, record: UserEndpointRecord) -> None:

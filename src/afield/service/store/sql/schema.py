@@ -19,7 +19,7 @@ from afield.service.store.sql import tables
 __all__ = ["HEAD", "KNOWN", "VERSION_TABLE", "migrate", "prepare"]
 
 #: The versions that there have been, oldest first: the revisions in ``migrations/versions``.
-KNOWN: Final = ("0001", "0002", "0003", "0004", "0006", "0007", "0008", "0009")
+KNOWN: Final = ("0001", "0002", "0003", "0004", "0006", "0007", "0008", "0009", "0010")
 #: What this Afield writes.
 HEAD: Final = KNOWN[-1]
 #: Not Alembic's usual name, so that Afield may share a PostgreSQL database with other programs.

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from afield.service.domain.records import (
     CancelRecord,
+    Departure,
     EndpointRecord,
     FinishedTask,
     FunctionRecord,
@@ -163,9 +164,17 @@ class SqlStore:
         """All, or one owner's; the oldest first."""
         return await self._read(catalogue.endpoints, owner_id)
 
-    async def delete_endpoint(self, endpoint_id: str) -> bool:
-        """Remove it and its user endpoints; its tasks stay readable. Whether there was one."""
-        return await self._write(catalogue.delete_endpoint, endpoint_id)
+    async def delete_endpoint(self, endpoint_id: str, now: float) -> Departure | None:
+        """Remove it and its user endpoints, and remember its departure, in one commit; its tasks stay readable."""
+        return await self._write(catalogue.delete_endpoint, endpoint_id, now)
+
+    async def departures(self) -> list[Departure]:
+        """Of deleted endpoints, those that are still remembered; the oldest first."""
+        return await self._read(catalogue.departures)
+
+    async def forget_departure(self, endpoint_id: str) -> None:
+        """Nothing of it is left."""
+        await self._write(catalogue.forget_departure, endpoint_id)
 
     async def put_user_endpoint(self, user_endpoint: UserEndpointRecord) -> None:
         """Add, or replace the one with this id."""

@@ -46,6 +46,7 @@ __all__ = [
     "cancels",
     "clients",
     "consents",
+    "departures",
     "endpoints",
     "ends",
     "functions",
@@ -247,6 +248,16 @@ hand_overs = Table(
     _time("created_at"),
     _bytes("tasks"),
     Index("hand_overs_by_time", "created_at"),
+)
+
+#: endpoints that were deleted, until nothing of them is left elsewhere
+departures = Table(
+    "departures",
+    metadata,
+    _key("id", primary=True),
+    _text("name"),
+    _text("user_endpoint_ids"),
+    _time("deleted_at"),
 )
 
 #: Submits without a key that are not known to have been answered: whose waits for an answer in which life. Every such

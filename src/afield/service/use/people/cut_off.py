@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from typing import Final
 
 import msgspec
 
@@ -34,8 +33,6 @@ __all__ = ["CutOff"]
 
 logger = logging.getLogger(__name__)
 
-_LATER: Final = "connections to the queues that should end could not be ended just now: %s"
-
 
 class CutOff:
     """Ends connections of those who are let in no more."""
@@ -47,27 +44,21 @@ class CutOff:
 
     async def tokens_ended(self, proofs: Collection[str]) -> None:
         """The tokens of these proofs let nobody in any more."""
-        try:
-            for login in await self._clients():
-                if login.proof in proofs:
-                    await self._queues.revoke_client(login)
-        except BrokerError as error:
-            logger.warning(_LATER, error)
+        await self._queues.revoke(*(login for login in await self._clients() if login.proof in proofs))
 
     async def shut_out(self, identity_ids: Collection[str]) -> None:
         """Nobody may come in as these identities; the store says so already."""
-        try:
-            for login in await self._clients():
-                if login.identity_id in identity_ids:
-                    await self._queues.revoke_client(login)
-        except BrokerError as error:
-            logger.warning(_LATER, error)
+        await self._queues.revoke(*(login for login in await self._clients() if login.identity_id in identity_ids))
         for identity_id in identity_ids:
             for endpoint in await self._store.endpoints(identity_id):
                 await self._stop(endpoint)
 
     async def _clients(self) -> list[ClientLogin]:
-        logins = [parse_login(name) for name in await self._queues.clients()]
+        try:
+            logins = [parse_login(name) for name in await self._queues.clients()]
+        except BrokerError as error:
+            logger.warning("who is connected to the queues cannot be found out just now: %s", error)
+            return []
         return [login for login in logins if isinstance(login, ClientLogin)]
 
     async def _stop(self, endpoint: EndpointRecord) -> None:
@@ -79,7 +70,4 @@ class CutOff:
 
         if await self._records.change_endpoint(endpoint.id, change) is None:
             return  # it was deleted a moment ago
-        try:
-            await revoke(before[0], self._store, self._records, self._queues)
-        except BrokerError as error:
-            logger.warning(_LATER, error)
+        await revoke(before[0], self._store, self._records, self._queues)

@@ -11,7 +11,9 @@ from typing import Final
 
 import msgspec
 
+from afield.errors import BrokerError
 from afield.service.domain.access import ENDED_BY_WITHDRAWAL, Action
+from afield.service.domain.names import UserLogin
 from afield.service.domain.people import Principal
 from afield.service.domain.records import EndpointRecord, UserEndpointRecord
 from afield.service.store.base import Store
@@ -67,9 +69,12 @@ class Withdraw:
         await self._records.change_user_endpoint(
             user_endpoint.id, lambda one: msgspec.structs.replace(one, generation=one.generation + 1, active=False)
         )
-        await self._queues.revoke_user(user_endpoint)
+        await self._queues.revoke(UserLogin(user_endpoint.id, user_endpoint.generation))
         await self._expire.abandon(
             user_endpoint.id, ENDED_BY_WITHDRAWAL, _WHY.format(name=endpoint.name, id=endpoint.id)
         )
-        # What waits there has ended: it must not run if its submitter is let in again.
-        await self._queues.forget_tasks(user_endpoint.id)
+        try:
+            # What waits there has ended: it must not run if its submitter is let in again.
+            await self._queues.forget_tasks(user_endpoint.id)
+        except BrokerError as error:
+            logger.warning("tasks that ended could not be taken from the queue of %s: %s", user_endpoint.id, error)
