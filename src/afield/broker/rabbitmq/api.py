@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -13,6 +14,8 @@ from afield.broker.rabbitmq.rights import Rights
 from afield.errors import BrokerRefused, BrokerUnreachable, ConfigurationError
 
 __all__ = ["PORT", "ManagementApi", "api_url"]
+
+logger = logging.getLogger("afield.broker")
 
 #: Where the API listens by default, without and with TLS.
 PORT: Final = 15672
@@ -149,7 +152,8 @@ class ManagementApi:
         """
         try:
             return await self._ask_once(method, path, body, missing=missing, headers=headers)
-        except _Stumbled:
+        except _Stumbled as error:
+            logger.info("it is asked once more: %s", error)
             return await self._ask_once(method, path, body, missing=missing, headers=headers)
 
     async def _ask_once(
