@@ -31,6 +31,23 @@ ONE = """
     with Executor(endpoint) as ex:
         said(ex.submit(os.getpid).result(50))
 """
+#: Four tasks, two of which it cancels.
+CANCELS = """
+    def leave_a_mark(place, number):
+        with open(place + "/runs", "a") as runs:
+            runs.write(f"{number}\\n")
+        return number
+    with Executor(endpoint) as ex:
+        futures = [ex.submit(leave_a_mark, sys.argv[1], number) for number in range(4)]
+        while not all(f.task_id for f in futures):
+            os.sched_yield()
+        for f in futures[1:3]:
+            f.cancel()
+        while not all(f.done() for f in futures[1:3]):
+            os.sched_yield()
+        said([f.cancelled() for f in futures[1:3]])
+        said([f.result(50) for f in (futures[0], futures[3])])
+"""
 
 OWN = Files(
     template="""\
@@ -192,6 +209,18 @@ def test_the_heartbeats_stop_for_a_while(deployment, whose_endpoint, witness):
         until_it_is(deployment, endpoint, "online")
         assert end(clients) == [[0, 2], [1, 3]]
     assert witness.runs() == {0: 1, 1: 1, 2: 1, 3: 1}
+
+
+@pytest.mark.impossible("their client cannot cancel what it has sent", client="theirs")
+def test_cancelled_while_its_endpoint_is_away(deployment, whose_client, whose_endpoint, one, witness):
+    """tasks that are cancelled while their endpoint is stopped do not run when it is back; the others do"""
+    assert deployment.scripts(whose_client).run(ONE, ENDPOINT=one.id)
+    assert one.stop() == 0
+    with deployment.scripts(whose_client).beside(CANCELS, witness.place, ENDPOINT=one.id) as client:
+        assert hear(client) == [True, True]
+        one.start()
+        assert hear(client) == [0, 3]
+    assert witness.runs() == {0: 1, 3: 1}
 
 
 def test_deleted(deployment, owned, one, witness):

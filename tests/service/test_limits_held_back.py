@@ -252,7 +252,7 @@ async def test_a_queue_that_is_filled_anew_while_it_is_being_fed_holds_nothing_t
         store.asked.clear()
         first = await read(world, user_endpoint_id, 15)  # little is left: the rest is being read
         await store.asked.wait()
-        assert await world.queues.forget_unread_tasks(user_endpoint_id)
+        await world.queues.forget_tasks(user_endpoint_id)
         anew = asyncio.ensure_future(world.uses.refill.again(user_endpoint_id, set(ids[15:])))
         store.gate.set()
         await anew

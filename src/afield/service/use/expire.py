@@ -5,14 +5,14 @@ and is kept as any other end. What was read is kept as long as what was not.
 
 A task that expired is still in its endpoint's queue. Whoever submitted it was told to submit it again, so it must not
 run after all: an endpoint of ours is told, on the queue that it reads first. A published one cannot be told: while
-nobody reads its queue, the task is taken out of it, or it is filled anew without the task. When the service starts
-again, none of them is queued.
+nobody reads its queue, the task is taken out of it, now or before it is started again (use/weed.py). When the service
+starts again, none of them is queued.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from afield.errors import BrokerError
@@ -26,7 +26,6 @@ from afield.service.store.base import Store
 from afield.service.use.finish import Finish
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
-from afield.service.use.refill import Refill
 from afield.wire import v2
 
 __all__ = ["Expire"]
@@ -54,7 +53,6 @@ class Expire:
         queues: Queues,
         *,
         finish: Finish,
-        refill: Refill,
         clock: Clock,
         limits: Limits,
     ) -> None:
@@ -62,7 +60,6 @@ class Expire:
         self._records = records
         self._queues = queues
         self._finish = finish
-        self._refill = refill
         self._clock = clock
         self._limits = limits
 
@@ -140,25 +137,11 @@ class Expire:
                 now = self._clock.now()
                 wishes = [CancelRecord(task_id, user_endpoint_id, now, running=False) for task_id in task_ids]
                 await self._queues.send_cancels(user_endpoint_id, wishes)
-            elif self._queues.survive:
-                if not await self._queues.is_read(user_endpoint_id):
-                    await self._queues.waiting_tasks(user_endpoint_id, but=frozenset(task_ids))
-            elif await self._queues.forget_unread_tasks(user_endpoint_id):
-                taken = {one.id for one in await self._store.taken_tasks(user_endpoint_id)}
-                await self._refill.again(user_endpoint_id, _AllBut(taken))
+            elif not await self._queues.is_read(user_endpoint_id):
+                await self._queues.waiting_tasks(user_endpoint_id, but=frozenset(task_ids))
         except BrokerError:
             # They have ended; what is in a queue that cannot be reached is not worth failing for.
             logger.exception("%d expired tasks could not be taken back from their endpoint's queue", len(task_ids))
-
-
-class _AllBut(Container[str]):
-    """Every task but these."""
-
-    def __init__(self, these: Container[str]) -> None:
-        self._these = these
-
-    def __contains__(self, task_id: object) -> bool:
-        return task_id not in self._these
 
 
 def _spoken(seconds: float) -> str:

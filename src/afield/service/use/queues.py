@@ -28,8 +28,7 @@ logger = logging.getLogger(__name__)
 #: How many tasks are put at once into a queue in memory.
 _AT_ONCE: Final = 512
 
-#: How many waiting tasks are looked at, and for how long (seconds) at most.
-_MOST_LOOKED_AT: Final = 65_535
+#: For how long, in seconds, waiting tasks are looked at.
 _LOOK_S: Final = 30.0
 
 #: How many declared queues are remembered before all are declared again.
@@ -140,13 +139,6 @@ class Queues:
             self.held_back.forget(user_endpoint_id)
         await self._admin.purge(names.task_queue(user_endpoint_id))
 
-    async def forget_unread_tasks(self, user_endpoint_id: str) -> bool:
-        """Drop tasks that nobody took, if nobody is there to take them; whether that was done."""
-        if await self._admin.consumers(names.task_queue(user_endpoint_id)):
-            return False
-        await self.forget_tasks(user_endpoint_id)
-        return True
-
     async def forget_group(self, group: TaskGroupRecord) -> None:
         """Drop results that nobody took."""
         await self._admin.purge(names.group_queue(group.owner_id, group.id))
@@ -197,7 +189,7 @@ class Queues:
             self._declared.discard(name)
             await self._admin.delete_queue(name)
 
-    # -- looking, where queues survive ---------------------------------------------------------------------------------
+    # -- looking ------------------------------------------------------------------------------------------------------
 
     async def is_read(self, user_endpoint_id: str) -> bool:
         """Whether somebody reads a user endpoint's tasks."""
@@ -225,7 +217,7 @@ class Queues:
                 enough.set()
 
         try:
-            consumer = await self._connection.consume(queue, arrived, exclusive=True, prefetch=_MOST_LOOKED_AT)
+            consumer = await self._connection.consume(queue, arrived, exclusive=True)
         except BrokerRefused:
             return None if await self.exists(queue) else set()
         try:

@@ -38,6 +38,7 @@ from afield.service.use.records import Records
 from afield.service.use.refill import Refill
 from afield.service.use.revive import Revive
 from afield.service.use.sending import TasksNotSent
+from afield.service.use.weed import Weed
 from afield.states import TaskState
 
 __all__ = ["FILLED", "Rounds"]
@@ -74,6 +75,7 @@ class Rounds:
         refill: Refill,
         revive: Revive,
         lose: Lose,
+        weed: Weed,
         admit: Callable[[EndpointRecord | UserEndpointRecord], Awaitable[None]],
         clock: Clock,
         grace_s: float,
@@ -84,6 +86,7 @@ class Rounds:
         self._refill = refill
         self._revive = revive
         self._lose = lose
+        self._weed = weed
         self._admit = admit
         self._clock = clock
         self._grace_s = grace_s
@@ -206,12 +209,14 @@ class Rounds:
     # -- user endpoints ------------------------------------------------------------------------------------------------
 
     async def before_start(self, user_endpoint: UserEndpointRecord) -> None:
-        """A user endpoint is about to be started: what its last life has taken is its."""
+        """A user endpoint is about to be started: what its last life has taken is its; what has ended, nobody's."""
         endpoint = await self._records.endpoint(user_endpoint.endpoint_id)
-        if endpoint is not None and endpoint_wire(endpoint) == 1 and user_endpoint.last_report_at:
-            taken = await self._store.taken_tasks(user_endpoint.id)
-            counts = await self._store.waiting_counts()
-            await self._audit(user_endpoint, counts.get(user_endpoint.id, 0), taken)
+        if endpoint is None or endpoint_wire(endpoint) > 1 or await self._queues.is_read(user_endpoint.id):
+            return
+        taken = await self._store.taken_tasks(user_endpoint.id)
+        count = (await self._store.waiting_counts()).get(user_endpoint.id, 0)
+        known = await self._audit(user_endpoint, count, taken) if user_endpoint.last_report_at else len(taken)
+        await self._weed(user_endpoint.id, count - known)
 
     async def _look_around(self) -> None:
         counts = await self._store.waiting_counts()

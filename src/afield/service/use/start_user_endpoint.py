@@ -48,6 +48,10 @@ _MOST_TOLD: Final = 50_000
 _STALE_S: Final = 60.0
 
 
+async def _nothing(_: UserEndpointRecord) -> None:
+    """Until it is put together."""
+
+
 class StartUserEndpoint:
     """Sends start commands, and lets submits wait for what comes of them.
 
@@ -66,7 +70,7 @@ class StartUserEndpoint:
         self._wait_s = wait_s
         self._together = together
         #: awaited before a user endpoint is told to start
-        self.before_start: Callable[[UserEndpointRecord], Awaitable[None]] | None = None
+        self.before_start: Callable[[UserEndpointRecord], Awaitable[None]] = _nothing
         # user endpoint -> the life of it that others were told of
         self._told: dict[str, str] = {}
         for topic, listener in ((_UP, self._others_up), (_FAILED, self._others_failed), (_CORE, self._others_core)):
@@ -135,8 +139,7 @@ class StartUserEndpoint:
         wire = endpoint_wire(endpoint)
         # What another service has raised, an earlier login must not be made good again for.
         user_endpoint = await self._now(user_endpoint)
-        if self.before_start is not None:
-            await self.before_start(user_endpoint)
+        await self.before_start(user_endpoint)
         await self._queues.declare_core(endpoint.id)
         await self._queues.declare_user(user_endpoint.id, wire)
         url = await self._logins.admit(UserLogin(user_endpoint.id, user_endpoint.generation))
