@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import ssl
-import subprocess
 
 import pytest
+from tests.authority import make_authority
 
 from afield.broker.amqp import AmqpConnector
 from afield.broker.amqp_tunnel import PROXY, Proxy
@@ -26,26 +25,14 @@ async def _everybody(_login, _password):
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     """An institution that signs its own certificates: its root, and a server's certificate and key."""
-    place = tmp_path_factory.mktemp("authority")
-    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-
-    def openssl(*arguments):
-        subprocess.run(["openssl", "req", "-x509", *ec, *arguments], check=True, capture_output=True, cwd=place)
-
-    openssl("-subj", "/CN=Own root", "-keyout", "root.key", "-out", "root.pem",
-            "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
-    openssl("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE",
-            "-CA", "root.pem", "-CAkey", "root.key", "-keyout", "key.pem", "-out", "cert.pem")  # fmt: skip
-    return place
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
 async def brokers(authority):
     """One broker behind TLS, one without."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(authority / "cert.pem", authority / "key.pem")
     safe, plain = EmbeddedBroker(_everybody), EmbeddedBroker(_everybody)
-    ports = await safe.listen("localhost", 0, context), await plain.listen("127.0.0.1", 0)
+    ports = await safe.listen("localhost", 0, authority.for_server()), await plain.listen("127.0.0.1", 0)
     yield f"amqps://a:b@localhost:{ports[0]}/%2F", f"amqp://a:b@127.0.0.1:{ports[1]}/%2F"
     await safe.close()
     await plain.close()
@@ -97,20 +84,20 @@ async def _pump(reader, writer):
 async def test_a_root_of_ones_own_is_believed_when_it_is_named(brokers, authority, monkeypatch):
     with pytest.raises(BrokerUnreachable, match=r"certificate verify failed.*AFIELD_CA_FILE=/path"):
         await AmqpConnector().connect(brokers[0])
-    monkeypatch.setenv(CA_FILE, str(authority / "root.pem"))
+    monkeypatch.setenv(CA_FILE, str(authority.root))
     connection = await AmqpConnector().connect(brokers[0])
     await connection.close()
 
 
 @pytest.mark.parametrize("broken", ["absent", "key.pem"])
 async def test_certificates_that_cannot_be_read_are_told(brokers, authority, monkeypatch, broken):
-    monkeypatch.setenv(CA_FILE, str(authority / broken))
+    monkeypatch.setenv(CA_FILE, str(authority.root.parent / broken))
     with pytest.raises(ConfigurationError, match=f"AFIELD_CA_FILE is .*{broken}, which cannot be read"):
         await AmqpConnector().connect(brokers[0])
 
 
 async def test_a_proxy_opens_the_way(brokers, authority, monkeypatch):
-    monkeypatch.setenv(CA_FILE, str(authority / "root.pem"))
+    monkeypatch.setenv(CA_FILE, str(authority.root))
     async with ConnectProxy() as proxy:
         monkeypatch.setenv(PROXY, f"http://ada:s%20cret@127.0.0.1:{proxy.port}")
         for url in brokers:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aiohttp import web
+from tests.management_api import stand_in
 
 from afield.broker.rabbitmq.api import ManagementApi
 from afield.errors import BrokerUnreachable
@@ -21,21 +22,15 @@ async def stumbling() -> AsyncIterator[Callable[[list[int]], ManagementApi]]:
     async def answer(_: web.Request) -> web.Response:
         return web.json_response([{"name": "one"}], status=left.pop(0))
 
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    api = ManagementApi(f"http://guest:guest@127.0.0.1:{runner.addresses[0][1]}")
+    async with stand_in(answer) as url:
+        api = ManagementApi(url)
 
-    def made(statuses: list[int]) -> ManagementApi:
-        left[:] = statuses
-        return api
+        def made(statuses: list[int]) -> ManagementApi:
+            left[:] = statuses
+            return api
 
-    yield made
-    await api.close()
-    await runner.cleanup()
+        yield made
+        await api.close()
 
 
 async def test_it_is_asked_once_more(stumbling):

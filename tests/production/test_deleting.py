@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.management_api import stand_in
 from yarl import URL
 
 from afield.broker.rabbitmq.api import ManagementApi
@@ -48,14 +49,8 @@ class Front:
 @pytest.fixture
 async def front(node: RabbitNode) -> AsyncIterator[Front]:
     made = Front(node)
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", made.answer)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://guest:guest@127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
+    async with stand_in(made.answer) as made.url:
+        yield made
 
 
 async def test_its_tasks_fail_at_once_and_what_is_left_of_it_is_removed_when_it_can_be(site, front, node, vhost):

@@ -10,6 +10,7 @@ from aiohttp import web
 from asyncpg import exceptions as postgres
 from pika.exceptions import ConnectionClosed
 from sqlalchemy import exc
+from tests.management_api import stand_in
 
 from afield.broker.base import NotSent, Publication, QueueSpec
 from afield.broker.memory import MemoryBroker
@@ -182,28 +183,21 @@ class TestRabbitMQ:
         async def answer(_: web.Request) -> web.Response:
             return web.json_response({"name": "afield", "tags": ["administrator"]}, status=status)
 
-        app = web.Application()
-        app.router.add_route("*", "/{any:.*}", answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        server = web.TCPSite(runner, "127.0.0.1", 0)
-        await server.start()
-        host, port = runner.addresses[0][:2]
-        api = ManagementApi(f"http://afield:x@{host}:{port}")
-        status = 401
-        with pytest.raises(BrokerRefused):
-            await api.check()  # a wrong password is told at the start
-        status = 200
-        await api.check()
-        for number in (401, 404, 500, 503):
-            status = number
-            with pytest.raises(BrokerUnreachable):
+        async with stand_in(answer) as url:
+            api = ManagementApi(url)
+            status = 401
+            with pytest.raises(BrokerRefused):
+                await api.check()  # a wrong password is told at the start
+            status = 200
+            await api.check()
+            for number in (401, 404, 500, 503):
+                status = number
+                with pytest.raises(BrokerUnreachable):
+                    await api.users()
+            status = 400
+            with pytest.raises(BrokerRefused):
                 await api.users()
-        status = 400
-        with pytest.raises(BrokerRefused):
-            await api.users()
-        await api.close()
-        await runner.cleanup()
+            await api.close()
 
 
 async def test_notices_that_cannot_be_passed_on_cost_nothing_else(world):

@@ -8,14 +8,13 @@ import json
 import os
 import shutil
 import socket
-import ssl
-import subprocess
 import sys
 from pathlib import Path
 from queue import Queue
 from threading import Thread
 
 import pytest
+from tests.authority import make_authority
 
 from afield.broker.tls import CA_FILE
 from afield.endpoint.cli.checks.machine import wanted_commands
@@ -152,18 +151,7 @@ def test_a_wrong_login_is_told(served):
 @pytest.fixture(scope="module")
 def front(tmp_path_factory, served):
     """A TLS front before the service, with a certificate that an institution signed itself: its port, and the root."""
-    place = tmp_path_factory.mktemp("front")
-    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-
-    def openssl(*arguments):
-        subprocess.run(["openssl", "req", "-x509", *ec, *arguments], check=True, capture_output=True, cwd=place)
-
-    openssl("-subj", "/CN=Own root", "-keyout", "root.key", "-out", "root.pem",
-            "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
-    openssl("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE",
-            "-CA", "root.pem", "-CAkey", "root.key", "-keyout", "key.pem", "-out", "cert.pem")  # fmt: skip
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(place / "cert.pem", place / "key.pem")
+    authority = make_authority(tmp_path_factory.mktemp("front"))
     behind = int(served.url.rpartition(":")[2])
 
     async def pump(reader, writer):
@@ -184,6 +172,7 @@ def front(tmp_path_factory, served):
 
     async def serve():
         stop = asyncio.Event()
+        context = authority.for_server()
         server = await asyncio.start_server(pass_on, "localhost", 0, ssl=context, family=socket.AF_INET)
         ready.put((server.sockets[0].getsockname()[1], asyncio.get_running_loop(), stop))
         await stop.wait()
@@ -192,7 +181,7 @@ def front(tmp_path_factory, served):
     thread = Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     port, loop, stop = ready.get(timeout=PATIENCE_S)
-    yield port, place / "root.pem"
+    yield port, authority.root
     loop.call_soon_threadsafe(stop.set)
     thread.join()
 
