@@ -1,4 +1,4 @@
-"""RabbitMQ's management API where it stumbles: it answers 500 over a connection that ends while it looks at it."""
+"""RabbitMQ's management API where it stumbles: it answers 500 to the second of two who delete a user at once."""
 
 from __future__ import annotations
 

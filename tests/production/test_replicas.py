@@ -108,6 +108,22 @@ async def test_what_was_revoked_by_one_lets_nobody_in_again(site):
     await one.until(core.id, "online")
 
 
+async def test_programs_of_one_person_that_begin_together_are_all_let_in(site):
+    """RabbitMQ answers 400 to the second of two who make one login at once."""
+    one, two = await site(), await site()
+    for number in range(5):
+        token = (await one.post("/afield/v1/tokens", {"label": f"program {number}"}))["token"]
+        answers = await asyncio.gather(
+            *(
+                each.http.get("/v2/get_amqp_result_connection_url", headers={"Authorization": f"Bearer {token}"})
+                for each in (one, two) * 4
+            )
+        )
+        assert [answer.status_code for answer in answers] == [200] * 8, [answer.text for answer in answers]
+        (url,) = {answer.json()["connection_url"] for answer in answers}
+        await (await AmqpConnector().connect(url)).close()
+
+
 async def test_a_service_with_another_secret_is_refused(site, tmp_path):
     await site()
     other = tmp_path / "data1"

@@ -259,4 +259,6 @@ class BrokerAdmin(Protocol):
         """The logins whose names begin so and that have connections, or are known to the broker; each once."""
 
     async def drop(self, login: str) -> int:
-        """End every connection of this login now (its credentials were revoked); how many that were."""
+        """End every connection of this login now (its credentials were revoked); how many that were. Several may do so
+        at once.
+        """

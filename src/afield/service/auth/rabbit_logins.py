@@ -12,12 +12,14 @@ one token are one.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote, urlsplit
+from weakref import WeakValueDictionary
 
 from afield.broker.rabbitmq.rights import rights, scopes
 from afield.errors import ConfigurationError
@@ -123,6 +125,8 @@ class ManagedLogins:
         self._address = address
         # name -> until when it is believed to be there
         self._there: dict[str, float] = {}
+        # name -> held by who makes it
+        self._making: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def admit(self, login: Login) -> str:
         """The broker's URL with this login in it; RabbitMQ has been told.
@@ -131,14 +135,20 @@ class ManagedLogins:
         """
         login = rounded(login)
         password = password_of(self._secret, login.name)
-        now = self._clock.now()
-        if self._there.get(login.name, 0.0) <= now:
-            allowed = rights(permissions(login))
-            await self._api.put_user(login.name, password, allowed, connections=self._connections)
-            if len(self._there) >= _MOST:
-                self._there.clear()
-            self._there[login.name] = now + _BELIEVED_S
+        # Programs of one person that begin together want the same one: whoever is first makes it for all.
+        async with self._making.setdefault(login.name, asyncio.Lock()):
+            await self._make(login, password)
         return self._address.url(login.name, password)
+
+    async def _make(self, login: Login, password: str) -> None:
+        now = self._clock.now()
+        if self._there.get(login.name, 0.0) > now:
+            return
+        allowed = rights(permissions(login))
+        await self._api.put_user(login.name, password, allowed, connections=self._connections)
+        if len(self._there) >= _MOST:
+            self._there.clear()
+        self._there[login.name] = now + _BELIEVED_S
 
     async def tidy(self) -> None:
         """Remove users that should let nobody in any more. A client that is connected stays: connecting expires. Not

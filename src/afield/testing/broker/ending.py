@@ -107,6 +107,17 @@ class _Ending:
         assert await broker.admin.logins("revo") == []
         assert await broker.admin.drop("revoked") == 0
 
+    async def test_several_drop_one_login_at_once(self, broker: BrokerUnderTest) -> None:
+        """As when somebody revokes it while whoever is on duty finds that it lets nobody in any more."""
+        broker.needs("drop")
+        queue = await broker.queue("work")
+        for number in range(8):
+            rights = Permissions(f"revoked.{number}", consume=(queue,))
+            victim = await broker.connect(rights)
+            await asyncio.gather(*(broker.admin.drop(rights.name) for _ in range(4)))
+            assert await done(victim.closed)
+            assert await broker.admin.logins(rights.name) == []
+
     async def test_purge(self, broker: BrokerUnderTest) -> None:
         queue, here = await broker.queue("work"), await broker.connect()
         inbox = Inbox()
