@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from afield.broker.base import Binding, QueueSpec
 from afield.broker.memory import MemoryBroker
 from afield.errors import BrokerRefused, BrokerUnreachable
 from afield.ids import new_id
@@ -44,6 +45,10 @@ class FailingBroker(MemoryBroker):
     async def delete_queue(self, name: str) -> None:
         self._count()
         await super().delete_queue(name)
+
+    async def declare_queue(self, spec: QueueSpec, *bindings: Binding) -> None:
+        self._count()
+        await super().declare_queue(spec, *bindings)
 
     async def purge(self, name: str) -> int:
         self._count()
@@ -136,6 +141,17 @@ class TestDeleted:
         )
         assert sorted(type(one) for one in outcomes if one is not None) == [Refusal]
         assert len(await world.store.departures()) == 1
+
+
+class TestRegistered:
+    async def test_one_that_could_not_be_given_its_queue_is_not_left_behind(self, world):
+        world.broker.more = 0
+        with pytest.raises(BrokerUnreachable):
+            await world.uses.register_endpoint.new(world.ada, world.registration())
+        world.broker.more = None
+        assert await world.uses.endpoints.list(world.ada, "owner") == []
+        core = await world.core()
+        assert [one.uuid for one in await world.uses.endpoints.list(world.ada, "owner")] == [core.id]
 
 
 class TestStopped:

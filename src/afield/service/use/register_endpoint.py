@@ -15,6 +15,7 @@ import logging
 
 import msgspec
 
+from afield.errors import BrokerError
 from afield.ids import new_id, parse_id
 from afield.service.auth.queue_logins import Logins
 from afield.service.clock import Clock
@@ -77,10 +78,11 @@ class RegisterEndpoint:
         await self._records.put_endpoint(endpoint)
         try:
             await self._caps.check(Kind.ENDPOINTS, caller)
-        except refusals.Refusal:
+            return await self._welcome(endpoint)
+        except (refusals.Refusal, BrokerError):
+            # Whoever registers it tries again, and gets another.
             await self._records.delete_endpoint(endpoint.id)
             raise
-        return await self._welcome(endpoint)
 
     async def again(self, caller: Caller, endpoint_id: str, registration: EndpointRegistration) -> EndpointRegistered:
         """Register one that has an id: its process has started anew, or its configuration changed.
