@@ -213,17 +213,20 @@ class World:
             await self.store.people.put_identity(caller.identity)
         self.connection = await self.broker.connect("memory://service")
         kept = self.kept = None if self.survive is None else Kept(self.store, self.clock)
+        self.in_flight = InFlight(self.store) if kept is None else SharedFlight(self.store)
+        if kept is None:
+            self.broker.leave_out(lambda queue: names.reader_of_queue(queue) is not None, self._has_ended)
         self.queues = Queues(
             self.broker,
             self.connection,
             self.clock,
             survive=self.survive,
             kept=(lambda _: None) if kept is None else kept.results,
+            gauge=self.broker if kept is None else None,
         )
         await self.queues.prepare()
         # So that whoever reported can wait until the report was taken.
         await self.broker.declare_queue(QueueSpec(names.HEARTBEATS, confirm_on_ack=True))
-        self.in_flight = InFlight(self.store) if kept is None else SharedFlight(self.store)
         self.uses: Uses = assemble(
             self.store,
             self.records,
@@ -244,6 +247,10 @@ class World:
         self.supervisor.start("results", self.results.run(), self.results.inbox.close)
         self.supervisor.start("beats", self.beats.run(), self.beats.inbox.close)
         return self
+
+    def _has_ended(self, properties: Properties) -> bool:
+        task_id = properties.headers.get("task_uuid")
+        return task_id is not None and not self.in_flight.is_open(task_id)
 
     async def stop(self) -> None:
         await self.supervisor.stop()

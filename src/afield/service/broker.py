@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from afield.broker.base import BrokerAdmin, Connection
+from afield.broker.base import BrokerAdmin, Connection, Properties
 from afield.broker.embedded.server import EmbeddedBroker
 from afield.errors import ConfigurationError
 from afield.service.auth.queue_logins import Logins, QueueLogins
 from afield.service.auth.rabbit_logins import ManagedLogins, PeerAddress, RabbitLogins, Sign, TokenLogins
 from afield.service.clock import Clock
+from afield.service.domain import names
 from afield.service.domain.backlog import Backlog
 from afield.service.domain.held_back import HeldBack
 from afield.service.flows.feed import Feed
@@ -99,6 +100,7 @@ class OwnBroker:
             connections=limits.queue_connections,
             on_settled=self._taken,
         )
+        self._broker.leave_out(lambda queue: names.reader_of_queue(queue) is not None, self._has_ended)
         self.connection: Connection = self._broker.connect_local()
         backlog = Backlog(limits.group_queue_bytes)
         self.queues = Queues(
@@ -112,6 +114,11 @@ class OwnBroker:
         self.feed: Feed | None = Feed(store, records, self.queues)
         self.port = 0
         self.url = ""
+
+    def _has_ended(self, properties: Properties) -> bool:
+        """Whether this is a task, in the published envelope, which its endpoint need not get any more."""
+        task_id = properties.headers.get("task_uuid")
+        return isinstance(task_id, str) and not self.in_flight.is_open(task_id)
 
     def _taken(self, queue: str, messages: Sequence[Acknowledged]) -> None:
         assert self.settled is not None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
-from afield.broker.base import Binding, ExchangeKind, QueueSpec
+from afield.broker.base import Binding, ExchangeKind, Properties, QueueSpec
+from afield.broker.embedded import properties
 from afield.broker.embedded.core import Broker, Refusal
-from afield.errors import BrokerRefused
+from afield.broker.embedded.queues import Message
+from afield.errors import BrokerRefused, WireError
 
 __all__ = ["CoreAdmin"]
 
@@ -73,6 +76,18 @@ class CoreAdmin:
         if queue is not None:
             queue.tell_when_low(size, on_low)
 
+    def leave_out(self, queues: Callable[[str], bool], is_unwanted: Callable[[Properties], bool]) -> None:
+        """From now on, drop messages instead of delivering them to peers. Neither may wait, raise, or call the broker.
+
+        :param queues: by the name: those that are meant
+        :param is_unwanted: by its properties: which messages
+        """
+        self._core.is_unwanted = lambda name, message: queues(name) and is_unwanted(_read(message))
+
+    def discard(self, name: str, is_unwanted: Callable[[Properties], bool]) -> int:
+        """Drop those of the messages that wait in a queue; how many that were. It looks at all of them."""
+        return self._core.discard(name, lambda message: is_unwanted(_read(message)))
+
     async def consumers(self, name: str) -> int:
         """How many consume it."""
         self._usable()
@@ -91,3 +106,12 @@ class CoreAdmin:
 
     def _usable(self) -> None:
         """Where a subclass says, by raising BrokerUnreachable, that the broker cannot be reached just now."""
+
+
+def _read(message: Message) -> Properties:
+    if isinstance(message.properties, Properties):
+        return message.properties
+    try:
+        return properties.decode(cast("bytes", message.properties))
+    except WireError:
+        return Properties()  # a peer's; nobody here knows what it is

@@ -12,7 +12,7 @@ Rules
     2. A message that was accepted is in a queue, held unacknowledged by a channel, or settled. It moves between these
        in one step, and its receipt, if a publisher waits for one, moves with it and is settled once.
     3. A session that ends puts back what it holds before anybody is given anything, so order is kept.
-    4. No step is proportional to what waits in a queue.
+    4. No step but ``purge`` and ``discard`` is proportional to what waits in a queue.
 """
 
 from __future__ import annotations
@@ -74,6 +74,9 @@ class Broker:
         most_owed: int = MOST_BYTES,
     ) -> None:
         self.on_settled = on_settled
+        #: asked before a peer is given a message of a queue (its name, the message): whether it is dropped instead.
+        #: Must not call back into the broker
+        self.is_unwanted: Callable[[str, Message], bool] | None = None
         self._parties = Parties(most_owed)
         self._hushed = False
         self._register = Register()
@@ -110,6 +113,14 @@ class Broker:
         """Drop what waits in it and is not delivered; how many that were."""
         queue = self.queues.get(name)
         return self._empty(queue) if queue else 0
+
+    def discard(self, name: str, is_unwanted: Callable[[Message], bool]) -> int:
+        """Drop those of the messages that wait in it; how many that were. It looks at all."""
+        queue = self.queues.get(name)
+        dropped = queue.sift(is_unwanted) if queue else []
+        for entry in dropped:
+            self._settle(entry, ok=False)
+        return len(dropped)
 
     def depth(self, name: str) -> int:
         """How many messages wait in it and are not delivered."""
@@ -281,9 +292,9 @@ class Broker:
     def get(self, channel: Channel, queue_name: str, *, no_ack: bool) -> tuple[int, Entry, int] | None:
         """Take one message without subscribing: (tag, entry, how many are left); None: it is empty."""
         queue = self._register.readable(channel.session.permissions, queue_name)
-        if not queue.depth:
+        entry = self._next(queue, channel.session)
+        if entry is None:
             return None
-        entry = queue.pop()
         channel.last_tag += 1
         channel.session.waiting_bytes += entry.message.weight
         if no_ack:
@@ -374,12 +385,23 @@ class Broker:
                 receipt.session.emit(Confirmed(receipt.token, receipt.ok))
             receipt.session.party.pay(receipt.size)
 
+    def _next(self, queue: Queue, reader: Session) -> Entry | None:
+        """The next message that this reader is to be given; None: there is none left."""
+        while queue.depth:
+            entry = queue.pop()
+            if self.is_unwanted is None or not reader.peer or not self.is_unwanted(queue.name, entry.message):
+                return entry
+            self._settle(entry, ok=False)
+        return None
+
     def _pump(self, queue: Queue) -> None:
         while (queue.fresh or queue.returned) and not self._hushed:
             consumer = queue.able()
             if consumer is None:
                 return
-            entry = queue.pop()
+            entry = self._next(queue, consumer.channel.session)
+            if entry is None:
+                return
             consumer.channel.session.deliver(consumer, entry)
             if consumer.no_ack:
                 self._settle(entry, ok=True)

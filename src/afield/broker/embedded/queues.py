@@ -173,6 +173,22 @@ class Queue:
             self._tell()
         return entry
 
+    def sift(self, is_unwanted: Callable[[Message], bool]) -> list[Entry]:
+        """Take these out; the others keep their places."""
+        out = [entry for entry in self.fresh if is_unwanted(entry.message)]
+        if out:
+            numbers = {entry.number for entry in out}
+            self.fresh = deque(entry for entry in self.fresh if entry.number not in numbers)
+        back = [entry for _, entry in self.returned if is_unwanted(entry.message)]
+        if back:
+            numbers = {entry.number for entry in back}
+            self.returned = [each for each in self.returned if each[0] not in numbers]
+            heapq.heapify(self.returned)
+        self.size -= sum(entry.message.weight + _OVERHEAD for entry in (*out, *back))
+        if self.size <= self.low:
+            self._tell()
+        return out + back
+
     def tell_when_low(self, size: int, on_low: Callable[[str], None]) -> None:
         """Call ``on_low``, once, with the name when no more than so many bytes wait; at once if that is so. It must not
         call back into the broker.

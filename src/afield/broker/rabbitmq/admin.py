@@ -5,7 +5,7 @@ management API where it cannot.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from pika.channel import Channel
@@ -57,6 +57,14 @@ class RabbitAdmin:
 
         :raises BrokerRefused: a binding speaks of an exchange that does not exist
         """
+        try:
+            await self._declare(spec, bindings)
+        except BrokerRefused as error:
+            if _NO_SUCH not in str(error):
+                raise
+            await self._declare(spec, bindings)  # it was deleted before it was bound
+
+    async def _declare(self, spec: QueueSpec, bindings: Sequence[Binding]) -> None:
         arguments = queue_arguments(spec, self._kind)
         try:
             await self._ask(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from afield.errors import BrokerUnreachable, InvalidId
+from afield.errors import BrokerError, InvalidId
 from afield.service.auth.oauth.problems import OAuthError
 from afield.service.domain import refusals
 from afield.service.domain.refusals import Refusal
@@ -26,7 +26,7 @@ def as_refusal(error: Exception) -> Refusal | None:
         return error
     if isinstance(error, OAuthError):
         return Refusal(error.status, "REQUEST_MALFORMED", error.message, headers=error.headers)
-    if isinstance(error, BrokerUnreachable):
+    if isinstance(error, BrokerError):  # the service's own login may everything, so a "no" is about its state, too
         return refusals.broker_away()
     if isinstance(error, InvalidId):
         return refusals.invalid_id(str(error))

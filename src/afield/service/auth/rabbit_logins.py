@@ -17,9 +17,9 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote, urlsplit
-from weakref import WeakValueDictionary
 
 from afield.broker.rabbitmq.rights import rights, scopes
 from afield.errors import ConfigurationError
@@ -125,8 +125,8 @@ class ManagedLogins:
         self._address = address
         # name -> until when it is believed to be there
         self._there: dict[str, float] = {}
-        # name -> held by who makes it
-        self._making: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # name -> is being made
+        self._making: dict[str, asyncio.Task[None]] = {}
 
     async def admit(self, login: Login) -> str:
         """The broker's URL with this login in it; RabbitMQ has been told.
@@ -135,15 +135,22 @@ class ManagedLogins:
         """
         login = rounded(login)
         password = password_of(self._secret, login.name)
-        # Programs of one person that begin together want the same one: whoever is first makes it for all.
-        async with self._making.setdefault(login.name, asyncio.Lock()):
-            await self._make(login, password)
+        if self._there.get(login.name, 0.0) <= self._clock.now():
+            # Programs of one person that begin together want the same one: it is made once for all.
+            making = self._making.get(login.name)
+            if making is None:
+                making = self._making[login.name] = asyncio.ensure_future(self._make(login, password))
+                making.add_done_callback(partial(self._made, login.name))
+            await asyncio.shield(making)
         return self._address.url(login.name, password)
+
+    def _made(self, name: str, making: asyncio.Task[None]) -> None:
+        del self._making[name]
+        if not making.cancelled():
+            making.exception()  # whoever waits is told; if nobody does any more, nobody needs to know
 
     async def _make(self, login: Login, password: str) -> None:
         now = self._clock.now()
-        if self._there.get(login.name, 0.0) > now:
-            return
         allowed = rights(permissions(login))
         await self._api.put_user(login.name, password, allowed, connections=self._connections)
         if len(self._there) >= _MOST:

@@ -71,11 +71,6 @@ class HeldBack:
                 line.sizes.append(size)
         return count
 
-    def count(self, whose: str) -> int:
-        """How many tasks of this user endpoint are remembered."""
-        line = self._lines.get(whose)
-        return 0 if line is None else len(line.ids)
-
     def is_any(self, whose: str) -> bool:
         """Whether tasks of this user endpoint are remembered."""
         return whose in self._lines

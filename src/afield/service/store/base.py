@@ -130,7 +130,7 @@ class Store(Protocol):
         """Of deleted endpoints, those that are still remembered; the oldest first."""
 
     async def forget_departure(self, endpoint_id: str) -> None:
-        """Nothing of it is left."""
+        """Nothing of it is left. User endpoints that were added to it since are removed in the same commit."""
 
     async def put_user_endpoint(self, user_endpoint: UserEndpointRecord) -> None:
         """Add, or replace the one with this id."""

@@ -95,8 +95,10 @@ class MemoryCatalogue:
         return sorted(self._departures.values(), key=lambda one: (one.deleted_at, one.id))
 
     async def forget_departure(self, endpoint_id: str) -> None:
-        """Nothing of it is left."""
-        self._departures.pop(endpoint_id, None)
+        """Nothing of it is left. User endpoints that were added to it since are removed."""
+        if self._departures.pop(endpoint_id, None) is not None:
+            for one in await self.user_endpoints(endpoint_id):
+                del self._user_endpoints[one.id]
 
     async def put_user_endpoint(self, user_endpoint: UserEndpointRecord) -> None:
         """Add, or replace the one with this id."""

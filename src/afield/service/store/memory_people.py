@@ -128,6 +128,10 @@ class MemoryPeople:
         check_people(client)
         self._clients[client.id] = client
 
+    async def change_client(self, client: ClientRecord) -> bool:
+        """Replace."""
+        return _change(self._clients, client)
+
     async def client(self, client_id: str) -> ClientRecord | None:
         """By id."""
         return self._clients.get(client_id)
@@ -229,6 +233,10 @@ class MemoryPeople:
         check_people(team)
         self._teams[team.id] = team
 
+    async def change_team(self, team: TeamRecord) -> bool:
+        """Replace."""
+        return _change(self._teams, team)
+
     async def team(self, team_id: str) -> TeamRecord | None:
         """By id."""
         return self._teams.get(team_id)
@@ -244,10 +252,13 @@ class MemoryPeople:
         _drop(self._grants, lambda grant: (grant.principal, grant.principal_id) == (Principal.TEAM, team_id))
         return found is not None
 
-    async def put_member(self, member: MemberRecord) -> None:
-        """Add or replace."""
+    async def put_member(self, member: MemberRecord) -> bool:
+        """Add or replace, in a group that is there."""
         check_people(member)
+        if member.team_id not in self._teams:
+            return False
         self._members[member.team_id, member.identity_id] = member
+        return True
 
     async def delete_member(self, team_id: str, identity_id: str) -> bool:
         """End it."""
@@ -284,6 +295,10 @@ class MemoryPeople:
         check_people(policy)
         self._policies[policy.id] = policy
 
+    async def change_policy(self, policy: PolicyRecord) -> bool:
+        """Replace."""
+        return _change(self._policies, policy)
+
     async def policy(self, policy_id: str) -> PolicyRecord | None:
         """By id."""
         return self._policies.get(policy_id)
@@ -311,3 +326,11 @@ def _drop(records: dict[Any, Any], is_gone: Any) -> int:
     for key in gone:
         del records[key]
     return len(gone)
+
+
+def _change(records: dict[str, Any], record: Any) -> bool:
+    check_people(record)
+    if record.id not in records:
+        return False
+    records[record.id] = record
+    return True

@@ -94,6 +94,9 @@ class People(Protocol):
     async def put_client(self, client: ClientRecord) -> None:
         """Add, or replace the one with this id."""
 
+    async def change_client(self, client: ClientRecord) -> bool:
+        """Put it in the place of the one with this id; whether there is one."""
+
     async def client(self, client_id: str) -> ClientRecord | None:
         """By id."""
 
@@ -158,6 +161,9 @@ class People(Protocol):
     async def put_team(self, team: TeamRecord) -> None:
         """Add, or replace the one with this id."""
 
+    async def change_team(self, team: TeamRecord) -> bool:
+        """Put it in the place of the one with this id; whether there is one."""
+
     async def team(self, team_id: str) -> TeamRecord | None:
         """By id."""
 
@@ -167,8 +173,8 @@ class People(Protocol):
     async def delete_team(self, team_id: str) -> bool:
         """Remove it with its memberships and what was granted to it; whether there was one."""
 
-    async def put_member(self, member: MemberRecord) -> None:
-        """Add, or replace the membership."""
+    async def put_member(self, member: MemberRecord) -> bool:
+        """Add, or replace the membership; whether there is such a group: nobody is in one that is not there."""
 
     async def delete_member(self, team_id: str, identity_id: str) -> bool:
         """End a membership; whether there was one."""
@@ -193,6 +199,9 @@ class People(Protocol):
 
     async def put_policy(self, policy: PolicyRecord) -> None:
         """Add, or replace the one with this id."""
+
+    async def change_policy(self, policy: PolicyRecord) -> bool:
+        """Put it in the place of the one with this id; whether there is one."""
 
     async def policy(self, policy_id: str) -> PolicyRecord | None:
         """By id."""

@@ -139,7 +139,7 @@ def assemble(
     groups = TaskGroups(records, queues, refill, clock)
     most_bytes = limits.result_bytes
     finish = Finish(store, records, queues, wishes=wishes, in_flight=in_flight, clock=clock, most_bytes=most_bytes)
-    expire = Expire(store, records, queues, finish=finish, clock=clock, limits=limits)
+    expire = Expire(store, records, queues, finish=finish, wishes=wishes, clock=clock, limits=limits)
     depart = Depart(store, records, queues, expire=expire, clock=clock)
     starter = StartUserEndpoint(
         store, records, queues, logins=logins, clock=clock, wait_s=limits.start_wait_s, together=together
@@ -191,7 +191,6 @@ def assemble(
         handed_over=handed_over,
     )
     lose = Lose(store, in_flight, finish, refill, clock)
-    weed = Weed(store, records, queues, in_flight)
     rounds = Rounds(
         store,
         records,
@@ -199,13 +198,13 @@ def assemble(
         refill=refill,
         revive=revive,
         lose=lose,
-        weed=weed,
+        weed=Weed(queues, wishes),
         admit=partial(_admit, logins),
         clock=clock,
         grace_s=limits.grace_s,
     )
-    starter.before_start = rounds.before_start if queues.survive else weed.before_start
     if queues.survive:
+        starter.before_start = rounds.before_start
         submit.not_sent = rounds.not_sent
     return Uses(
         functions=functions,

@@ -113,7 +113,7 @@ class Cancel:
         for wish in wishes:
             view = views.get(wish.task_id)
             if view is None or view.finished is not None:
-                continue
+                continue  # it is kept for its endpoint
             if await self._peer(wish.user_endpoint_id) is not Peer.OURS_THERE:
                 unheard.setdefault(wish.running, []).append(view)
         for running, found in unheard.items():
@@ -131,7 +131,7 @@ class Cancel:
             if move is Move.LEAVE:
                 left[view.id] = why_left(view.state, peer)
                 continue
-            if move is not Move.END:
+            if move is not Move.END or self._queues.survive:  # see use/weed.py
                 wishes.append(CancelRecord(view.id, view.user_endpoint_id, now, running))
             if move is not Move.ASK:
                 ends.append(cancelled_task(view.id, _message(view, peer, taken=taken), now))

@@ -17,6 +17,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+import msgspec
+
 from afield.errors import BrokerError
 from afield.service.clock import Clock
 from afield.service.domain.names import CoreLogin, UserLogin
@@ -62,11 +64,18 @@ class Depart:
 
     async def __call__(self) -> None:
         """One round: clear away what departures have left."""
+        is_away = False
         for departure in await self._store.departures():
-            await self._end_tasks(departure)
-            is_clear = await self._remove_queues(departure)
-            if is_clear and self._clock.now() >= departure.deleted_at + _LATE_S:
+            whole = await self._whole(departure)
+            await self._end_tasks(whole)
+            is_away = is_away or not await self._remove_queues(whole)
+            if not is_away and self._clock.now() >= departure.deleted_at + _LATE_S:
                 await self._store.forget_departure(departure.id)
+
+    async def _whole(self, departure: Departure) -> Departure:
+        """With the user endpoints that a submit which crossed it has added since."""
+        late = [one.id for one in await self._store.user_endpoints(departure.id)]
+        return msgspec.structs.replace(departure, user_endpoint_ids=(*departure.user_endpoint_ids, *late))
 
     async def _end_tasks(self, departure: Departure) -> None:
         people = self._store.people
@@ -81,6 +90,6 @@ class Depart:
         try:
             await self._queues.delete_endpoint(departure.id, departure.user_endpoint_ids)
         except BrokerError as error:
-            logger.warning("the queues of endpoint %s, which was deleted, are removed later: %s", departure.id, error)
+            logger.warning("queues of endpoints that were deleted are removed later: %s", error)
             return False
         return True

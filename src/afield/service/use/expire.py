@@ -26,6 +26,7 @@ from afield.service.store.base import Store
 from afield.service.use.finish import Finish
 from afield.service.use.queues import Queues
 from afield.service.use.records import Records
+from afield.service.use.wishes import Wishes
 from afield.wire import v2
 
 __all__ = ["Expire"]
@@ -53,6 +54,7 @@ class Expire:
         queues: Queues,
         *,
         finish: Finish,
+        wishes: Wishes,
         clock: Clock,
         limits: Limits,
     ) -> None:
@@ -60,6 +62,7 @@ class Expire:
         self._records = records
         self._queues = queues
         self._finish = finish
+        self._wishes = wishes
         self._clock = clock
         self._limits = limits
 
@@ -96,13 +99,17 @@ class Expire:
                 await self._take_back(holder, task_ids)
             logger.info("%d tasks have waited in vain for %s, and failed", len(page), _spoken(waits_s))
 
-    async def abandon(self, user_endpoint_id: str, code: str, message: str) -> None:
-        """Fail all tasks that a user endpoint has not finished.
+    async def abandon(self, user_endpoint_id: str, code: str, message: str) -> list[str]:
+        """Fail all tasks that a user endpoint has not finished; their ids.
 
         :param code: of the failure
         """
+        ended: list[str] = []
         while tasks := await self._store.waiting_tasks(user_endpoint_id, limit=_PAGE):
-            await self._end([task.id for task in tasks], code, message)
+            task_ids = [task.id for task in tasks]
+            await self._end(task_ids, code, message)
+            ended += task_ids
+        return ended
 
     async def give_up(self, user_endpoint_id: str, code: str, message: str) -> None:
         """Fail all tasks that wait for a user endpoint which will not come; they will not run when it comes after all.
@@ -137,11 +144,20 @@ class Expire:
                 now = self._clock.now()
                 wishes = [CancelRecord(task_id, user_endpoint_id, now, running=False) for task_id in task_ids]
                 await self._queues.send_cancels(user_endpoint_id, wishes)
-            elif not await self._queues.is_read(user_endpoint_id):
-                await self._queues.waiting_tasks(user_endpoint_id, but=frozenset(task_ids))
-        except BrokerError:
-            # They have ended; what is in a queue that cannot be reached is not worth failing for.
-            logger.exception("%d expired tasks could not be taken back from their endpoint's queue", len(task_ids))
+                return
+            if not await self._queues.is_read(user_endpoint_id):
+                taken_out = await self._queues.take_out(user_endpoint_id, frozenset(task_ids))
+                if taken_out:
+                    return
+        except BrokerError as error:
+            logger.warning("%d tasks that ended could not be taken back just now: %s", len(task_ids), error)
+        await self.remember(user_endpoint_id, task_ids)
+
+    async def remember(self, user_endpoint_id: str, task_ids: Sequence[str]) -> None:
+        """These have ended and may be in a queue that cannot be reached, or is read: they are not to run after all."""
+        if self._queues.survive:
+            now = self._clock.now()
+            await self._wishes.put([CancelRecord(one, user_endpoint_id, now, running=False) for one in task_ids])
 
 
 def _spoken(seconds: float) -> str:

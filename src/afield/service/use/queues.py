@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Container, Iterable, Sequence
-from contextlib import suppress
 from typing import Final, Protocol
 
-from afield.broker.base import Binding, BrokerAdmin, Connection, Delivery, Properties, Publication, QueueSpec
+from afield.broker.base import Binding, BrokerAdmin, Connection, Properties, Publication, QueueSpec
 from afield.errors import BrokerError, BrokerRefused, BrokerUnreachable, Unroutable
 from afield.service.clock import Clock
 from afield.service.domain import names
@@ -16,6 +15,7 @@ from afield.service.domain.backlog import Backlog
 from afield.service.domain.held_back import HeldBack
 from afield.service.domain.records import CancelRecord, FinishedTask, TaskGroupRecord
 from afield.service.use import spelling
+from afield.service.use.look import look
 from afield.service.use.sending import WINDOW, send_parcels
 from afield.wire import v2
 from afield.wire.commands import CONTENT_TYPE, StartCommand, encode_command
@@ -28,21 +28,21 @@ logger = logging.getLogger(__name__)
 #: How many tasks are put at once into a queue in memory.
 _AT_ONCE: Final = 512
 
-#: For how long, in seconds, waiting tasks are looked at.
-_LOOK_S: Final = 30.0
-
 #: How many declared queues are remembered before all are declared again.
 _MOST_DECLARED: Final = 100_000
 
 
 class Gauge(Protocol):
-    """How full the queues of a broker in this process are."""
+    """What can be known of, and done to, the queues of a broker in this process."""
 
     def waiting_bytes(self, name: str) -> int:
         """How many bytes wait in a queue, not counting delivered messages."""
 
     def unacknowledged(self, name: str) -> int:
         """How many messages were delivered from a queue and are not acknowledged."""
+
+    def discard(self, name: str, is_unwanted: Callable[[Properties], bool]) -> int:
+        """Drop those of the messages that wait in a queue; how many that were. It looks at all of them."""
 
     def tell_when_low(self, name: str, size: int, on_low: Callable[[str], None]) -> None:
         """Call ``on_low``, once, with the queue's name when no more than so many bytes wait in it."""
@@ -58,7 +58,7 @@ class Queues:
     :param kept: told of which tasks' results the broker has taken into its keeping, where queues survive
     :param backlog: which results are in queues, where those are in memory; None: a broker sees to that itself
     :param held_back: which tasks are not in queues, likewise
-    :param gauge: tells how full they are
+    :param gauge: looks into them, likewise
     :ivar on_low: called with a user endpoint's id when there is room in its queue for what was held back. Must not wait
     """
 
@@ -84,6 +84,8 @@ class Queues:
         self._expires_s = survive
         self._kept = kept
         self._declared: set[str] = set()
+        # queue -> its exchange, and its time: those that could not be declared while the broker was away
+        self._owed: dict[str, tuple[str, float | None]] = {}
         # queue of a task group -> when something was last put there
         self._groups: dict[str, float] = {}
 
@@ -99,6 +101,9 @@ class Queues:
             await self._admin.declare_exchange(name, kind)
         for spec, binding in names.SHARED_QUEUES:
             await self._admin.declare_queue(spec, binding)
+        owed, self._owed = self._owed, {}
+        for name, (exchange, expires_s) in owed.items():
+            await self._declare(name, exchange, expires_s)
 
     async def declare_core(self, endpoint_id: str) -> None:
         """Make a core endpoint's queue exist."""
@@ -187,6 +192,7 @@ class Queues:
                 self.held_back.forget(one)
         for name in doomed:
             self._declared.discard(name)
+            self._owed.pop(name, None)
             await self._admin.delete_queue(name)
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -200,48 +206,26 @@ class Queues:
         return await self._admin.depth(names.task_queue(user_endpoint_id))
 
     async def waiting_tasks(self, user_endpoint_id: str, *, but: Container[str] = frozenset()) -> set[str] | None:
-        """The tasks that wait for a published user endpoint; None: somebody reads them, so it cannot be seen.
-
-        They are read and put back at their place. Nobody else can read them for that moment.
+        """The tasks that wait for a published user endpoint, where queues survive; None: somebody reads them, so it
+        cannot be seen.
 
         :param but: these are taken out instead
         """
         queue = names.task_queue(user_endpoint_id)
-        seen: list[tuple[int, str]] = []
-        enough = asyncio.Event()
-        count = await self._admin.depth(queue)
-
-        def arrived(delivery: Delivery) -> None:
-            seen.append((delivery.tag, str(delivery.properties.headers.get("task_uuid"))))
-            if len(seen) >= count:
-                enough.set()
-
         try:
-            consumer = await self._connection.consume(queue, arrived, exclusive=True)
+            return await look(self._connection, self._admin, queue, but)
         except BrokerRefused:
             return None if await self.exists(queue) else set()
-        try:
-            if count:
-                async with asyncio.timeout(_LOOK_S):
-                    await enough.wait()
-        except TimeoutError:
-            return None
-        finally:
-            await consumer.cancel()
-            stay = [tag for tag, task_id in seen if task_id not in but]
-            for tag in {tag for tag, _ in seen}.difference(stay):
-                consumer.ack(tag)
-            if stay:
-                consumer.nack(stay[-1], multiple=True)
-                await self._until_back(queue, len(stay))
-        return {task_id for _, task_id in seen if task_id not in but}
 
-    async def _until_back(self, queue: str, count: int) -> None:
-        """Quorum queues put back a moment later. Who looked before that would take what waits for taken."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_S):
-                while await self._admin.depth(queue) < count and not await self._admin.consumers(queue):
-                    pass
+    async def take_out(self, user_endpoint_id: str, task_ids: Container[str]) -> bool:
+        """See to it that these tasks, which have ended, do not wait for a published user endpoint; whether that could
+        be done, for where queues survive somebody may be reading just now.
+        """
+        if self.gauge is None:
+            return await self.waiting_tasks(user_endpoint_id, but=task_ids) is not None
+        queue = names.task_queue(user_endpoint_id)
+        self.gauge.discard(queue, lambda properties: properties.headers.get("task_uuid") in task_ids)
+        return True
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -383,7 +367,9 @@ class Queues:
         except BrokerUnreachable:
             if not self.survive:
                 raise
-            return  # whoever sends to it then declares it
+            # Whoever sends to it then declares it; but its reader may come first.
+            self._owed[name] = exchange, expires_s
+            return
         if len(self._declared) >= _MOST_DECLARED:
             self._declared.clear()
         self._declared.add(name)

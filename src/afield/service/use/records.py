@@ -61,6 +61,8 @@ class _Shelf(Generic[R]):
         self._clock = clock
         self._weigh = weigh
         self._weight = 0
+        # how often something was, which tells whoever reads meanwhile
+        self._forgotten = 0
         # id -> (believed until, record)
         self._kept: dict[str, tuple[float, R]] = {}
 
@@ -70,17 +72,19 @@ class _Shelf(Generic[R]):
         found = self._fresh(record_id)
         if found is not None:
             return found
+        forgotten = self._forgotten
         read = await self._read(record_id)
         # Somebody may have written a newer one while this was read.
         newer = self._fresh(record_id)
         if newer is not None:
             return newer
-        if read is not None:
+        # Or it was changed elsewhere: then nobody knows which of the two was read.
+        if read is not None and forgotten == self._forgotten:
             self.put(read)
         return read
 
     def put(self, record: R) -> None:
-        self.forget(record.id)
+        self._drop(record.id)
         self._weight += self._weigh(record)
         if len(self._kept) >= _MOST_RECORDS or self._weight > _MOST_BYTES:
             self._kept.clear()
@@ -88,11 +92,16 @@ class _Shelf(Generic[R]):
         self._kept[record.id] = (self._clock.now() + FRESH_S, record)
 
     def forget(self, record_id: str) -> None:
+        self._forgotten += 1
+        self._drop(record_id)
+
+    def _drop(self, record_id: str) -> None:
         found = self._kept.pop(record_id, None)
         if found is not None:
             self._weight -= self._weigh(found[1])
 
     def forget_all(self) -> None:
+        self._forgotten += 1
         self._kept.clear()
         self._weight = 0
 
@@ -231,11 +240,6 @@ class Records:
                     self._together.tell(News("group", new.id))
             self._groups.put(changed)
             return changed
-
-    async def put_group(self, group: TaskGroupRecord) -> None:
-        """Add it, or replace the one with this id."""
-        await self._store.put_task_group(group)
-        self._groups.put(group)
 
     async def _change(
         self,

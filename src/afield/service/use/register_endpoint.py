@@ -15,7 +15,7 @@ import logging
 
 import msgspec
 
-from afield.errors import BrokerError
+from afield.errors import BrokerError, BrokerRefused
 from afield.ids import new_id, parse_id
 from afield.service.auth.queue_logins import Logins
 from afield.service.clock import Clock
@@ -78,8 +78,13 @@ class RegisterEndpoint:
         await self._records.put_endpoint(endpoint)
         try:
             await self._caps.check(Kind.ENDPOINTS, caller)
+        except refusals.Refusal:
+            await self._records.delete_endpoint(endpoint.id)
+            await self._store.forget_departure(endpoint.id)  # it has come to nothing yet
+            raise
+        try:
             return await self._welcome(endpoint)
-        except (refusals.Refusal, BrokerError):
+        except BrokerError:
             # Whoever registers it tries again, and gets another.
             await self._records.delete_endpoint(endpoint.id)
             raise
@@ -139,8 +144,20 @@ class RegisterEndpoint:
             )
 
     async def _welcome(self, endpoint: EndpointRecord) -> EndpointRegistered:
-        await self._queues.declare_core(endpoint.id)
-        return core_queues(endpoint.id, await self._logins.admit(CoreLogin(endpoint.id, endpoint.generation)))
+        try:
+            await self._queues.declare_core(endpoint.id)
+            return core_queues(endpoint.id, await self._logins.admit(CoreLogin(endpoint.id, endpoint.generation)))
+        except BrokerRefused:
+            # What was made was removed at once, by whoever deleted it or registered it a moment later.
+            now = await self._store.endpoint(endpoint.id)
+            if now is None:
+                raise refusals.endpoint_not_found(endpoint.id) from None
+            if now.generation > endpoint.generation:
+                raise refusals.conflict(
+                    f"Endpoint {endpoint.id} was registered once more, or stopped, at the same moment: the later one "
+                    "counts."
+                ) from None
+            raise
 
 
 async def revoke(endpoint: EndpointRecord, store: Store, records: Records, queues: Queues) -> None:

@@ -55,9 +55,10 @@ class Retention:
             raise refusal
 
     async def _put(self, group: TaskGroupRecord, wish: TaskGroupWish) -> TaskGroupTimes:
-        group = msgspec.structs.replace(group, retention_s=wish.retention_s, waiting_s=wish.waiting_s)
-        await self._records.put_group(group)
-        return self._times(group)
+        def change(kept: TaskGroupRecord) -> TaskGroupRecord:
+            return msgspec.structs.replace(kept, retention_s=wish.retention_s, waiting_s=wish.waiting_s)
+
+        return self._times(await self._records.change_group(group, change))
 
     def _times(self, group: TaskGroupRecord) -> TaskGroupTimes:
         return TaskGroupTimes(

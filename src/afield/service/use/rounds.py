@@ -21,9 +21,11 @@ Everything here may be done twice, by two services at once, or be cut off anywhe
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
+from weakref import WeakValueDictionary
 
 from afield.broker.base import QueueSpec
 from afield.errors import BrokerError
@@ -95,6 +97,8 @@ class Rounds:
         self._not_sent: dict[str, frozenset[str]] = {}
         # first tasks of submits of whose other tasks nobody knows whether all were sent
         self._unclear: set[str] = set()
+        # user endpoint -> held by who is about to start it
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # task -> since when its life is known to have ended
         self._ending: dict[str, float] = {}
 
@@ -211,14 +215,29 @@ class Rounds:
     async def before_start(self, user_endpoint: UserEndpointRecord) -> None:
         """A user endpoint is about to be started: what its last life has taken is its; what has ended, nobody's."""
         endpoint = await self._records.endpoint(user_endpoint.endpoint_id)
-        if endpoint is None or endpoint_wire(endpoint) > 1 or await self._queues.is_read(user_endpoint.id):
+        if endpoint is None or endpoint_wire(endpoint) > 1:
             return
-        taken = await self._store.taken_tasks(user_endpoint.id)
-        count = (await self._store.waiting_counts()).get(user_endpoint.id, 0)
-        known = await self._audit(user_endpoint, count, taken) if user_endpoint.last_report_at else len(taken)
-        await self._weed(user_endpoint.id, count - known)
+        # One after the other: whoever looks into the queue seems to read it.
+        async with self._turns.setdefault(user_endpoint.id, asyncio.Lock()):
+            if await self._queues.is_read(user_endpoint.id):
+                return
+            await self._weed(user_endpoint.id)
+            if user_endpoint.last_report_at:
+                taken = await self._store.taken_tasks(user_endpoint.id)
+                count = (await self._store.waiting_counts()).get(user_endpoint.id, 0)
+                await self._audit(user_endpoint, count, taken)
+
+    async def _weed_all(self) -> None:
+        for one in await self._weed.wanted():
+            user_endpoint, endpoint = await self._find(one)
+            if user_endpoint is None or endpoint is None:
+                await self._weed.forget(one)  # it was deleted, and its queue with it
+            elif endpoint_wire(endpoint) == 1 and not await self._queues.is_read(one):
+                await self._weed(one)
 
     async def _look_around(self) -> None:
+        # First, for what has ended and is in a queue would hide that as much was taken from it.
+        await self._weed_all()
         counts = await self._store.waiting_counts()
         taken: dict[str, list[TakenTask]] = {}
         for task in await self._store.taken_tasks():

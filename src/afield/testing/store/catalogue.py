@@ -150,9 +150,13 @@ async def deleting_an_endpoint_keeps_its_tasks(store: Store) -> None:
     earlier = await store.delete_endpoint(alone.id, NOW + 4)
     assert earlier == Departure(alone.id, "alone", (), NOW + 4)
     assert await store.departures() == [earlier, departure]
+    await store.put_user_endpoint(UserEndpointRecord(new_id(), alone.id, new_id(), NOW))
     await store.forget_departure(alone.id)
     await store.forget_departure(alone.id)
     assert await store.departures() == [departure]
+    assert await store.user_endpoints() == [other]
+    await store.forget_departure(other.endpoint_id)
+    assert await store.user_endpoints() == [other], "its endpoint was not deleted"
 
 
 async def task_groups_are_kept_and_replaced(store: Store) -> None:

@@ -54,16 +54,25 @@ async def teams_are_kept_and_replaced(store: Store) -> None:
     renamed = msgspec.structs.replace(lab, name="Laboratory")
     await store.people.put_team(renamed)
     assert await store.people.team(lab.id) == renamed
+    assert await store.people.change_team(lab) is True
+    assert await store.people.team(lab.id) == lab
+    await store.people.delete_team(lab.id)
+    assert await store.people.change_team(renamed) is False
+    assert await store.people.team(lab.id) is None
 
 
 async def members_are_listed_from_both_ends(store: Store) -> None:
-    """Once each, with their last role."""
+    """Once each, with their last role; nobody is in a group that is not there."""
     lab, class_, ada, bob = new_ids(4)
+    assert await store.people.put_member(MemberRecord(lab, ada, MemberRole.MANAGER, NOW)) is False
+    assert await store.people.members(lab) == []
+    for team_id in (lab, class_):
+        await store.people.put_team(TeamRecord(team_id, "Team", NOW))
     first = MemberRecord(lab, ada, MemberRole.MANAGER, NOW - 5)
     second = MemberRecord(lab, bob, MemberRole.MEMBER, NOW)
     elsewhere = MemberRecord(class_, bob, MemberRole.MANAGER, NOW - 9)
     for member in (second, first, elsewhere):
-        await store.people.put_member(member)
+        assert await store.people.put_member(member) is True
     found = await store.people.members(lab)
     assert found == [first, second]
     assert isinstance(found[0].role, MemberRole)
@@ -146,7 +155,10 @@ async def policies_are_kept_whole(store: Store) -> None:
     assert await store.people.policies_of(owner) == [old, young]
     await store.people.put_policy(msgspec.structs.replace(old, session_s=None, high_assurance=False))
     assert (await store.people.policies_of(owner))[0].session_s is None
+    assert await store.people.change_policy(old) is True
+    assert await store.people.policy(old.id) == old
     assert await store.people.delete_policy(old.id) is True
+    assert await store.people.change_policy(old) is False
     assert await store.people.delete_policy(old.id) is False
     assert await store.people.policies_of(owner) == [young]
 

@@ -141,8 +141,10 @@ def departures(connection: Connection) -> list[Departure]:
 
 
 def forget_departure(connection: Connection, endpoint_id: str) -> None:
-    """Remember it no more."""
-    connection.execute(delete(tables.departures).where(tables.departures.c.id == key(endpoint_id)))
+    """Remember it no more, and remove user endpoints that were added since."""
+    one = key(endpoint_id)
+    if connection.execute(delete(tables.departures).where(tables.departures.c.id == one)).rowcount:
+        connection.execute(delete(tables.user_endpoints).where(tables.user_endpoints.c.endpoint_id == one))
 
 
 def put_user_endpoint(connection: Connection, record: UserEndpointRecord) -> None:

@@ -21,6 +21,8 @@ from afield.service.store.sql.rows import KEY, TEXTS, Codec, Shape
 from afield.service.store.sql.statements import Insert, pages
 
 __all__ = [
+    "change_policy",
+    "change_team",
     "delete_grant",
     "delete_member",
     "delete_policy",
@@ -60,6 +62,8 @@ _POLICY = Shape(
 )
 
 _TEAMS = select(*_TEAM.columns).where(_t.id.in_(bindparam("ids", expanding=True)))
+# On PostgreSQL it is not deleted while somebody is added to it. SQLite has one writer at a time.
+_HELD_TEAM = select(_t.id).where(_t.id == bindparam("team")).with_for_update(read=True, key_share=True)
 _MEMBERS = select(*_MEMBER.columns).where(_m.team_id == bindparam("team")).order_by(_m.created_at, _m.identity_id)
 _MEMBERSHIPS = select(*_MEMBER.columns).where(_m.identity_id.in_(bindparam("ids", expanding=True)))
 _GRANTS_ON = (
@@ -83,6 +87,11 @@ def put_team(connection: Connection, record: TeamRecord) -> None:
     _put_team(connection, [_TEAM.row(record)])
 
 
+def change_team(connection: Connection, record: TeamRecord) -> bool:
+    """Replace; whether there is one."""
+    return _TEAM.change(connection, record)
+
+
 def team(connection: Connection, team_id: str) -> TeamRecord | None:
     """By id."""
     return _TEAM.one(connection, key(team_id))
@@ -101,14 +110,19 @@ def teams(connection: Connection, team_ids: Sequence[str]) -> dict[str, TeamReco
 def delete_team(connection: Connection, team_id: str) -> bool:
     """Remove it with its memberships and what was granted to it; whether there was one."""
     one = key(team_id)
+    # The group first: whoever adds a member at the same moment has done so before, or finds no group.
+    was_there = connection.execute(delete(tables.teams).where(_t.id == one)).rowcount > 0
     connection.execute(delete(tables.members).where(_m.team_id == one))
     connection.execute(delete(tables.grants).where(_g.principal_id == one, _g.principal == Principal.TEAM.value))
-    return connection.execute(delete(tables.teams).where(_t.id == one)).rowcount > 0
+    return was_there
 
 
-def put_member(connection: Connection, record: MemberRecord) -> None:
-    """Add or replace."""
+def put_member(connection: Connection, record: MemberRecord) -> bool:
+    """Add or replace; whether there is such a group."""
+    if connection.execute(_HELD_TEAM, {"team": key(record.team_id)}).first() is None:
+        return False
     _put_member(connection, [_MEMBER.row(record)])
+    return True
 
 
 def delete_member(connection: Connection, team_id: str, identity_id: str) -> bool:
@@ -164,6 +178,11 @@ def grants_to(connection: Connection, principals: Sequence[tuple[Principal, str]
 def put_policy(connection: Connection, record: PolicyRecord) -> None:
     """Add or replace."""
     _put_policy(connection, [_POLICY.row(record)])
+
+
+def change_policy(connection: Connection, record: PolicyRecord) -> bool:
+    """Replace; whether there is one."""
+    return _POLICY.change(connection, record)
 
 
 def policy(connection: Connection, policy_id: str) -> PolicyRecord | None:

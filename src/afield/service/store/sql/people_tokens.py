@@ -22,6 +22,7 @@ from afield.service.store.sql.rows import JSON, KEY, TEXTS, Codec, Shape
 from afield.service.store.sql.statements import Insert
 
 __all__ = [
+    "change_client",
     "client",
     "clients_of",
     "consent",
@@ -98,6 +99,11 @@ _put_key = Insert(tables.signing_keys, "replace")
 def put_client(connection: Connection, record: ClientRecord) -> None:
     """Add or replace."""
     _put_client(connection, [_CLIENT.row(record)])
+
+
+def change_client(connection: Connection, record: ClientRecord) -> bool:
+    """Replace; whether there is one."""
+    return _CLIENT.change(connection, record)
 
 
 def client(connection: Connection, client_id: str) -> ClientRecord | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Table, bindparam, select
+from sqlalchemy import Connection, Table, bindparam, select, update
 
 from afield.service.store.sql import keys
 
@@ -45,9 +45,10 @@ class Shape(Generic[R]):
         self._fields = [(name, codecs.get(name, PLAIN)) for name in record.__struct_fields__]
         #: the columns to select for :meth:`record`
         self.columns = [table.c[name] for name in record.__struct_fields__]
-        primary = next(iter(table.primary_key))
+        self._table = table
+        self._primary = next(iter(table.primary_key))
         # Built once: building a statement costs four times as much as running it.
-        self._by_key = select(*self.columns).where(primary == bindparam("by_key"))
+        self._by_key = select(*self.columns).where(self._primary == bindparam("by_key"))
 
     def row(self, record: R) -> tuple[Any, ...]:
         """The columns of a record."""
@@ -58,6 +59,12 @@ class Shape(Generic[R]):
         """The record with this primary key."""
         row = connection.execute(self._by_key, {"by_key": by_key}).first()
         return None if row is None else self.record(row)
+
+    def change(self, connection: Connection, record: R) -> bool:
+        """Put a record in the place of the one with its primary key; whether there is one."""
+        values = dict(zip((name for name, _ in self._fields), self.row(record), strict=True))
+        query = update(self._table).where(self._primary == values.pop(self._primary.name)).values(values)
+        return connection.execute(query).rowcount > 0
 
     def record(self, row: Sequence[Any]) -> R:
         """The record of a row of :attr:`columns`."""

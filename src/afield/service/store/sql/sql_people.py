@@ -128,6 +128,11 @@ class SqlPeople:
         check_people(client)
         await self._write(tokens.put_client, client)
 
+    async def change_client(self, client: ClientRecord) -> bool:
+        """Put it in the place of the one with its id; whether there is one."""
+        check_people(client)
+        return await self._write(tokens.change_client, client)
+
     async def client(self, client_id: str) -> ClientRecord | None:
         """By id."""
         return await self._read(tokens.client, client_id)
@@ -223,6 +228,11 @@ class SqlPeople:
         check_people(team)
         await self._write(sharing.put_team, team)
 
+    async def change_team(self, team: TeamRecord) -> bool:
+        """Put it in the place of the one with its id; whether there is one."""
+        check_people(team)
+        return await self._write(sharing.change_team, team)
+
     async def team(self, team_id: str) -> TeamRecord | None:
         """By id."""
         return await self._read(sharing.team, team_id)
@@ -235,10 +245,10 @@ class SqlPeople:
         """Remove it with its memberships and what was granted to it; whether there was one."""
         return await self._write(sharing.delete_team, team_id)
 
-    async def put_member(self, member: MemberRecord) -> None:
-        """Add, or replace the membership."""
+    async def put_member(self, member: MemberRecord) -> bool:
+        """Add, or replace the membership; whether there is such a group: nobody is in one that is not there."""
         check_people(member)
-        await self._write(sharing.put_member, member)
+        return await self._write(sharing.put_member, member)
 
     async def delete_member(self, team_id: str, identity_id: str) -> bool:
         """End a membership; whether there was one."""
@@ -273,6 +283,11 @@ class SqlPeople:
         """Add, or replace the one with this id."""
         check_people(policy)
         await self._write(sharing.put_policy, policy)
+
+    async def change_policy(self, policy: PolicyRecord) -> bool:
+        """Put it in the place of the one with its id; whether there is one."""
+        check_people(policy)
+        return await self._write(sharing.change_policy, policy)
 
     async def policy(self, policy_id: str) -> PolicyRecord | None:
         """By id."""

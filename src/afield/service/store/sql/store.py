@@ -173,7 +173,7 @@ class SqlStore:
         return await self._read(catalogue.departures)
 
     async def forget_departure(self, endpoint_id: str) -> None:
-        """Nothing of it is left."""
+        """Nothing of it is left. User endpoints that were added to it since are removed in the same commit."""
         await self._write(catalogue.forget_departure, endpoint_id)
 
     async def put_user_endpoint(self, user_endpoint: UserEndpointRecord) -> None:

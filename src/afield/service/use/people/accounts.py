@@ -251,7 +251,7 @@ class Accounts:
             await self._tokens.revoke_all(identity_id=identity.id)
         for client in await self._people.clients_of(account.identity_id):
             if client.disabled_at is None:
-                await self._people.put_client(msgspec.structs.replace(client, disabled_at=account.disabled_at))
+                await self._people.change_client(msgspec.structs.replace(client, disabled_at=account.disabled_at))
             await self._tokens.revoke_all(client_id=client.id)
             await self._tokens.revoke_all(identity_id=client.id)
             ids.add(client.id)
@@ -261,7 +261,7 @@ class Accounts:
         """Those that were disabled with the account, not those that were before."""
         for client in await self._people.clients_of(identity_id):
             if client.disabled_at == disabled_at:
-                await self._people.put_client(msgspec.structs.replace(client, disabled_at=None))
+                await self._people.change_client(msgspec.structs.replace(client, disabled_at=None))
 
     async def _join(self, account: AccountRecord, other_id: str) -> None:
         mine, others = await self._person(account.identity_id), await self._person(other_id)

@@ -85,7 +85,8 @@ class Groups:
         team = await self._find(Action.MANAGE_TEAM, caller, team_id)
         name = team.name if wish.name is None else _checked(wish.name)
         description = team.description if wish.description is None else wish.description
-        await self._people.put_team(msgspec.structs.replace(team, name=name, description=description))
+        if not await self._people.change_team(msgspec.structs.replace(team, name=name, description=description)):
+            raise people_refusals.team_not_found(team.id)  # it was deleted a moment ago
         return await self.describe(caller, team.id)
 
     async def delete(self, caller: Caller, team_id: str) -> None:
@@ -118,7 +119,8 @@ class Groups:
             found = MemberRecord(team.id, identity_id, MemberRole(wish.role), self._clock.now())
         if found.role is MemberRole.MANAGER and MemberRole(wish.role) is MemberRole.MEMBER:
             await self._check_not_last(team, found)
-        await self._people.put_member(msgspec.structs.replace(found, role=MemberRole(wish.role)))
+        if not await self._people.put_member(msgspec.structs.replace(found, role=MemberRole(wish.role))):
+            raise people_refusals.team_not_found(team.id)
         await self._check_managed(team, found)
         return await self.describe(caller, team.id)
 
@@ -158,7 +160,8 @@ class Groups:
     async def _check_managed(self, team: TeamRecord, before: MemberRecord) -> None:
         """Put ``before`` back if a change that crossed with another one has left no manager."""
         if not _managers(await self._people.members(team.id)):
-            await self._people.put_member(before)
+            if not await self._people.put_member(before):
+                raise people_refusals.team_not_found(team.id)  # nobody is in it because it was deleted
             raise _last_manager(team)
 
 

@@ -119,9 +119,8 @@ class Invitations:
         if await self._people.take_ticket(good.ticket.digest) is None:
             raise people_refusals.invitation_not_found()
         joining = mine[0].identity_id if mine else good.identity_id or caller.id
-        await self._people.put_member(MemberRecord(good.team.id, joining, good.role, self._clock.now()))
-        if await self._people.team(good.team.id) is None:  # it was deleted a moment ago
-            await self._people.delete_member(good.team.id, joining)
+        if not await self._people.put_member(MemberRecord(good.team.id, joining, good.role, self._clock.now())):
+            # The group was deleted a moment ago.
             raise people_refusals.invitation_not_found()
         return await self._groups.describe(caller, good.team.id)
 

@@ -61,7 +61,8 @@ class Policies:
             used = [one.id for one in await self._store.endpoints() if one.authentication_policy == found.id]
             if used:
                 raise _in_use(found, used, "cannot stop being one of high assurance")
-        await self._people.put_policy(policy)
+        if not await self._people.change_policy(policy):
+            raise people_refusals.policy_not_found(policy.id)  # it was deleted a moment ago
         return _shown(policy)
 
     async def delete(self, caller: Caller, policy_id: str) -> None:

@@ -70,7 +70,7 @@ class Withdraw:
             user_endpoint.id, lambda one: msgspec.structs.replace(one, generation=one.generation + 1, active=False)
         )
         await self._queues.revoke(UserLogin(user_endpoint.id, user_endpoint.generation))
-        await self._expire.abandon(
+        ended = await self._expire.abandon(
             user_endpoint.id, ENDED_BY_WITHDRAWAL, _WHY.format(name=endpoint.name, id=endpoint.id)
         )
         try:
@@ -78,3 +78,4 @@ class Withdraw:
             await self._queues.forget_tasks(user_endpoint.id)
         except BrokerError as error:
             logger.warning("tasks that ended could not be taken from the queue of %s: %s", user_endpoint.id, error)
+            await self._expire.remember(user_endpoint.id, ended)
