@@ -223,6 +223,25 @@ async def test_the_clients_of_a_disabled_account_end_with_it_and_come_back(place
     assert [client.disabled_at for client in await place.people.clients_of(account_id)] == [None, 5.0]
 
 
+@pytest.mark.parametrize("disabled", [True, False])
+async def test_a_client_that_is_deleted_while_its_account_is_changed_stays_deleted(place: Place, disabled) -> None:
+    account_id = await place.make()
+    robot = ClientRecord(new_id(), "robot", account_id, 1.0)
+    await place.people.put_client(robot)
+    if not disabled:
+        await place.accounts.change(OPERATOR, account_id, AccountChange(disabled=True))
+    clients_of = place.people.clients_of
+
+    async def and_then_it_is_gone(owner_id: str) -> list[ClientRecord]:
+        found = await clients_of(owner_id)
+        await place.people.delete_client(robot.id)
+        return found
+
+    place.people.clients_of = and_then_it_is_gone  # type: ignore[method-assign]
+    await place.accounts.change(OPERATOR, account_id, AccountChange(disabled=disabled))
+    assert await place.people.client(robot.id) is None
+
+
 async def test_nobody_locks_themselves_out(place: Place) -> None:
     account_id = await place.make(is_admin=True)
     me = replace(Caller(await place.log_in()), is_admin=True)

@@ -79,6 +79,17 @@ async def test_a_write_during_a_read_is_not_forgotten(store):
     assert (await records.endpoint("e")).name == "after"
 
 
+async def test_what_was_deleted_during_a_read_is_not_believed_to_be_there(store):
+    records = Records(store, HandClock())
+    store.gate.clear()
+    reading = asyncio.ensure_future(records.endpoint("e"))
+    await asyncio.sleep(0)
+    assert await records.delete_endpoint("e")
+    store.gate.set()
+    await reading
+    assert await records.endpoint("e") is None
+
+
 async def test_changes_that_cross_both_happen(store):
     records = Records(store, HandClock())
     await asyncio.gather(

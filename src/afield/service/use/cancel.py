@@ -158,9 +158,9 @@ class Cancel:
             return
         try:
             await self._queues.send_cancels(user_endpoint_id, wishes)
-        except BrokerError:
+        except BrokerError as error:
             # They are committed, and told again; an error would say that nothing was done.
-            logger.exception("%d wishes to cancel could not be queued; they are stored, and wait", len(wishes))
+            logger.warning("%d wishes to cancel could not be queued; they are stored, and wait: %s", len(wishes), error)
 
 
 def _message(view: TaskView, peer: Peer, *, taken: bool) -> str:

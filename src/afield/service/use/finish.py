@@ -117,7 +117,7 @@ class Finish:
                 continue
             try:
                 await self._queues.send_results(group, found)
-            except BrokerError:
+            except BrokerError as error:
                 # They stay undelivered in the store, and are sent again (use/rounds.py, use/refill.py).
-                logger.exception("%d results could not be queued; they are stored, and wait", len(found))
+                logger.warning("%d results could not be queued; they are stored, and wait: %s", len(found), error)
         return unwatched

@@ -78,6 +78,7 @@ class RegisterEndpoint:
         await self._records.put_endpoint(endpoint)
         try:
             await self._caps.check(Kind.ENDPOINTS, caller)
+            await self._check_policy(registration)  # once more: it may have been deleted meanwhile
         except refusals.Refusal:
             await self._records.delete_endpoint(endpoint.id)
             await self._store.forget_departure(endpoint.id)  # it has come to nothing yet
@@ -107,6 +108,7 @@ class RegisterEndpoint:
         endpoint = await self._records.change_endpoint(endpoint_id, change)
         if endpoint is None:
             raise refusals.endpoint_not_found(endpoint_id)
+        await self._check_policy(registration)
         await revoke(before[0], self._store, self._records, self._queues)
         await self._queues.forget_commands(endpoint.id)
         if before[0].multi_user and not endpoint.multi_user:
@@ -131,6 +133,9 @@ class RegisterEndpoint:
         outdated = check_endpoint(registration)
         if outdated is not None:
             raise outdated
+        await self._check_policy(registration)
+
+    async def _check_policy(self, registration: EndpointRegistration) -> None:
         named = registration.authentication_policy
         policy = None if named is None else await self._store.people.policy(parse_id(named, "policy"))
         if named is not None and policy is None:

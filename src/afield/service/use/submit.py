@@ -367,9 +367,10 @@ class Submit:
         except TasksNotSent as error:
             logger.warning("%d of %d accepted tasks wait for the broker: %s", len(error.task_ids), len(tasks), error)
             self.not_sent(records[0].id, error)
-        except BrokerError:
-            # They are committed: an error now would make the submitter send them a second time.
-            logger.exception("%d accepted tasks could not be queued; they are stored, and wait", len(tasks))
+        except BrokerError as error:
+            # They are committed: an error now would make the submitter send them a second time. If their endpoint was
+            # deleted at the same moment, they fail (use/depart.py).
+            logger.warning("%d accepted tasks could not be queued; they are stored, and wait: %s", len(tasks), error)
 
 
 def _refuse(refusal: Refusal | None) -> None:
