@@ -88,3 +88,20 @@ async def test_not_of_other_queues():
     reader, inbox = await broker.connect("memory://ada"), Inbox()
     await reader.consume("queue", inbox)
     await inbox.wait_for(2)
+
+
+async def test_a_consumer_that_was_cancelled_leaves_nothing_behind():
+    broker = MemoryBroker()
+    await filled(broker, 2)
+    reader = await broker.connect("memory://ada")
+    for _ in range(3):
+        inbox = Inbox()
+        consumer = await reader.consume("queue", inbox)
+        first, second = await inbox.wait_for(2)
+        await consumer.cancel()
+        consumer.nack(first.tag)
+        assert len(reader._session.channels) == 1, "one is still to be acknowledged"
+        consumer.nack(second.tag)
+        assert not reader._session.channels
+        assert not reader._consumers
+    assert await broker.depth("queue") == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from afield.broker.base import Delivery, OnDelivery, Permissions, Properties, Publication
@@ -116,7 +117,10 @@ class LocalConnection:
         except Refusal as error:
             self._core.close_channel(channel)
             raise BrokerRefused(error.text) from error
-        consumer = LocalConsumer(self._core, channel, subscription, on_delivery, self._loop.create_future())
+        forget = partial(self._consumers.pop, subscription, None)
+        consumer = LocalConsumer(
+            self._core, channel, subscription, on_delivery, self._loop.create_future(), forget=forget
+        )
         self._consumers[subscription] = consumer
         return consumer
 
@@ -227,7 +231,10 @@ class LocalConsumer:
         subscription: Subscription,
         on_delivery: OnDelivery,
         cancelled: asyncio.Future[str],
+        *,
+        forget: Callable[[], object],
     ) -> None:
+        self._forget = forget
         self._core = core
         self._channel = channel
         self._subscription = subscription
@@ -245,6 +252,7 @@ class LocalConsumer:
             self._core.ack(self._channel, tag, multiple=multiple)
         except Refusal as error:
             raise ValueError(error.text) from error
+        self._let_go()
 
     def nack(self, tag: int, *, multiple: bool = False, requeue: bool = True) -> None:
         """Not done: put it back, or drop it. After the connection's end: nothing happens.
@@ -257,11 +265,19 @@ class LocalConsumer:
             self._core.nack(self._channel, tag, multiple=multiple, requeue=requeue)
         except Refusal as error:
             raise ValueError(error.text) from error
+        self._let_go()
 
     async def cancel(self) -> None:
         """No more deliveries; what was not acknowledged stays with the connection until that closes."""
         self._core.cancel(self._subscription)
+        self._forget()
         self.end("cancelled by its owner")
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Its channel is no longer needed when nothing can come by it, and nothing is to be acknowledged."""
+        if self._subscription.over and not self._channel.unacked:
+            self._core.close_channel(self._channel)
 
     def end(self, reason: str) -> None:
         """Say that it is over."""

@@ -368,7 +368,8 @@ class Queues:
             if not self.survive:
                 raise
             # Whoever sends to it then declares it; but its reader may come first.
-            self._owed[name] = exchange, expires_s
+            if len(self._owed) < _MOST_DECLARED:
+                self._owed[name] = exchange, expires_s
             return
         if len(self._declared) >= _MOST_DECLARED:
             self._declared.clear()
