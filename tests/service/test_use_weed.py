@@ -159,6 +159,21 @@ async def test_a_queue_of_which_nothing_has_ended_is_not_read_through(world):
     assert await read(await back(world, core), 3) == ids
 
 
+async def test_wishes_are_not_kept_for_ever(world):
+    core, user, function_id = await world.ready(wire=1)
+    ids = (await world.submit(core, function_id, 2, wire=1)).tasks[function_id]
+    assert await read(user, 2) == ids
+    user.done()
+    await world.uses.cancel(world.ada, CancelRequest(ids))
+    await round_of(world)
+    if world.survive is not None:
+        assert len(await world.store.cancels()) == 2
+        world.clock.advance(601)
+        await user.report()
+        await round_of(world)
+    assert await world.store.cancels() == []
+
+
 async def test_one_of_ours_is_told_instead(world):
     core, _, function_id = await gone(world, wire=2)
     ids = (await world.submit(core, function_id, 2)).tasks[function_id]

@@ -232,7 +232,11 @@ class Rounds:
             user_endpoint, endpoint = await self._find(one)
             if user_endpoint is None or endpoint is None:
                 await self._weed.forget(one)  # it was deleted, and its queue with it
-            elif endpoint_wire(endpoint) == 1 and not await self._queues.is_read(one):
+            elif endpoint_wire(endpoint) > 1:
+                continue  # it is told
+            elif await self._queues.is_read(one):
+                await self._weed.forget_old(one, self._clock.now())
+            else:
                 await self._weed(one)
 
     async def _look_around(self) -> None:

@@ -9,6 +9,7 @@ user endpoint takes the tasks of such wishes out of it, all in one look. What st
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from afield.service.use.queues import Queues
 from afield.service.use.wishes import Wishes
@@ -16,6 +17,9 @@ from afield.service.use.wishes import Wishes
 __all__ = ["Weed"]
 
 logger = logging.getLogger(__name__)
+
+#: Seconds in which a published endpoint has acknowledged what was delivered to it, or lost its connection.
+_TAKEN_S: Final = 600.0
 
 
 class Weed:
@@ -32,6 +36,14 @@ class Weed:
     async def forget(self, user_endpoint_id: str) -> None:
         """There is no such user endpoint any more."""
         await self._wishes.answered([wish.task_id for wish in await self._wishes.of(user_endpoint_id)])
+
+    async def forget_old(self, user_endpoint_id: str, now: float) -> None:
+        """Somebody reads the tasks of a published user endpoint: once nothing waits there, what was wished a while ago
+        is about tasks that it has taken.
+        """
+        if not await self._queues.waiting(user_endpoint_id):
+            old = [one.task_id for one in await self._wishes.of(user_endpoint_id) if one.asked_at < now - _TAKEN_S]
+            await self._wishes.answered(old)
 
     async def __call__(self, user_endpoint_id: str) -> None:
         """Do it for a published user endpoint that nobody reads tasks of."""
