@@ -24,8 +24,10 @@ _PREFIX: Final = "PARSL_"
 _WORKERS_OWN: Final = "PARSL_WORKER_"
 #: Names of programs that start ranks.
 _LAUNCHERS: Final = frozenset({"srun", "aprun", "mpiexec", "mpiexec.hydra", "mpirun", "prterun", "prun", "jsrun"})
-#: Seconds that they may take to end.
-_WITHIN_S: Final = 5.0
+#: How often they are asked to end, and how long, in seconds, each time is waited: ``srun`` may not hear what it is told
+#: while it starts its ranks.
+_TIMES: Final = 8
+_WITHIN_S: Final = 1.0
 
 
 def variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -45,8 +47,13 @@ def ask_to_end(processes: Iterable[psutil.Process]) -> None:
 
     asked = []
     for process in processes:
-        with suppress(psutil.Error):  # it has ended, or is another user's
+        with suppress(psutil.Error):  # it has ended
             if process.name() in _LAUNCHERS:
-                process.terminate()
                 asked.append(process)
-    psutil.wait_procs(asked, timeout=_WITHIN_S)
+    for _ in range(_TIMES):
+        for process in asked:
+            with suppress(psutil.Error):  # or is another user's
+                process.terminate()
+        _, asked = psutil.wait_procs(asked, timeout=_WITHIN_S)
+        if not asked:
+            return

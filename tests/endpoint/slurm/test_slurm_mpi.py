@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 PATIENCE_S = 200
 WHERE = "sh -c 'echo $SLURM_PROCID of $SLURM_NTASKS on $SLURMD_NODENAME'"
 #: Nobody finds its ranks by their environment, as nobody would on another machine than this test's.
-ENDLESS = "env -i sleep 600"
+ENDLESS = "env -i sleep 601"
 COUNT = """
 from mpi4py import MPI
 world = MPI.COMM_WORLD
@@ -88,7 +88,7 @@ async def test_ranks_run_on_the_nodes_of_a_job(cluster, tmp_path):
         for error in (TaskCancelled, WorkerLost):
             endless = asked(ENDLESS, num_nodes=2)
             future = engine.submit(endless)
-            while "env" not in steps(cluster):
+            while ranks() < 2:
                 await asyncio.sleep(0.1)  # Slurm tells nobody when something has happened
             if error is TaskCancelled:
                 assert engine.cancel(endless.task_id) == ""
@@ -108,6 +108,11 @@ def process_of(task_id):
         if process.info["name"] == "srun" and (process.info["environ"] or {}).get("GC_TASK_UUID") == task_id:
             return next(one for one in process.parents() if "afield.worker" in one.cmdline())
     raise AssertionError("its srun does not run")
+
+
+def ranks():
+    """How many ranks run, on both nodes, which are this machine. Slurm knows of a step before it has any."""
+    return sum(one.info["cmdline"] == ENDLESS.split()[2:] for one in psutil.process_iter(["cmdline"]))
 
 
 def steps(cluster):
