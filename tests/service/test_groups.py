@@ -145,6 +145,10 @@ class TestInvitations:
         assert sorted(isinstance(end, Refusal) for end in ends) == [False, True]
         assert len(await members(world, team)) == 2
 
+    async def test_a_command_takes_no_code_for_an_option(self, world, team):
+        codes = [await code(world, team) for _ in range(400)]
+        assert not [one for one in codes if one.startswith("-")]
+
     async def test_the_link_holds_the_code(self, world, team):
         invitation = await world.uses.invitations.make(ADA, team, InvitationWish())
         assert invitation.link == f"/afield/v1/invitations/{invitation.code}"

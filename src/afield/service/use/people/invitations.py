@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from hashlib import sha256
+from string import ascii_letters
 from typing import Final
 
 from afield.ids import parse_id
@@ -85,7 +86,8 @@ class Invitations:
         content = {"team_id": team.id, "role": wish.role, "invited_by": caller.id, "by_host": by_host}
         if wish.username is not None:
             content["identity_id"] = (await find_identity(self._people, username=wish.username)).id
-        code = secrets.token_urlsafe(_BYTES)
+        # A letter first: `afield group join` would take what begins with "-" for an option.
+        code = secrets.choice(ascii_letters) + secrets.token_urlsafe(_BYTES)
         expires_at = self._clock.now() + wish.lifetime_s
         await self._people.put_ticket(TicketRecord(_digest(code), _KIND, content, expires_at))
         return Invitation(code, LINK + code, expires_at)
